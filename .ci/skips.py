@@ -1,0 +1,14 @@
+"""Fail when the test run in the log given skipped a test for a reason that is not allowed here."""
+
+import re
+import sys
+
+# A reason, and why CI may skip for it. Nothing else may be skipped.
+ALLOWED: dict[str, str] = {}
+
+log = open(sys.argv[1], encoding="utf-8", errors="replace").read()
+skipped = re.findall(r"^SKIPPED \[\d+\] (.*)$", log, re.MULTILINE)
+wrong = [line for line in skipped if not any(reason in line for reason in ALLOWED)]
+for line in wrong:
+    print(f"skipped in CI without a reason on the list: {line}", file=sys.stderr)
+sys.exit(bool(wrong))

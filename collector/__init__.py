@@ -1,0 +1,1 @@
+"""The background process: knows Airflow and the clock, feeds `triage`, never looks at `ui`."""

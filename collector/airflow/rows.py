@@ -1,0 +1,179 @@
+"""Rows of Airflow's API (3.x JSON) into our nouns. Pure, and it trusts nothing: a wrong field becomes an empty one.
+
+Owns the names of Airflow's fields. A row without a whole key is None, for the caller to count. Times become aware UTC;
+NUL and lone surrogates, which stores refuse, are dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from triage.model import Circumstance, CircumstanceKind, Component, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.redact import redact
+
+Row = Mapping[str, Any]
+
+STATED = {"heartbeat timeout": CircumstanceKind.HEARTBEAT_LOST, "state mismatch": CircumstanceKind.STATE_MISMATCH}
+ENDED = ("failed", "up_for_retry")
+MARKINGS = ("patch_task_instance", "patch_task_group_instances", "patch_dag_run")
+
+
+def text(value: object) -> str:
+    """Return a string as stores can keep it; empty for what is not a string."""
+    if not isinstance(value, str):
+        return ""
+    return value.replace("\0", "").encode("utf-8", "ignore").decode()
+
+
+def number(value: object) -> int | None:
+    """Return an integer, or None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def time(value: object) -> datetime | None:
+    """Return an ISO time as aware UTC (one without a zone is taken as UTC), or None."""
+    if not isinstance(value, str):
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """Return the strings of a list, or nothing."""
+    return tuple(filter(None, map(text, value))) if isinstance(value, list) else ()
+
+
+def items(value: object) -> list[Row]:
+    """Return the objects of a list, or nothing."""
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def key(deployment: str, row: Row) -> TaskTry | None:
+    """Return the try that an event row or a task instance row is about, or None if it does not say."""
+    dag, task = text(row.get("dag_id")), text(row.get("task_id"))
+    run = text(row.get("run_id") or row.get("dag_run_id"))
+    attempt, index = number(row.get("try_number")), number(row.get("map_index"))
+    if not dag or not task or not run or attempt is None:
+        return None
+    return TaskTry(deployment, dag, run, task, -1 if index is None else index, attempt)
+
+
+def circumstance(event: Row) -> Circumstance | None:
+    """Return what the scheduler states of a try in this event, or None."""
+    kind = STATED.get(text(event.get("event")))
+    return Circumstance(kind, redact(text(event.get("extra"))), at=time(event.get("when"))) if kind else None
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """Somebody marked tasks of a run as failed; an empty `task_id` or a `map_index` of None means all of them."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int | None
+    by: str
+    at: datetime
+
+    def covers(self, instance: Row) -> bool:
+        """Tell whether this may have marked that task instance, or that try of one."""
+        started = time(instance.get("start_date"))
+        return (
+            self.task_id in ("", instance.get("task_id"))
+            and self.map_index in (None, instance.get("map_index"))
+            and (started is None or started <= self.at)
+        )
+
+    @property
+    def circumstance(self) -> Circumstance:
+        """What Airflow says of the tries that were marked."""
+        said = f"marked failed by {self.by or 'someone'}"
+        return Circumstance(CircumstanceKind.MARKED, said, self.by or None, self.at)
+
+
+def marking(event: Row) -> Marking | None:
+    """Return what somebody marked as failed in this event, or None.
+
+    Its row carries neither map index nor try; `extra` holds the request, the map index as text among it.
+    """
+    try:
+        extra = json.loads(event.get("extra") or "")
+    except (TypeError, ValueError, RecursionError):
+        return None
+    name, at = event.get("event"), time(event.get("when"))
+    dag, run, task = (text(event.get(part)) for part in ("dag_id", "run_id", "task_id"))
+    if name not in MARKINGS or not isinstance(extra, dict) or not dag or not run or at is None:
+        return None
+    if extra.get("state" if name == "patch_dag_run" else "new_state") != "failed":
+        return None
+    if name == "patch_task_instance" and not task:
+        return None
+    index = str(extra.get("map_index", ""))
+    return Marking(dag, run, task, int(index) if index.isdecimal() else None, text(event.get("owner")), at)
+
+
+def described(occurrence: Occurrence, instance: Row) -> Occurrence:
+    """Fill what is still empty from a task instance row or one of its tries; its `ended_at` stays.
+
+    A try that the scheduler ended is final unless a retry was left to it (Airflow's own rule, `is_eligible_to_retry`).
+    """
+    version = instance.get("dag_version")
+    version = version if isinstance(version, dict) else {}
+    facts: dict[str, Any] = {
+        "started_at": time(instance.get("start_date")),
+        "operator": text(instance.get("operator")) or text(instance.get("operator_name")),
+        "queue": text(instance.get("queue")),
+        "pool": text(instance.get("pool")),
+        "host": text(instance.get("hostname")),
+        "map_label": text(instance.get("rendered_map_index")),
+        "dag_version": number(version.get("version_number")),
+        "bundle_version": text(version.get("bundle_version")),
+        "bundle_url": text(version.get("bundle_url")),
+    }
+    changes = {name: value for name, value in facts.items() if value and not getattr(occurrence, name)}
+    retries = number(instance.get("max_tries"))
+    if occurrence.is_final is None and retries is not None:
+        changes["is_final"] = occurrence.key.try_number > retries
+    return replace(occurrence, **changes) if changes else occurrence
+
+
+def owned(occurrence: Occurrence, dag: Row) -> Occurrence:
+    """Fill owner and tags, where still empty, from a DAG's row."""
+    owner = ", ".join(texts(dag.get("owners")))
+    tags = texts([tag.get("name") for tag in items(dag.get("tags"))])
+    return replace(occurrence, owner=occurrence.owner or owner, tags=occurrence.tags or tags)
+
+
+def component(name: str, part: Row) -> Component:
+    """Return one of Airflow's own parts; a status of null means that it never ran."""
+    beat = next((value for field, value in part.items() if field.endswith("_heartbeat")), None)
+    return Component(name, text(part.get("status")) or "never ran", time(beat))
+
+
+def import_failure(row: Row) -> ImportFailure:
+    """Return a DAG file that does not import, its trace redacted."""
+    return ImportFailure(
+        file=text(row.get("filename")),
+        bundle=text(row.get("bundle_name")),
+        trace=redact(text(row.get("stack_trace"))),
+        at=time(row.get("timestamp")),
+    )
+
+
+def pool_load(row: Row) -> PoolLoad:
+    """Return a pool's slots, and how many tasks wait for one."""
+    slots = {name: number(row.get(name)) or 0 for name in ("slots", "running_slots", "queued_slots", "scheduled_slots")}
+    return PoolLoad(
+        name=text(row.get("name")),
+        slots=slots["slots"],
+        running=slots["running_slots"],
+        queued=slots["queued_slots"],
+        scheduled=slots["scheduled_slots"],
+    )

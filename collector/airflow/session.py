@@ -1,0 +1,245 @@
+"""A conversation with one Airflow: log in, ask, and say in one sentence what went wrong.
+
+The only module that imports `airflow_client`, and that only at the first question, so that it costs nothing at start
+and nothing open crosses a fork. Hides tokens and their renewal, time-outs, retries of connections, half answers and
+web pages in place of answers. Returns plain JSON: the client's typed models drop fields and break on other versions.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from urllib3 import HTTPResponse, Retry, exceptions
+
+from collector.airflow.words import Endpoint, Words, is_unknown, told
+from triage.errors import LogGone
+from triage.links import home
+
+LOGIN = Endpoint("auth/token", "", "")
+
+_LONGEST_BODY = 64 << 20  # a page of 100 task instances is about 120 kB
+_CHUNK = 65536
+_CLOCK_SET = 5.0  # seconds; more than a busy server's header is ever behind
+_TOKEN_LIFE = 3600.0  # assumed of a token that does not say when it expires; Airflow's shortest default
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach a deployment: address, account or token (neither where none is asked for), time-outs in s."""
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    ca_file: str = ""
+    connect_timeout: float = 3.05
+    timeout: float = 30.0
+    log_timeout: float = 180.0
+
+
+class _Answer:
+    """A response whose headers are here; its body is read once, when asked for."""
+
+    def __init__(self, response: HTTPResponse) -> None:
+        self.response = response
+        self.status = response.status
+        self._body: dict[str, Any] | None = None
+        self._is_read = False
+
+    def json(self) -> dict[str, Any] | None:
+        """Read the whole body; None unless it is one JSON object. Raises what urllib3 raises."""
+        if not self._is_read:
+            try:
+                data = self.response.read(_LONGEST_BODY, decode_content=True)
+                self.response.release_conn()
+            except BaseException:
+                self.response.close()
+                raise
+            self._is_read = True
+            try:
+                body = json.loads(data)
+            except (ValueError, RecursionError):
+                body = None
+            self._body = body if isinstance(body, dict) else None
+        return self._body
+
+
+class Session:
+    """A conversation with one deployment, usable from several threads. Connects at the first question."""
+
+    def __init__(self, deployment: str, access: Access) -> None:
+        self.deployment = deployment
+        self.access = access
+        self.url = home(access.url)
+        self.words = Words(deployment, self.url)
+        self._lock = threading.RLock()
+        self._client: Any = None
+        self._token = access.token
+        self._renew_at = 0.0
+        self._offset: float | None = None
+
+    @property
+    def offset(self) -> float | None:
+        """The server's clock minus ours in seconds; None before the first answer. Better with each answer, to 0.1 s."""
+        return self._offset
+
+    def json(self, endpoint: Endpoint, **arguments: Any) -> dict[str, Any] | None:
+        """Ask, and return the JSON object answered, or None for a 404 that Airflow itself answered.
+
+        Raises SourceForbidden for a missing permission and SourceError for anything else an operator can fix.
+        """
+        answer = self._ask(endpoint, self.access.timeout, "application/json", **arguments)
+        with self._words(endpoint, self.access.timeout):
+            body = answer.json()
+        if is_unknown(answer.status, body):
+            return None
+        if body is not None and answer.status == 200:
+            return body
+        raise self.words.refused(endpoint, answer.status, answer.response.headers, body)
+
+    def stream(self, endpoint: Endpoint, **arguments: Any) -> Iterator[bytes]:
+        """Ask for NDJSON and yield its bytes as they come, at most 64 KiB at a time.
+
+        Raises LogGone for a 404 that Airflow itself answered, SourceError for trouble: an answer without a single byte
+        (so does 3.x say that its storage is away), one broken off in the middle, a web page. Close it to stop early.
+        """
+        answer = self._ask(endpoint, self.access.log_timeout, "application/x-ndjson", **arguments)
+        if answer.status != 200 or "ndjson" not in answer.response.headers.get("Content-Type", ""):
+            with self._words(endpoint, self.access.log_timeout):
+                body = answer.json()
+            if is_unknown(answer.status, body):
+                raise LogGone(f"{self.deployment}: Airflow knows no such try: {told(body)}.")
+            raise self.words.refused(endpoint, answer.status, answer.response.headers, body)
+        size = 0
+        try:
+            with self._words(endpoint, self.access.log_timeout):
+                for chunk in answer.response.stream(_CHUNK, decode_content=True):
+                    size += len(chunk)
+                    yield chunk
+            answer.response.release_conn()
+        finally:
+            # Nothing is left to close after a whole answer; after half a one the connection is of no more use.
+            answer.response.close()
+        if not size:
+            raise self.words.empty(endpoint)
+
+    def _ask(self, endpoint: Endpoint, timeout: float, accept: str, **arguments: Any) -> _Answer:
+        """Ask with a valid token; log in again once when the token is refused."""
+        self._connect()
+        self._log_in()
+        used = self._token
+        answer = self._once(endpoint, timeout, accept, arguments)
+        if self.access.username and self._is_stale_token(endpoint, answer):
+            answer.response.close()
+            self._log_in(refused=used)
+            answer = self._once(endpoint, timeout, accept, arguments)
+        return answer
+
+    def _once(self, endpoint: Endpoint, timeout: float, accept: str, arguments: dict[str, Any]) -> _Answer:
+        import airflow_client.client as airflow_client
+
+        ask = getattr(getattr(airflow_client, endpoint.api)(self._client), f"{endpoint.method}_without_preload_content")
+        with self._words(endpoint, timeout):
+            response = ask(
+                **arguments,
+                _request_timeout=(self.access.connect_timeout, timeout),
+                _headers={"Accept": accept, "Accept-Encoding": "gzip"},
+            )
+        self._note_clock(response)
+        return _Answer(response)
+
+    def _is_stale_token(self, endpoint: Endpoint, answer: _Answer) -> bool:
+        """401 says expired; 403 with these words says signed with another secret (the api-server was restarted)."""
+        if answer.status != 403:
+            return answer.status == 401
+        with self._words(endpoint, self.access.timeout):
+            return "invalid jwt" in told(answer.json()).lower()
+
+    def _connect(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                return
+            self.words.check(self.access.url, self.access.ca_file)
+            from airflow_client.client import ApiClient, Configuration
+
+            # A connection may be tried again; a question that was sent may not: the server works on regardless.
+            retries = Retry(connect=3, read=0, status=0, other=0, redirect=False, backoff_factor=0.2)
+            self._configuration = Configuration(
+                host=self.url,
+                access_token=self._token or None,
+                retries=retries,
+                ssl_ca_cert=self.access.ca_file or None,
+                connection_pool_maxsize=8,
+            )
+            self._client = ApiClient(self._configuration)
+
+    def _log_in(self, refused: str | None = None) -> None:
+        """Get a token unless a fresh one is held; `refused` is the token the server no longer takes."""
+        if not self.access.username:
+            return
+        with self._lock:
+            if self._token and self._token != refused and time.monotonic() < self._renew_at:
+                return
+            answer = self._post_login()
+            with self._words(LOGIN, self.access.timeout):
+                body = answer.json()
+            if answer.status in (401, 403):
+                raise self.words.wrong_password(self.access.username)
+            token = body.get("access_token") if body else None
+            if answer.status not in (200, 201) or not isinstance(token, str):
+                raise self.words.refused(LOGIN, answer.status, answer.response.headers, body)
+            self._token = token
+            self._configuration.access_token = token
+            self._renew_at = time.monotonic() + 0.8 * _life(token)
+
+    def _post_login(self) -> _Answer:
+        with self._words(LOGIN, self.access.timeout):
+            response = self._client.call_api(
+                "POST",
+                f"{self.url}/auth/token",
+                {"Content-Type": "application/json", "Accept": "application/json"},
+                {"username": self.access.username, "password": self.access.password},
+                _request_timeout=(self.access.connect_timeout, self.access.timeout),
+            ).response
+        self._note_clock(response)
+        return _Answer(response)
+
+    @contextmanager
+    def _words(self, endpoint: Endpoint, timeout: float) -> Iterator[None]:
+        """Put what breaks on the way into words; bugs pass."""
+        from airflow_client.client import ApiException
+
+        try:
+            yield
+        except (exceptions.HTTPError, ApiException, OSError) as exc:
+            raise self.words.broken(endpoint, exc, timeout) from exc
+
+    def _note_clock(self, response: HTTPResponse) -> None:
+        try:
+            server = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return
+        # The header is cut to whole seconds, renewed once a second (uvicorn) and some time under way, so it is only
+        # ever too early: of several the latest is nearest. One that is much earlier tells of a clock that was set.
+        offset = server - time.time()
+        held = self._offset
+        self._offset = offset if held is None or held - offset > _CLOCK_SET else max(held, offset)
+
+
+def _life(token: str) -> float:
+    """Return how many seconds a fresh token lives, by its own word, unverified; both times are the server's."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        life = float(claims["exp"]) - float(claims["iat"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return _TOKEN_LIFE
+    return life if life > 0 else _TOKEN_LIFE

@@ -1,0 +1,317 @@
+"""The questions we ask of Airflow 3.2 and newer (`/api/v2`), answered in our nouns.
+
+Owns what a failed try is and where Airflow tells of it: the event log (each try, as it ends) and the task instance list
+(what stands now: reconciliation). Hides paging, mapped tasks, tries behind later ones, markings by hand. Keeps nothing:
+overlap and cursors are the caller's.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from collector.airflow import rows
+from collector.airflow.rows import Row
+from collector.airflow.session import Access, Session
+from collector.airflow.words import Endpoint
+from triage.errors import SourceForbidden
+from triage.model import Circumstance, Component, ImportFailure, Occurrence, PoolLoad, TaskTry
+
+VERSION = Endpoint("version", "VersionApi", "get_version")
+HEALTH = Endpoint("monitor/health", "MonitorApi", "get_health")
+EVENTS = Endpoint("eventLogs", "EventLogApi", "get_event_logs", "Audit Logs")
+INSTANCES = Endpoint("taskInstances", "TaskInstanceApi", "get_task_instances", "Task Instances")
+MAPPED = Endpoint("taskInstances", "TaskInstanceApi", "get_mapped_task_instance", "Task Instances")
+TRIES = Endpoint("tries", "TaskInstanceApi", "get_task_instance_tries", "Task Instances")
+MAPPED_TRIES = Endpoint("tries", "TaskInstanceApi", "get_mapped_task_instance_tries", "Task Instances")
+TRY = Endpoint("tries", "TaskInstanceApi", "get_task_instance_try_details", "Task Instances")
+MAPPED_TRY = Endpoint("tries", "TaskInstanceApi", "get_mapped_task_instance_try_details", "Task Instances")
+LOG = Endpoint("logs", "TaskInstanceApi", "get_log", "Task Logs")
+TASKS = Endpoint("tasks", "TaskApi", "get_tasks", "Task Instances")
+DAG = Endpoint("dags", "DAGApi", "get_dag", "DAGs")
+IMPORTS = Endpoint("importErrors", "ImportErrorApi", "get_import_errors", "ImportError")
+POOLS = Endpoint("pools", "PoolApi", "get_pools", "Pools")
+
+OLDEST = (3, 2)  # the first whose event log has a row for each failed try
+_PAGE = 100  # Airflow's own default of [api] maximum_page_limit: asking for more gives no more
+_REMEMBERED = 600.0  # seconds that DAGs and their tasks are held; they change with a deploy
+
+logger = logging.getLogger(__name__)
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Airflow:
+    """One deployment of Airflow 3.2 or newer, usable from several threads. Connects to nothing until asked.
+
+    Every verb may be repeated, and raises SourceError, or its child SourceForbidden for a missing permission.
+    """
+
+    def __init__(self, deployment: str, access: Access) -> None:
+        self.deployment = deployment
+        self._session = Session(deployment, access)
+        self._dags = _Memory(self._dag)
+        self._graphs = _Memory(self._graph)
+
+    @property
+    def offset(self) -> float:
+        """The Airflow server's clock minus ours in seconds, measured at its answers; 0 before the first."""
+        return self._session.offset or 0.0
+
+    def now(self) -> datetime:
+        """Return the Airflow server's clock; asks for an answer if there was none yet."""
+        if self._session.offset is None:
+            self.version()
+        return datetime.fromtimestamp(time.time() + self.offset, UTC)
+
+    def version(self) -> str:
+        """Return the server's version: the check that it can be reached and read. Needs no account."""
+        body = self._session.json(VERSION)
+        version = rows.text((body or {}).get("version"))
+        if not version:
+            raise self._session.words.too_old(VERSION)
+        numbers = re.match(r"(\d+)\.(\d+)", version)
+        if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST:
+            raise self._session.words.too_old(VERSION, version)
+        return version
+
+    def events(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
+        """Yield, page by page and oldest first, the failed tries that the event log tells of after `since`.
+
+        `since` is on the server's clock. Events may commit a little late: ask again from some minutes before the
+        server's time when the last complete listing began. A try may come again on a later page with equal or better
+        facts. Complete but for tries that one request marked as failed together with another task.
+        """
+        stated: dict[TaskTry, Circumstance] = {}
+        names = [*rows.ENDED, *rows.STATED, *rows.MARKINGS]
+        for events in self._events(included_events=names, after=since):
+            found: dict[TaskTry, Occurrence] = {}
+            for event in events:
+                if event.get("event") in rows.MARKINGS:
+                    for occurrence in self._marked(event, seen_at):
+                        found.setdefault(occurrence.key, occurrence)
+                    continue
+                key = rows.key(self.deployment, event)
+                if key is None:
+                    logger.warning("%s: event %s names no try", self.deployment, event.get("event_log_id"))
+                    continue
+                if (circumstance := rows.circumstance(event)) is not None:
+                    stated.setdefault(key, circumstance)
+                found[key] = self._ended(key, event, stated.get(key), found.get(key), seen_at)
+            yield list(found.values())
+
+    def listed(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
+        """Yield, page by page and in no useful order, what stands as failed or up for retry and changed since `since`.
+
+        `since` is on the server's clock. Lacks tries that were retried or cleared meanwhile, which only `events` knows.
+        A final failure carries the tasks that Airflow did not run because of it.
+        """
+        halted: dict[tuple[str, str], set[str]] = {}
+        for instances in self._instances("~", "~", state=["upstream_failed"], updated_at_gte=since):
+            for instance in instances:
+                run = (rows.text(instance.get("dag_id")), rows.text(instance.get("dag_run_id")))
+                halted.setdefault(run, set()).add(rows.text(instance.get("task_id")))
+        for instances in self._instances("~", "~", state=["failed", "up_for_retry"], updated_at_gte=since):
+            found = []
+            for instance in instances:
+                key = rows.key(self.deployment, instance)
+                if key is None:
+                    logger.warning("%s: task instance %s names no try", self.deployment, instance.get("id"))
+                    continue
+                found.append(self._standing(key, instance, halted, seen_at))
+            yield found
+
+    def describe(self, occurrence: Occurrence) -> Occurrence:
+        """Fill what is still empty of the try: start, operator, host, pool, queue, versions, owner, tags, is_final.
+
+        One to three questions, fewer where the listing told it already. A try that Airflow lost stays as it is.
+        `ended_at` is never touched: the event's time is the server's, a task instance's is the worker's clock.
+        """
+        key = occurrence.key
+        where = {"dag_id": key.dag_id, "dag_run_id": key.run_id, "task_id": key.task_id}
+        mapped = {"map_index": key.map_index} if key.map_index >= 0 else {}
+        if occurrence.started_at is None or not occurrence.operator or occurrence.is_final is None:
+            attempt = self._session.json(
+                MAPPED_TRY if mapped else TRY, **where, **mapped, task_try_number=key.try_number
+            )
+            occurrence = rows.described(occurrence, attempt or {})
+        if mapped and not occurrence.map_label:
+            instance = self._session.json(MAPPED, **where, **mapped) or {}
+            occurrence = replace(occurrence, map_label=rows.text(instance.get("rendered_map_index")))
+        if not occurrence.owner or not occurrence.tags:
+            occurrence = rows.owned(occurrence, self._dags(key.dag_id))
+        return occurrence
+
+    def read_log(self, key: TaskTry) -> Iterator[bytes]:
+        """Yield the try's log as NDJSON, in chunks of at most 64 KiB that know nothing of lines; split at b"\\n" only.
+
+        Raises LogGone where Airflow knows no such try, and SourceError for trouble, then or in the middle: ask again
+        later. A log may be whole, still growing, or only say that the log is absent: the reader's to judge. Holds one
+        of the server's few connections until read to the end or closed; no more than 4 at once for a deployment.
+        """
+        mapped = {"map_index": key.map_index} if key.map_index >= 0 else {}
+        return self._session.stream(
+            LOG, dag_id=key.dag_id, dag_run_id=key.run_id, task_id=key.task_id, try_number=key.try_number, **mapped
+        )
+
+    def health(self) -> list[Component]:
+        """Return Airflow's own components. Needs no account."""
+        parts = (self._session.json(HEALTH) or {}).items()
+        return [rows.component(name, part) for name, part in parts if isinstance(part, dict)]
+
+    def import_failures(self) -> list[ImportFailure]:
+        """Return the DAG files that do not import, traces redacted."""
+        return [rows.import_failure(row) for page in self._pages(IMPORTS, "import_errors") for row in page]
+
+    def pools(self) -> list[PoolLoad]:
+        """Return the pools with their load."""
+        return [rows.pool_load(row) for page in self._pages(POOLS, "pools") for row in page]
+
+    def _ended(
+        self, key: TaskTry, event: Row, stated: Circumstance | None, earlier: Occurrence | None, seen_at: datetime
+    ) -> Occurrence:
+        """Join an event to what earlier ones on this page said of the same try; its first event dates it.
+
+        The scheduler writes `failed` also for a try that it will start again, so beside its statement that is no word
+        on being final: `describe` or the list has it.
+        """
+        is_final: bool | None = {"up_for_retry": False, "failed": None if stated else True}.get(event["event"])
+        if earlier is None:
+            ended_at = rows.time(event.get("when")) or self.now()
+            owner = rows.text(event.get("owner"))
+            return Occurrence(key, ended_at, seen_at, is_final=is_final, circumstance=stated, owner=owner)
+        if earlier.is_final is False:
+            is_final = False
+        elif is_final is None and not stated:
+            is_final = earlier.is_final
+        owner = earlier.owner or rows.text(event.get("owner"))
+        return replace(earlier, is_final=is_final, circumstance=stated or earlier.circumstance, owner=owner)
+
+    def _standing(
+        self, key: TaskTry, instance: Row, halted: dict[tuple[str, str], set[str]], seen_at: datetime
+    ) -> Occurrence:
+        is_final = instance.get("state") == "failed"
+        # A worker's clock may be ahead; one marked before it started has no time at all.
+        server = self.now()
+        ended_at = min(rows.time(instance.get("end_date")) or server, server)
+        occurrence = Occurrence(key, ended_at, seen_at, is_final=is_final)
+        waiting = halted.get((key.dag_id, key.run_id)) if is_final else None
+        if waiting:
+            occurrence = replace(occurrence, upstream_failed=self._halted_by(key, waiting))
+        return rows.described(occurrence, instance)
+
+    def _halted_by(self, key: TaskTry, waiting: set[str]) -> tuple[str, ...]:
+        """Return the tasks, of those waiting in the run, that lie behind this one with only such between."""
+        try:
+            graph = self._graphs(key.dag_id)
+        except SourceForbidden:
+            return ()
+        reached: set[str] = set()
+        edge = [key.task_id]
+        while edge:
+            following = {task for near in edge for task in graph.get(near, ())} & waiting
+            edge = list(following - reached)
+            reached |= following
+        return tuple(sorted(reached))
+
+    def _marked(self, event: Row, seen_at: datetime) -> Iterator[Occurrence]:
+        """Find the tries that a marking ended: they stand as failed and have no end of their own in the event log."""
+        marking = rows.marking(event)
+        if marking is None:
+            return
+        task = {"task_id": marking.task_id} if marking.task_id else {}
+        run = {"dag_id": marking.dag_id, "run_id": marking.run_id, **task}
+        own = {
+            rows.key(self.deployment, ended)
+            for page in self._events(included_events=[*rows.ENDED, *rows.STATED], **run)
+            for ended in page
+        }
+        for instances in self._instances(marking.dag_id, marking.run_id, **task):
+            for attempt in (attempt for instance in instances for attempt in self._tries(instance)):
+                key = rows.key(self.deployment, attempt)
+                if key and key not in own and attempt.get("state") == "failed" and marking.covers(attempt):
+                    occurrence = Occurrence(key, marking.at, seen_at, is_final=True, circumstance=marking.circumstance)
+                    yield rows.described(occurrence, attempt)
+
+    def _tries(self, instance: Row) -> list[Row]:
+        """Return the tries of a task instance, without a question where there was but one."""
+        key = rows.key(self.deployment, instance)
+        if key is None or key.try_number <= 1:
+            return [instance]
+        where: dict[str, Any] = {"dag_id": key.dag_id, "dag_run_id": key.run_id, "task_id": key.task_id}
+        if key.map_index >= 0:
+            body = self._session.json(MAPPED_TRIES, **where, map_index=key.map_index)
+        else:
+            body = self._session.json(TRIES, **where)
+        return rows.items((body or {}).get("task_instances")) or [instance]
+
+    def _events(self, **arguments: Any) -> Iterator[list[Row]]:
+        return self._pages(EVENTS, "event_logs", order_by=["event_log_id"], **arguments)
+
+    def _instances(self, dag_id: str, run_id: str, **arguments: Any) -> Iterator[list[Row]]:
+        return self._pages(
+            INSTANCES, "task_instances", "", dag_id=dag_id, dag_run_id=run_id, order_by=["id"], **arguments
+        )
+
+    def _pages(self, endpoint: Endpoint, name: str, cursor: str | None = None, **arguments: Any) -> Iterator[list[Row]]:
+        """Yield the pages of a list, by cursor where "" is given and the server takes it, else by offset.
+
+        Advances by the rows that came: the server caps the limit silently. A list of a run that is gone is empty.
+        """
+        offset, last = 0, None
+        while True:
+            place = {"offset": offset} if cursor is None else {"cursor": cursor}
+            body = self._session.json(endpoint, limit=_PAGE, **place, **arguments)
+            if body is None:
+                if arguments.get("dag_id", "~") == "~":
+                    raise self._session.words.too_old(endpoint)
+                return
+            page = body.get(name)
+            if not isinstance(page, list) or (page and page == last):
+                raise self._session.words.shapeless(endpoint)
+            if page:
+                yield rows.items(page)
+            offset, last = offset + len(page), page
+            if cursor is not None and "next_cursor" in body:
+                cursor = rows.text(body["next_cursor"])
+                if not cursor:
+                    return
+            else:
+                # Airflow 3.0 and 3.1 ignore `cursor` and name no next one: what came was the first page by offset.
+                cursor = None
+                total = _total(body)
+                if not page or (total is not None and offset >= total):
+                    return
+
+    def _dag(self, dag_id: str) -> Row:
+        return self._session.json(DAG, dag_id=dag_id) or {}
+
+    def _graph(self, dag_id: str) -> dict[str, tuple[str, ...]]:
+        tasks = rows.items((self._session.json(TASKS, dag_id=dag_id) or {}).get("tasks"))
+        return {rows.text(task.get("task_id")): rows.texts(task.get("downstream_task_ids")) for task in tasks}
+
+
+class _Memory(Generic[K, V]):
+    """Remembers what `load` returned for ten minutes; what it raises is not remembered."""
+
+    def __init__(self, load: Callable[[K], V]) -> None:
+        self._load = load
+        self._held: dict[K, tuple[float, V]] = {}
+
+    def __call__(self, key: K) -> V:
+        held = self._held.get(key)
+        if held is None or held[0] < time.monotonic():
+            held = (time.monotonic() + _REMEMBERED, self._load(key))
+            self._held[key] = held
+        return held[1]
+
+
+def _total(body: Row) -> int | None:
+    """Return how many rows a list has; None where the server stops counting."""
+    total, limit = rows.number(body.get("total_entries")), rows.number(body.get("total_entries_limit"))
+    return None if total is None or (limit is not None and total >= limit) else total

@@ -1,0 +1,183 @@
+"""What can go wrong between us and one Airflow, in words: one sentence that names deployment and endpoint, and the fix.
+
+Owns every message about a deployment that cannot be read. Connects to nothing. Texts from the server are hostile: one
+short line of them is quoted, redacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from urllib3 import exceptions
+
+from triage.errors import SourceError, SourceForbidden
+from triage.links import home
+from triage.redact import redact
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A question: its name in Airflow's API, the client's class and method, and the FAB resource it needs read on."""
+
+    name: str
+    api: str
+    method: str
+    permission: str = ""
+
+
+def told(body: Mapping[str, Any] | None) -> str:
+    """Return what Airflow says of an error, as one short redacted line."""
+    body = body or {}
+    said = body.get("detail") or body.get("error") or body.get("title") or "no reason given"
+    line = " ".join(str(said)[:1000].split())
+    return redact(line)[:200].rstrip(".")
+
+
+def is_unknown(status: int, body: Mapping[str, Any] | None) -> bool:
+    """Tell whether Airflow itself says that there is no such thing; a gateway's own 404 proves nothing.
+
+    The second form is for run ids with a slash, which no route of the API takes.
+    """
+    return status == 404 and body is not None and ("detail" in body or body.get("error") == "API route not found")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The sentences about one deployment at one address."""
+
+    deployment: str
+    url: str
+
+    def check(self, url: str, ca_file: str) -> None:
+        """Raise for an address or a certificate file that cannot be used."""
+        if not home(url):
+            raise SourceError(
+                f"{self.deployment}: its url is not an http or https address.",
+                f"Set {self._setting('url')} to the address of Airflow's page, e.g. https://airflow.example.com.",
+            )
+        if ca_file and not Path(ca_file).is_file():
+            raise SourceError(
+                f"{self.deployment}: there is no file {ca_file}.",
+                f"Set {self._setting('ca_file')} to the certificates of the authority that signed Airflow's.",
+            )
+
+    def broken(self, endpoint: Endpoint, exc: BaseException, timeout: float) -> SourceError:
+        """Say what broke before a whole answer was here."""
+        reason: BaseException = exc
+        while isinstance(reason, exceptions.MaxRetryError) and reason.reason:
+            reason = reason.reason
+        check_url = f"Check {self._setting('url')}"
+        match reason:
+            case exceptions.ProxyError():
+                said, fix = "the proxy does not let us through", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+            case exceptions.NameResolutionError():
+                said, fix = "its name is not known", f"{check_url} and this machine's DNS."
+            case exceptions.NewConnectionError():
+                said, fix = "connection refused", f"{check_url}, and that the api-server runs and may be reached."
+            case exceptions.ConnectTimeoutError():
+                said, fix = "no connection in time", f"{check_url}, and that no firewall stands between."
+            case exceptions.TimeoutError() | TimeoutError():
+                said = f"no answer within {timeout:g} s"
+                fix = "The api-server is overloaded or hangs; look into its log. We ask again later."
+            case exceptions.DecodeError():
+                said, fix = "the answer cannot be unpacked", "Check what stands between us and the api-server."
+            case _ if _is_tls(reason):
+                said, fix = self._tls(reason)
+            case exceptions.ProtocolError() | ConnectionError():
+                said = "the answer broke off"
+                fix = "The api-server, or a proxy before it, hung up; look into its log. We ask again later."
+            case _:
+                said, fix = f"{type(reason).__name__}: {redact(str(reason))[:200]}", f"{check_url}."
+        return self._error(endpoint, said, fix)
+
+    def refused(
+        self, endpoint: Endpoint, status: int, headers: Mapping[str, str], body: Mapping[str, Any] | None
+    ) -> SourceError:
+        """Say what an answer means that is no answer to our question; `body` is None unless it was a JSON object."""
+        if status == 403 and body is not None:
+            return self._forbidden(endpoint, body)
+        if status == 401:
+            fix = f"Set {self._setting('username')} and its password, or a token that has not expired."
+            return self._error(endpoint, "Airflow does not know us (401)", fix)
+        if 300 <= status < 400:
+            to = home(headers.get("Location", ""))
+            fix = f"Set {self._setting('url')} to {to or 'the address it sends to'}."
+            return self._error(endpoint, f"the address only redirects ({status})", fix)
+        if status >= 500:
+            fix = "Look into the log of the api-server and of the proxy before it. We ask again later."
+            return self._error(endpoint, f"answered {_status(status)}", fix)
+        if body is None:
+            said = f"answered {_status(status)} with something that is not Airflow's API"
+            fix = f"Check {self._setting('url')}: a log-in page, a proxy or another program answers there."
+            return self._error(endpoint, said, fix)
+        if status == 404:
+            return self.too_old(endpoint)
+        if status < 300:
+            return self.shapeless(endpoint)
+        fix = "airtriage reads Airflow 3.2 and newer."
+        return self._error(endpoint, f"answered {_status(status)}: {told(body)}", fix)
+
+    def too_old(self, endpoint: Endpoint, version: str = "") -> SourceError:
+        """Say that this is not an Airflow we can read."""
+        said = f"runs Airflow {version}" if version else "has no such endpoint"
+        fix = f"airtriage reads Airflow 3.2 and newer; check {self._setting('url')}."
+        return self._error(endpoint, said, fix)
+
+    def shapeless(self, endpoint: Endpoint) -> SourceError:
+        """Say that an answer has a shape we do not know."""
+        fix = "It may be newer than this airtriage, or a proxy changes its answers."
+        return self._error(endpoint, "answered in a shape that is not known", fix)
+
+    def empty(self, endpoint: Endpoint) -> SourceError:
+        """Say that a log came without a single byte, as Airflow answers when its storage is away."""
+        fix = "Airflow cannot read its log storage; look into the api-server's log. We ask again later."
+        return self._error(endpoint, "answered without a single byte", fix)
+
+    def wrong_password(self, username: str) -> SourceError:
+        """Say that the account was not let in."""
+        return self._error(
+            Endpoint("auth/token", "", ""),
+            f"Airflow does not let {username} in",
+            f"Check {self._setting('username')} and its password.",
+        )
+
+    def _forbidden(self, endpoint: Endpoint, body: Mapping[str, Any]) -> SourceForbidden:
+        what = f"{self.deployment}: the account may not read {endpoint.name} at {self.url}: {told(body)}."
+        if not endpoint.permission:
+            return SourceForbidden(what, "Give it a role that may read it.")
+        return SourceForbidden(
+            what,
+            f'Give its role "can read" on "{endpoint.permission}" '
+            f'(airflow roles add-perms ROLE -a can_read -r "{endpoint.permission}"), or make it at least a viewer.',
+        )
+
+    def _tls(self, reason: BaseException) -> tuple[str, str]:
+        text = str(reason)
+        if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+            return "it does not speak TLS", f"Use http:// in {self._setting('url')}, or the port that speaks https."
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            fix = f"Set {self._setting('ca_file')} to the certificates of the authority that signed it."
+            return "its certificate is not trusted", fix
+        return "no secure connection", f"Check {self._setting('url')} and {self._setting('ca_file')}."
+
+    def _error(self, endpoint: Endpoint, said: str, fix: str) -> SourceError:
+        return SourceError(f"{self.deployment}: {endpoint.name} at {self.url}: {said}.", fix)
+
+    def _setting(self, name: str) -> str:
+        return f"{name} of [deployments.{self.deployment}]"
+
+
+def _is_tls(reason: BaseException) -> bool:
+    # The client turns urllib3's SSLError into an ApiException of its own that only its text tells apart.
+    return isinstance(reason, exceptions.SSLError) or "SSLError" in str(reason)
+
+
+def _status(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)

@@ -1,0 +1,187 @@
+"""The Celery app and its beat schedule; each task body is one call.
+
+Owns when and where passes run, never what they do: a message is an idempotent tick that expires, the next tick is the
+retry, and a wiped broker loses nothing. The only file that speaks Celery. Embedded, the broker is a folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.beat import EmbeddedService
+from kombu.exceptions import OperationalError
+
+from collector.airflow import Access, Airflow
+from collector.collect import Pass, Progress, Report
+from triage.errors import SettingsError, SourceError
+from triage.service import Service
+from triage.settings import Deployment, Settings
+from triage.store import open_store
+
+PASS = "airtriage.pass"
+SETTLE = "airtriage.settle"
+SETTLE_EVERY = 30.0  # seconds; wakes problems whose mute or week is over
+
+
+def now() -> datetime:
+    """Return our clock, aware UTC."""
+    return datetime.now(UTC)
+
+
+def access(deployment: Deployment) -> Access:
+    """Say how to reach a deployment, from its settings."""
+    return Access(
+        url=deployment.url,
+        username=deployment.username,
+        password=deployment.password.get_secret_value(),
+        token=deployment.token.get_secret_value(),
+        ca_file=deployment.ca_file,
+        timeout=deployment.timeout.total_seconds(),
+    )
+
+
+class Collector:
+    """The collector of one process: the store, one source a deployment, and the two things Celery calls."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sources = {name: Airflow(name, access(its)) for name, its in settings.deployments.items()}
+
+    @functools.cached_property
+    def service(self) -> Service:
+        """The service on the store of the settings, opened at first use."""
+        return Service(open_store(self._settings.store_url), self._settings.scopes)
+
+    def run(self, name: str, *, budget: timedelta | None = None, progress: Progress = lambda report: None) -> Report:
+        """Make one pass over a deployment."""
+        its = self._settings.deployments[name]
+        return Pass(
+            self.service, self._sources[name], name, its.url, its.lookback, its.poll, self._settings.log_waits, now, budget,
+            progress,
+        ).run()  # fmt: skip
+
+    def settle(self) -> int:
+        """Bring problems up to the clock."""
+        return self.service.settle(now())
+
+
+def make_app(settings: Settings) -> Celery:
+    """Build the Celery app for these settings; connects to nothing. SettingsError for a broker it does not know."""
+    app = Celery("airtriage", broker_url=_broker(settings), set_as_current=False)
+    app.conf.update(
+        broker_transport_options=_transport(settings),
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_default_queue="airtriage",
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_serializer="json",
+        accept_content=["json"],
+        timezone="UTC",
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        beat_schedule=_ticks(settings),
+        beat_schedule_filename=str(settings.data_dir / "beat"),
+    )
+    lock = threading.Lock()
+    made: list[Collector] = []
+
+    def collector() -> Collector:
+        with lock:  # one a process, made after the fork
+            if not made:
+                made.append(Collector(settings))
+            return made[0]
+
+    @app.task(name=PASS)  # type: ignore[untyped-decorator]
+    def run_pass(name: str) -> None:
+        if name in settings.deployments:
+            collector().run(name, budget=settings.deployments[name].poll)
+
+    @app.task(name=SETTLE)  # type: ignore[untyped-decorator]
+    def settle() -> None:
+        collector().settle()
+
+    return app
+
+
+def work(settings: Settings, *, beat: bool, concurrency: int, loglevel: str = "warning") -> None:
+    """Run a worker in this process until it is told to stop; with `beat`, the schedule in a thread of it too."""
+    prepare(settings)
+    app = make_app(settings)
+    if beat:
+        EmbeddedService(app, thread=True, schedule_filename=str(settings.data_dir / "beat")).start()
+    argv = ["worker", "--pool=threads", f"--concurrency={concurrency}", f"--loglevel={loglevel}"]
+    argv += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname=airtriage@%h"]
+    app.worker_main(argv)
+
+
+def schedule(settings: Settings, loglevel: str = "warning") -> None:
+    """Run the schedule in this process until it is told to stop."""
+    prepare(settings)
+    make_app(settings).Beat(loglevel=loglevel, quiet=True).run()
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folders of the embedded parts; SettingsError names the one that cannot be made."""
+    folders = [settings.data_dir, *map(Path, _transport(settings).values())] if _is_embedded(settings) else [settings.data_dir]
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SettingsError(
+                f"The folder {folder} cannot be made: {exc.strerror}.", "Set data_dir to a folder you may write."
+            ) from exc
+
+
+def ping_broker(settings: Settings) -> None:
+    """Connect to the broker once; SourceError names it when that fails."""
+    prepare(settings)
+    with make_app(settings).connection_for_write() as connection:
+        try:
+            connection.ensure_connection(max_retries=1, timeout=5)
+        except (OSError, OperationalError) as exc:
+            raise SourceError(
+                f"The broker {connection.as_uri()} does not answer: {exc}.", "Start it, or correct the setting broker."
+            ) from exc
+
+
+def _ticks(settings: Settings) -> dict[str, Any]:
+    ticks: dict[str, Any] = {"settle": {"task": SETTLE, "schedule": SETTLE_EVERY, "options": {"expires": SETTLE_EVERY}}}
+    for name, its in settings.deployments.items():
+        poll = its.poll.total_seconds()
+        ticks[f"pass {name}"] = {"task": PASS, "schedule": poll, "args": (name,), "options": {"expires": poll}}
+    return ticks
+
+
+def _is_embedded(settings: Settings) -> bool:
+    return settings.broker_url.startswith("filesystem:")
+
+
+def _broker(settings: Settings) -> str:
+    url = settings.broker_url
+    if _is_embedded(settings):
+        return "filesystem://"
+    if url.startswith(("redis://", "rediss://", "unix://", "sentinel://")):
+        return url
+    raise SettingsError(f"broker = {url!r} is not a broker this version knows.", "Use redis://host:6379/0 or filesystem:///path.")
+
+
+def _transport(settings: Settings) -> dict[str, str]:
+    if not _is_embedded(settings):
+        return {}
+    folder = Path(settings.broker_url.removeprefix("filesystem://"))
+    return {
+        "data_folder_in": str(folder / "messages"),
+        "data_folder_out": str(folder / "messages"),
+        "control_folder": str(folder / "control"),
+    }
+
+

@@ -1,0 +1,269 @@
+"""The contract every store keeps: inherit `StoreContract` and give it a `store` fixture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from triage.errors import StaleProblem
+from triage.model import (
+    Change,
+    Cursor,
+    DeploymentHealth,
+    Lease,
+    LogLine,
+    LogStatus,
+    Membership,
+    Occurrence,
+    Problem,
+    Raised,
+    Signature,
+    TaskTry,
+    TriageState,
+)
+from triage.query import EVERYTHING, Members, parse
+from triage.store import Put, Store
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def occurrence(
+    n: int = 1, *, deployment: str = "prod", dag: str = "orders", task: str = "load", map_index: int = -1, at: datetime = NOW,
+    fingerprint: str = "1:aa", title: str = "KeyError: 'amount'", log: LogStatus = LogStatus.WHOLE, text: str = "boom", **more: object,
+) -> Occurrence:  # fmt: skip
+    signed = Signature(1, fingerprint, title, "code error", "KeyError") if fingerprint else None
+    fact = Occurrence(
+        key=TaskTry(deployment, dag, f"run_{n}", task, map_index, 1), ended_at=at, seen_at=at, started_at=at - timedelta(seconds=5),
+        is_final=True, log=log, signature=signed, kept=(LogLine(1, text),) if log is not LogStatus.PENDING else None, log_bytes=len(text),
+    )  # fmt: skip
+    return replace(fact, **more)  # type: ignore[arg-type]
+
+
+def problem(id: str = "p1", **more: object) -> Problem:
+    fact = Problem(id, "prod", "1:aa", "KeyError", "code error", TriageState.NEW, NOW, NOW)
+    return replace(fact, **more)  # type: ignore[arg-type]
+
+
+class StoreContract:
+    # --- records
+
+    def test_a_record_is_read_back_as_it_was_saved(self, store: Store) -> None:
+        records = [
+            problem(wake_at=NOW, before=TriageState.MUTED, muted_until_count=3),
+            Membership("prod", "1:aa", "p1"),
+            Change("p1", NOW, "ann", "resolved", "fixed ✓", "page"),
+            Cursor("prod", NOW, None),
+            Lease("pass/prod", "host:1", NOW),
+            DeploymentHealth("prod", "http://x", NOW, poll=2.5),
+        ]
+        for record in records:
+            assert store.save(record, None) == 1
+            (found, revision) = store.records(type(record))[0]
+            assert found == record
+            assert revision == 1
+
+    def test_saving_against_an_old_revision_is_refused(self, store: Store) -> None:
+        store.save(problem(), None)
+        assert store.save(problem(title="new"), 1) == 2
+        with pytest.raises(StaleProblem):
+            store.save(problem(title="lost"), 1)
+        found = store.get(Problem, "p1")
+        assert found is not None
+        assert (found[0].title, found[1]) == ("new", 2)
+
+    def test_a_record_that_exists_cannot_be_made_again(self, store: Store) -> None:
+        store.save(problem(), None)
+        with pytest.raises(StaleProblem):
+            store.save(problem(), None)
+
+    def test_what_is_not_there_is_none(self, store: Store) -> None:
+        assert store.get(Problem, "nope") is None
+        assert store.occurrence("nope") is None
+        assert store.tally([("prod", "1:zz")]) is None
+
+    def test_deleting_needs_the_revision_read_and_may_be_repeated(self, store: Store) -> None:
+        store.save(problem(), None)
+        with pytest.raises(StaleProblem):
+            store.delete(Problem, "p1", 7)
+        store.delete(Problem, "p1", 1)
+        store.delete(Problem, "p1", 1)
+        assert store.get(Problem, "p1") is None
+
+    def test_records_are_listed_by_parent_and_by_when_they_wake(self, store: Store) -> None:
+        store.save(problem("a", wake_at=NOW), None)
+        store.save(problem("b", scope="dev", wake_at=NOW + timedelta(hours=1)), None)
+        store.save(problem("c"), None)
+        assert [p.id for p, _ in store.records(Problem)] == ["a", "b", "c"]
+        assert [p.id for p, _ in store.records(Problem, parent="dev")] == ["b"]
+        assert [p.id for p, _ in store.records(Problem, wake_before=NOW)] == ["a"]
+
+    # --- occurrences
+
+    def test_putting_twice_changes_nothing(self, store: Store) -> None:
+        facts = [occurrence(n) for n in range(5)]
+        assert store.put(facts) == Put(new=5)
+        revision_of = [o.key for o in store.search(EVERYTHING, 10)]
+        assert store.put(facts) == Put()
+        assert [o.key for o in store.search(EVERYTHING, 10)] == revision_of
+
+    def test_a_better_fact_replaces_a_lesser_one_and_never_the_other_way(self, store: Store) -> None:
+        pending = occurrence(fingerprint="", log=LogStatus.PENDING, log_bytes=0)
+        whole = occurrence()
+        assert store.put([pending]) == Put(new=1)
+        assert store.put([whole]) == Put(better=1)
+        assert store.put([pending]) == Put()
+        found = store.occurrence(whole.key.id)
+        assert found is not None
+        assert found.log is LogStatus.WHOLE
+        assert found.kept == whole.kept
+
+    def test_the_kept_log_survives_as_it_was(self, store: Store) -> None:
+        lines = (
+            LogLine(1, "plain"),
+            LogLine(7, "raised", "error", "task", NOW, (Raised("KeyError", "'a'", notes=("n",), parts=((Raised("X"),),)),), 3, "SIGKILL"),
+        )
+        store.put([occurrence(kept=lines)])
+        found = store.occurrence(occurrence().key.id)
+        assert found is not None
+        assert found.kept == lines
+        assert store.search(EVERYTHING, 1)[0].kept is None
+
+    def test_due_is_newest_failure_first_and_only_what_is_due(self, store: Store) -> None:
+        for n, wait in enumerate((0, 0, 60)):
+            at = NOW + timedelta(seconds=n)
+            store.put([occurrence(n, fingerprint="", log=LogStatus.PENDING, at=at, next_fetch_at=NOW + timedelta(seconds=wait))])
+        assert [o.key.run_id for o in store.due("prod", NOW, 10)] == ["run_1", "run_0"]
+        assert store.due("dev", NOW, 10) == []
+        backlog = store.backlog("prod", NOW)
+        assert (backlog.waiting, backlog.due, backlog.oldest) == (3, 2, NOW)
+
+    def test_search_pages_newest_first_without_gap_or_double(self, store: Store) -> None:
+        store.put([occurrence(n, at=NOW + timedelta(seconds=n // 3)) for n in range(20)])
+        seen: list[str] = []
+        after = None
+        while page := store.search(EVERYTHING, 3, after):
+            seen += [o.key.id for o in page]
+            after = (page[-1].ended_at, page[-1].key.id)
+        assert len(seen) == len(set(seen)) == 20
+        assert [o.key.id for o in store.search(EVERYTHING, 50)] == seen
+
+    @pytest.mark.parametrize(
+        ("text", "runs"),
+        [
+            ("*", "0123"),
+            ("boom", "02"),
+            ("boom disk", "2"),
+            ("boom OR quiet", "0123"),
+            ("-boom", "13"),
+            ("NOT boom", "13"),
+            ('"no space left"', "2"),
+            ('"space no left"', ""),
+            ("spac*", "2"),
+            ("grüße", "1"),
+            ("snake_case", "3"),
+            ("dag:orders", "01"),
+            ("dag:ord*", "01"),
+            ("dag:ORDERS", "01"),
+            ("dag:o[rd]*", None),
+            ("task:load AND dag:billing", "23"),
+            ("title:keyerror*", "013"),
+            ("exception:KeyError", "0123"),
+            ("owner:data", "1"),
+            ("tag:nightly", "2"),
+            ("tag:night*", "2"),
+            ("map:3", "3"),
+            ("map:[0 TO *]", "3"),
+            ("try:1", "0123"),
+            ("try:2", ""),
+            ("at:[2026-11-24 TO 2026-11-25]", "0123"),
+            ("at:[now-30m TO now]", "0123"),
+            ("at:2026-11-23", ""),
+            ("log:whole", "0123"),
+            ("cause:\"code error\" (boom OR quiet)", "0123"),
+            ("dag:(orders OR billing) -quiet", "02"),
+            ("host:w-7", "0"),
+            ("fingerprint:\"1:bb\"", "2"),
+        ],
+    )  # fmt: skip
+    def test_a_query_finds(self, store: Store, text: str, runs: str | None) -> None:
+        store.put([
+            occurrence(0, text="boom here", host="w-7"),
+            occurrence(1, text="quiet grüße", owner="data"),
+            occurrence(2, dag="billing", text="boom: no space left on disk", fingerprint="1:bb", title="OSError", tags=("nightly", "x")),
+            occurrence(3, dag="billing", text="quiet snake_case.py", map_index=3),
+        ])  # fmt: skip
+        if runs is None:
+            from triage.errors import InputError
+
+            with pytest.raises(InputError):
+                parse(text, NOW)
+            return
+        query = parse(text, NOW + timedelta(minutes=10))
+        assert sorted(o.key.run_id[-1] for o in store.search(query, 10)) == list(runs)
+        assert store.count(query) == len(runs)
+        assert sum(store.histogram(query).values()) == len(runs)
+
+    def test_members_are_found_by_deployment_and_fingerprint(self, store: Store) -> None:
+        store.put([occurrence(1), occurrence(2, deployment="dev"), occurrence(3, fingerprint="1:bb")])
+        found = store.search(Members(frozenset({("dev", "1:aa"), ("prod", "1:bb")})), 10)
+        assert sorted(o.key.run_id for o in found) == ["run_2", "run_3"]
+        assert store.matching(parse("boom", NOW)) == {("prod", "1:aa"), ("dev", "1:aa"), ("prod", "1:bb")}
+
+    # --- summaries
+
+    def test_summaries_are_absolute_and_may_be_repeated(self, store: Store) -> None:
+        store.put([occurrence(n, at=NOW - timedelta(days=n % 2)) for n in range(6)])
+        touched = store.touched(10)
+        assert {t.day for t in touched} == {"2026-11-24", "2026-11-23"}
+        for _ in range(3):
+            store.summarise(touched)
+        (summary,) = store.summaries()
+        assert (summary.total, summary.final) == (6, 6)
+        assert summary.daily == {"2026-11-24": 3, "2026-11-23": 3}
+        assert summary.tasks == {("orders", "load"): 6}
+        assert store.summaries(since="2026-11-24")[0].daily == {"2026-11-24": 3}
+        assert store.summaries(deployments=["dev"]) == []
+
+    def test_a_fingerprint_that_an_occurrence_has_left_is_counted_again(self, store: Store) -> None:
+        store.put([occurrence(1, log=LogStatus.MISSING, fingerprint="1:none"), occurrence(2, fingerprint="1:none")])
+        store.summarise(store.touched(10))
+        store.put([occurrence(1)])
+        touched = store.touched(10)
+        assert {t.fingerprint for t in touched} == {"1:none", "1:aa"}
+        store.summarise(touched)
+        assert {s.fingerprint: s.total for s in store.summaries()} == {"1:none": 1, "1:aa": 1}
+
+    def test_a_touch_stays_until_it_is_cleared_as_it_was_seen(self, store: Store) -> None:
+        store.put([occurrence(1)])
+        seen = store.touched(10)
+        store.put([occurrence(2)])
+        store.clear(seen)
+        again = store.touched(10)
+        assert len(again) == 1
+        store.clear(again)
+        assert list(store.touched(10)) == []
+
+    def test_an_unsigned_occurrence_touches_nothing(self, store: Store) -> None:
+        store.put([occurrence(fingerprint="", log=LogStatus.PENDING)])
+        assert list(store.touched(10)) == []
+
+    def test_a_tally_counts_over_deployments_and_fingerprints(self, store: Store) -> None:
+        store.put([
+            occurrence(1, at=NOW - timedelta(days=3), title="first"), occurrence(2, deployment="dev"),
+            occurrence(3, fingerprint="1:bb", is_final=False), occurrence(4, fingerprint="1:cc"),
+        ])  # fmt: skip
+        store.summarise(store.touched(10))
+        tally = store.tally([("prod", "1:aa"), ("dev", "1:aa"), ("prod", "1:bb")])
+        assert tally is not None
+        assert (tally.occurrences, tally.final, tally.title) == (3, 2, "first")
+        assert (tally.first_seen, tally.last_seen) == (NOW - timedelta(days=3), NOW)
+        assert tally.last_started == NOW - timedelta(seconds=5)
+
+    def test_the_revision_moves_with_every_change(self, store: Store) -> None:
+        before = store.revision()
+        store.put([occurrence(1)])
+        middle = store.revision()
+        store.save(problem(), None)
+        assert before < middle < store.revision()

@@ -1,0 +1,81 @@
+"""How two facts about one try merge: always towards the better, in any order."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triage.model import Circumstance, CircumstanceKind, LogLine, LogStatus, Occurrence, Signature, TaskTry, merge
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+KEY = TaskTry("prod", "orders", "run", "load", 3, 2)
+
+
+def fact(**more: object) -> Occurrence:
+    return replace(Occurrence(KEY, NOW, NOW), **more)  # type: ignore[arg-type]
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Occurrence:
+    log = draw(st.sampled_from(LogStatus))
+    fetches = 0 if log is LogStatus.PENDING else draw(st.integers(1, 4))
+    size = draw(st.integers(1, 3)) if fetches else 0
+    return fact(
+        log=log,
+        log_bytes=size,
+        fetches=fetches,
+        next_fetch_at=None if log is LogStatus.WHOLE else NOW + timedelta(minutes=fetches),
+        signature=Signature(1, f"1:{log}{size}", "t", "c") if log is not LogStatus.PENDING else None,
+        kept=(LogLine(1, f"{log}{size}"),) if log is not LogStatus.PENDING else None,
+        is_final=draw(st.sampled_from([None, True, False])),
+        operator=draw(st.sampled_from(["", "BashOperator"])),
+    )
+
+
+def test_the_id_is_the_same_everywhere_and_tells_keys_apart() -> None:
+    assert KEY.id == "316e923d57a583ebeb54c401385d018d"
+    ids = {replace(KEY, **{name: value}).id for name, value in [("map_index", -1), ("try_number", 1), ("run_id", "r"), ("deployment", "dev")]}  # type: ignore[arg-type]
+    assert len(ids | {KEY.id}) == 5
+
+
+@given(st.lists(facts(), min_size=1, max_size=4))
+def test_merging_gives_the_same_reading_in_any_order_and_however_often(several: list[Occurrence]) -> None:
+    results = []
+    for order in itertools.permutations(several):
+        merged = order[0]
+        for other in order[1:]:
+            merged = merge(merged, other)
+        assert all(merge(merged, other) is merged for other in order), "a fact merged before changes nothing"
+        results.append((merged.log, merged.log_bytes, merged.signature, merged.kept, merged.is_final, merged.operator))
+    assert all(result == results[0] for result in results)
+
+
+def test_a_later_lesser_reading_never_replaces_a_better_one() -> None:
+    whole = fact(log=LogStatus.WHOLE, fetches=1, log_bytes=9, signature=Signature(1, "1:a", "t", "c"), kept=(LogLine(1, "x"),))
+    for status in (LogStatus.PENDING, LogStatus.MISSING, LogStatus.PARTIAL):
+        merged = merge(whole, fact(log=status, fetches=5, next_fetch_at=NOW))
+        assert (merged.log, merged.kept, merged.next_fetch_at) == (LogStatus.WHOLE, whole.kept, None)
+
+
+def test_once_retried_always_retried() -> None:
+    assert merge(fact(is_final=True), fact(is_final=False)).is_final is False
+    assert merge(fact(is_final=False), fact(is_final=True)).is_final is False
+
+
+def test_a_circumstance_learned_late_makes_a_log_that_is_not_whole_due_again() -> None:
+    lost = Circumstance(CircumstanceKind.HEARTBEAT_LOST, "no heartbeat")
+    later = NOW + timedelta(minutes=1)
+    settled = fact(log=LogStatus.MISSING, fetches=4, signature=Signature(1, "1:a", "t", "c"))
+    merged = merge(settled, fact(circumstance=lost, seen_at=later))
+    assert (merged.circumstance, merged.next_fetch_at) == (lost, later)
+    assert merge(fact(log=LogStatus.WHOLE, fetches=1), fact(circumstance=lost)).next_fetch_at is None
+
+
+def test_a_failure_marked_by_hand_is_dated_by_its_marking() -> None:
+    later = NOW + timedelta(hours=1)
+    marked = fact(circumstance=Circumstance(CircumstanceKind.MARKED, by="ann", at=later), ended_at=later)
+    assert merge(fact(), marked).ended_at == later

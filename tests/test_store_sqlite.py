@@ -1,0 +1,121 @@
+"""The SQLite store: the contract, and what only a file can suffer."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.store_contract import StoreContract, occurrence, problem
+from triage.errors import SettingsError, StaleProblem, StoreError
+from triage.model import Problem
+from triage.query import EVERYTHING
+from triage.store import Store, open_store
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = open_store(f"sqlite:///{tmp_path / 'deep' / 'airtriage.db'}")
+        yield store
+        store.close()
+
+
+class TestSqliteInMemory(StoreContract):
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        store = open_store("sqlite://")
+        yield store
+        store.close()
+
+
+def test_a_store_of_a_newer_version_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    open_store(f"sqlite:///{file}").close()
+    with sqlite3.connect(file) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="written by a newer airtriage"):
+        open_store(f"sqlite:///{file}")
+
+
+def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    file.write_bytes(b"this is not a database, it is a letter to my aunt" * 100)
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match="not a usable SQLite file"):
+        open_store(f"sqlite:///{file}")
+    assert file.read_bytes() == before
+
+
+def test_a_store_without_a_file_name_is_refused() -> None:
+    with pytest.raises(SettingsError, match="names no file"):
+        open_store("sqlite:/x")
+    with pytest.raises(SettingsError, match="is not a store"):
+        open_store("mysql://x")
+
+
+def test_a_full_disk_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    store = open_store(url)
+    store.put([occurrence(1)])
+    with store._connection() as db:  # type: ignore[attr-defined]
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(StoreError, match="full"):
+        store.put([occurrence(n, text="x" * 3000) for n in range(2, 400)])
+    assert len(store.search(EVERYTHING, 500)) == 1
+    store.close()
+    again = open_store(url)
+    again.put([occurrence(n) for n in range(2, 50)])
+    assert len(again.search(EVERYTHING, 500)) == 49
+
+
+def test_many_threads_write_and_read_at_once(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'a.db'}")
+    store.save(problem(), None)
+    wins: list[int] = []
+
+    def write(n: int) -> None:
+        for i in range(10):
+            store.put([occurrence(n * 100 + i)])
+            found = store.get(Problem, "p1")
+            assert found is not None
+            try:
+                wins.append(store.save(problem(title=f"{n}.{i}"), found[1]))
+            except StaleProblem:
+                pass
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.search(EVERYTHING, 500)) == 120
+    assert sorted(wins) == list(range(2, len(wins) + 2))
+
+
+def test_a_writer_killed_in_mid_transaction_leaves_all_or_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    open_store(url).close()
+    script = (
+        "import os, sys\n"
+        "from tests.store_contract import occurrence\n"
+        "from triage.store import open_store\n"
+        "store = open_store(sys.argv[1])\n"
+        "store.put([occurrence(1)])\n"
+        "def facts():\n"
+        "    for n in range(2, 50):\n"
+        "        yield occurrence(n)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "store.put(facts())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, url], check=False)
+    assert done.returncode == -9
+    store = open_store(url)
+    assert [o.key.run_id for o in store.search(EVERYTHING, 100)] == ["run_1"]
+    assert len(store.touched(10)) == 1

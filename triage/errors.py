@@ -1,0 +1,60 @@
+"""Errors an operator can fix, each one sentence that names the thing and the fix.
+
+    TriageError
+    ├── SettingsError      the settings file or environment          (exit code 2)
+    ├── InputError         a command's or request's input             (exit code 2)
+    ├── StoreError         the store cannot be read or written
+    │   └── StaleProblem   a record changed since it was read: decide again
+    ├── SourceError        an Airflow deployment cannot be read
+    │   ├── SourceForbidden  the account may not read one endpoint
+    │   └── LogGone          the server is sure that there is no such log
+    └── ProcessError       a child process or a port
+
+An adapter maps to these in one place, `raise … from exc`; bugs pass through raw.
+"""
+
+from __future__ import annotations
+
+
+class TriageError(Exception):
+    """Base of all of these; `fix` says what to do, in one sentence."""
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.fix}".strip()
+
+
+class SettingsError(TriageError):
+    """A setting is wrong or missing; the message names the field."""
+
+
+class InputError(TriageError):
+    """A command's or a request's input is wrong; the message names the part."""
+
+
+class StoreError(TriageError):
+    """The store cannot be read or written."""
+
+
+class StaleProblem(StoreError):
+    """A record was saved by somebody else since it was read; load it and decide again."""
+
+
+class SourceError(TriageError):
+    """An Airflow deployment cannot be read now."""
+
+
+class SourceForbidden(SourceError):
+    """The account may not read one endpoint; the message names the permission."""
+
+
+class LogGone(SourceError):
+    """The server is sure that there is no log for this try."""
+
+
+class ProcessError(TriageError):
+    """A child process did not start or a port is taken."""

@@ -1,0 +1,381 @@
+"""The bytes of a log, in any dress Airflow has written since 1.10, as a bounded stream of `LogLine`; and what is kept of it.
+
+Owns splitting, decoding, cleaning, the NDJSON records of 3.x and the prefixed text before it, the choice of what is
+stored, and the test whether a log is whole. Hides that a record may be 50 MB and a log gigabytes: memory stays at a few
+MiB and time linear. What it keeps is redacted. Must not judge which error is the cause.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from triage import redact, traces
+from triage.model import Circumstance, Frame, LogLine, LogStatus, Raised
+from triage.scan import BLOCKS, Mark, Scan, Segment
+
+LIMIT = 256 * 1024
+# One raw line longer than this is read by its two ends only.
+_LINE_MAX = 1 << 20
+# A text record with more lines than this much text goes on as a second record.
+_RECORD_MAX = 64 * 1024
+_SLICE = 1 << 18
+# The longest single text that is kept whole, and how much of it is looked at for secrets before it is cut.
+_TEXT_MAX, _TEXT_SEEN = 8 * 1024, 32 * 1024
+# Airflow's supervisor ends a try at most 5 s after its last record (it waits for open sockets); 1 s for rounding.
+_SILENCE = timedelta(seconds=6)
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)?|[@-Z\\-_=>78])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_PREFIX = re.compile(
+    r"(?:\[(\d{4}-\d\d-\d\d[T ,][^\]]{8,30})\] )?(?:\{{1,2}([^}:\s]{1,120})(?::\d+)?\}{1,2} )? ?"
+    r"(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL) - "
+)
+_SOURCE = re.compile(r': source="([^"\n]{1,200})"\s*$')
+_SUBTASK = re.compile(r"Job \d+: Subtask \S+ (?=\[)")
+_HASHED = re.compile(r"unusual_prefix_[0-9a-f]{40}_")
+_EXITED = re.compile(r"Task exited with return code (-?\d+)")
+_HEADER = ("::group::Log message source details", "*** ")
+_FAILING = re.compile(
+    r"Marking task as (?:FAILED|UP_FOR_RETRY)|Task exited with return code (?!0\b)|Task failed with exception"
+    r"|Task exited|Process (?:timed out|exited abnormally)"
+)
+_PAGE = re.compile(r"\s*<(?:!doctype html|html|head|body|\?xml)\b", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is stored of a log, redacted, in its order: head, surroundings of what tells, tail.
+
+    `total_lines` and `total_bytes` count the real log. `has_body` is False for a header alone; `is_page` is True for a
+    web page in a log's place; `verdict` says how the last start of the task ended as the log tells it: "failed",
+    "paused" or "" for nothing.
+    """
+
+    lines: tuple[LogLine, ...]
+    total_lines: int
+    total_bytes: int
+    has_body: bool = False
+    is_page: bool = False
+    last_at: datetime | None = None
+    verdict: str = ""
+
+
+def read(chunks: Iterable[bytes]) -> Reading:
+    """Read a log from its bytes, however they are cut into chunks; never raises for what they hold."""
+    return Reading(chunks)
+
+
+class Reading(Iterator[LogLine]):
+    """The lines of a log as they stream by; `total_bytes` and `total_lines` count what was read so far."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.total_bytes = 0
+        self.total_lines = 0
+        self._clock: dict[str, datetime | None] = {}
+        self._lines = self._records(self._split(chunks))
+
+    def __next__(self) -> LogLine:
+        return next(self._lines)
+
+    def _split(self, chunks: Iterable[bytes]) -> Iterator[str]:
+        """Cut at b"\\n" only: U+2028 and U+0085 stand raw inside events. Of an endless line the two ends come through."""
+        open_: list[bytes] = []
+        size = held = 0
+        for chunk in chunks:
+            for start in range(0, len(chunk), _SLICE):
+                *ends, rest = chunk[start : start + _SLICE].split(b"\n")
+                for end in ends:
+                    self.total_bytes += len(end) + 1
+                    open_.append(end)
+                    yield _decode(open_, size + len(end))
+                    open_, size, held = [], 0, 0
+                self.total_bytes += len(rest)
+                if rest:
+                    open_.append(rest)
+                    size += len(rest)
+                    held += len(rest)
+                if held > 2 * _LINE_MAX:
+                    whole = b"".join(open_)
+                    open_, held = [whole[: _LINE_MAX // 2], whole[-_LINE_MAX // 2 :]], _LINE_MAX
+        if open_:
+            yield _decode(open_, size)
+
+    def _records(self, texts: Iterator[str]) -> Iterator[LogLine]:
+        """Join what Airflow wrote as one record: an NDJSON line, or a prefixed line with those that follow it."""
+        head: LogLine | None = None
+        more: list[str] = []
+        size = 0
+        for raw in texts:
+            self.total_lines += 1
+            line = self._json(raw) if raw[:1] == "{" else None
+            prefixed = None if line else self._prefixed(raw)
+            if line is None and prefixed is None and head is not None and size < _RECORD_MAX:
+                more.append(raw)
+                size += len(raw) + 1
+                continue
+            if head is not None:
+                yield _joined(head, more)
+            head, more, size = prefixed, [], len(raw)
+            if prefixed is None:
+                yield line or LogLine(self.total_lines, clean(raw))
+        if head is not None:
+            yield _joined(head, more)
+
+    def _json(self, raw: str) -> LogLine | None:
+        try:
+            record = json.loads(raw)
+        except (ValueError, RecursionError):
+            record = _salvage(raw)
+        if not isinstance(record, dict):
+            return None
+        event = record.get("event", record.get("message"))
+        if not isinstance(event, str):
+            return None
+        level, logger, signal = (record.get(name) for name in ("level", "logger", "signal_name"))
+        signal = signal or record.get("signal")
+        code = record.get("exit_code")
+        return LogLine(
+            number=self.total_lines,
+            text=clean(event),
+            level=clean(level.lower())[:20] if isinstance(level, str) else None,
+            logger=_HASHED.sub("", clean(logger)[:300]) if isinstance(logger, str) else None,
+            at=self._time(str(record.get("timestamp") or "")),
+            raised=_chain(record.get("error_detail")),
+            exit_code=code if type(code) is int and abs(code) < 1 << 31 else None,
+            signal=clean(str(signal))[:40] if signal else None,
+        )
+
+    def _prefixed(self, raw: str) -> LogLine | None:
+        if "\x1b" in raw:
+            raw = _ANSI.sub("", raw)
+        match = _PREFIX.match(raw)
+        if match is None:
+            return None
+        text = raw[match.end() :]
+        if text.startswith("Job ") and (nested := _SUBTASK.match(text)):  # 1.10 wrapped the task's own line once more
+            inner = _PREFIX.match(text, nested.end())
+            match, text = (inner, text[inner.end() :]) if inner else (match, text)
+        exited = _EXITED.match(text)
+        return LogLine(
+            number=self.total_lines,
+            text=text,
+            level=match[3].lower().replace("warn", "warning").replace("warninging", "warning"),
+            logger=match[2],
+            at=self._time(match[1] or ""),
+            exit_code=int(exited[1][:10]) if exited else None,
+        )
+
+    def _time(self, text: str) -> datetime | None:
+        """Parse a stamp that carries its zone; one without tells no time that could be compared."""
+        if text not in self._clock:
+            if len(self._clock) > 64:
+                self._clock.clear()
+            try:
+                at = datetime.fromisoformat(text.replace(", ", "T").replace(" UTC", "Z"))
+                self._clock[text] = at.astimezone(UTC) if at.tzinfo else None
+            except (ValueError, OverflowError):
+                self._clock[text] = None
+        return self._clock[text]
+
+
+def clean(text: str) -> str:
+    """Make text safe to store and show: no escapes, no control characters, the last state of a progress bar."""
+    if "\x1b" in text:
+        text = _ANSI.sub("", text)
+    if "\r" in text:
+        text = "\n".join(_last_state(line) for line in text.split("\n"))
+    return text if text.isprintable() else _CONTROL.sub("", text)
+
+
+def _last_state(line: str) -> str:
+    line = line.rstrip("\r")
+    return line[line.rfind("\r") + 1 :]
+
+
+def _decode(parts: list[bytes], size: int) -> str:
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    if size <= _LINE_MAX:
+        return data.decode("utf-8", "replace")
+    half = _LINE_MAX // 4
+    begin, end = data[:half].decode("utf-8", "replace"), data[-half:].decode("utf-8", "replace")
+    return f"{begin} … [{size - 2 * half} bytes cut] … {end}"
+
+
+def _joined(head: LogLine, more: list[str]) -> LogLine:
+    """Finish a text record: its own lines, its logger (3.x writes it last), and the chain its traceback tells."""
+    text = clean("\n".join([head.text, *more]).rstrip("\n") if more else head.text)
+    logger = head.logger
+    raised: tuple[Raised, ...] = ()
+    if ': source="' in text:
+        first, newline, rest = text.partition("\n")
+        for whole, source in ((text, _SOURCE.search(text[-300:])), (first, _SOURCE.search(first[-300:]))):
+            if source is not None:
+                cut = whole[: len(whole) - len(source[0])]
+                text = cut if whole is text else cut + newline + rest
+                logger = _HASHED.sub("", source[1])
+                break
+    if more and 'File "' in text:
+        lines = text.split("\n")
+        raised = traces.parse(lines) if traces.HEADING in text else traces.parse_shown(lines[1:])
+    elif more and head.text.startswith("Task failed with exception"):
+        raised = traces.parse_shown(text.split("\n")[1:])
+    return replace(head, text=text, logger=logger, raised=raised)
+
+
+def _salvage(raw: str) -> dict[str, Any] | None:
+    """Take what can be had of a record that is cut in its middle: the event's beginning, the names, the chain."""
+    if " bytes cut] … " not in raw:
+        return None
+    record: dict[str, Any] = {}
+    for name in ("timestamp", "level", "logger", "event", "signal_name"):
+        if found := re.search(rf'"{name}": ?"((?:[^"\\]|\\.){{0,{_TEXT_SEEN}}})', raw[: _LINE_MAX // 4]):
+            record[name] = found[1].encode("utf-8", "replace").decode("unicode_escape", "replace")
+    at = raw.rfind('"error_detail":')
+    if at >= 0:
+        try:
+            record["error_detail"] = json.JSONDecoder().raw_decode(raw[at + 15 :].lstrip())[0]
+        except (ValueError, RecursionError):
+            kind = re.search(r'"exc_type": ?"(\w{1,200})"', raw[at : at + 2000])
+            record["error_detail"] = [{"exc_type": kind[1] if kind else "Exception", "exc_value": raw[at : at + 2000]}]
+    return record if "event" in record else None
+
+
+def _chain(detail: object, depth: int = 4) -> tuple[Raised, ...]:
+    """Turn an `error_detail` into a chain; its frames carry no source lines."""
+    if not isinstance(detail, list):
+        return ()
+    chain = []
+    for entry in detail:
+        if not isinstance(entry, dict):
+            continue
+        frames, parts, notes = entry.get("frames"), entry.get("exceptions"), entry.get("exc_notes")
+        chain.append(
+            Raised(
+                type=clean(str(entry.get("exc_type") or "")),
+                value=clean(str(entry.get("exc_value") or "")),
+                frames=tuple(_frame(one) for one in frames if isinstance(one, dict)) if isinstance(frames, list) else (),
+                notes=tuple(clean(str(note)) for note in notes) if isinstance(notes, list) else (),
+                is_cause=entry.get("is_cause") is True,
+                parts=tuple(_chain(part, depth - 1) for part in parts) if depth and isinstance(parts, list) else (),
+            )
+        )
+    return traces.bounded(chain)
+
+
+def _frame(one: dict[str, Any]) -> Frame:
+    line = one.get("lineno")
+    number = line if type(line) is int and 0 < line < 1 << 31 else None
+    return Frame(clean(str(one.get("filename") or ""))[:500], number, clean(str(one.get("name") or ""))[:200])
+
+
+def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
+    """Keep at most about `limit` characters: a quarter head, what a signature is made from, the tail; redacted."""
+    scan = Scan()
+    head: list[LogLine] = []
+    tail: deque[LogLine] = deque()
+    head_size = tail_size = total = size = 0
+    header, in_header, is_page = True, False, False
+    last_at: datetime | None = None
+    for line in lines:
+        total += 1 + line.text.count("\n")
+        size += len(line.text) + 1
+        line = _trimmed(line)
+        if header:
+            in_header, header = _header(line, in_header, total)
+            is_page = total <= 3 and _PAGE.match(line.text) is not None or is_page
+        scan.feed(line)
+        if line.at is not None and (last_at is None or line.at > last_at):
+            last_at = line.at
+        weight = _weight(line)
+        if head_size + weight <= limit // 4 and not tail:
+            head.append(line)
+            head_size += weight
+            continue
+        tail.append(line)
+        tail_size += weight
+        while tail_size > limit // 4 and len(tail) > 1:
+            tail_size -= _weight(tail.popleft())
+    segment = scan.counted()
+    chosen = {line.number: line for line in _evidence(segment, limit // 2)}
+    chosen |= {line.number: line for line in (*head, *tail)}
+    ordered = [chosen[number] for number in sorted(chosen)]
+    return Kept(
+        lines=tuple(redact.lines(ordered)),
+        total_lines=getattr(lines, "total_lines", total),
+        total_bytes=getattr(lines, "total_bytes", size),
+        has_body=not header,
+        is_page=is_page,
+        last_at=last_at,
+        verdict=_verdict(scan.segment, tail or head),
+    )
+
+
+def _header(line: LogLine, in_header: bool, total: int) -> tuple[bool, bool]:
+    """Walk over the lines that say where a log came from; the second answer turns False at the first line of the log."""
+    text = line.text
+    if in_header:
+        return text.find("::endgroup::") < 0, True
+    if text.startswith(_HEADER):
+        return "::endgroup::" not in text and not text.startswith("*** "), True
+    bare = line.level is None and not line.raised
+    return False, bare and (not text.strip() or total == 1 and re.fullmatch(r"[\w.-]+", text) is not None)
+
+
+def _verdict(segment: Segment, last: Iterable[LogLine]) -> str:
+    if segment.verdict is not None:
+        return "failed"
+    if any(_FAILING.match(line.text) for line in last if segment.start is None or line.number > segment.start.number):
+        return "failed"
+    return "paused" if segment.paused else ""
+
+
+def _evidence(segment: Segment, budget: int) -> Iterator[LogLine]:
+    """The lines a signature is made from, the most telling first, within the budget."""
+    blocks = [*reversed(segment.blocks), *([segment.first] if segment.first else [])]
+    wanted = [segment.start, segment.failed, segment.ended, segment.job, *reversed(segment.before)]
+    for block in blocks[: BLOCKS + 1]:
+        wanted += [*block.lines, block.after]
+    for line in wanted:
+        if line is not None:
+            budget -= _weight(line)
+            if budget >= 0:
+                yield line
+
+
+def _weight(line: LogLine) -> int:
+    return len(line.text) + 1 + (sum(map(_raised_weight, line.raised)) if line.raised else 0)
+
+
+def _raised_weight(raised: Raised) -> int:
+    own = len(raised.type) + len(raised.value) + sum(len(frame.file) + len(frame.function) for frame in raised.frames)
+    return own + sum(map(len, raised.notes)) + sum(_raised_weight(one) for part in raised.parts for one in part)
+
+
+def _trimmed(line: LogLine) -> LogLine:
+    """Cut the middle out of a long text, with room left for secrets to be seen whole before `redact` shortens it."""
+    return line if len(line.text) <= _TEXT_MAX else replace(line, text=redact.trimmed(line.text, _TEXT_MAX, _TEXT_SEEN))
+
+
+def status(kept: Kept, ended_at: datetime | None, circumstance: Circumstance | None) -> LogStatus:
+    """Judge how much of a try's log this is; whole means that its end is in it, or that Airflow explains the silence.
+
+    `ended_at` is the try's end on the Airflow server's clock.
+    """
+    if not kept.has_body or kept.is_page:
+        return LogStatus.MISSING
+    if circumstance is not None:
+        return LogStatus.WHOLE
+    if kept.verdict != "failed":
+        return LogStatus.PARTIAL
+    if ended_at is not None and kept.last_at is not None and kept.last_at < ended_at - _SILENCE:
+        return LogStatus.PARTIAL
+    return LogStatus.WHOLE
+
+
+__all__ = ["LIMIT", "Kept", "Mark", "Reading", "clean", "keep", "read", "status"]

@@ -1,0 +1,382 @@
+"""The nouns of airtriage, as frozen dataclasses and enums, and what follows from them alone.
+
+Owns the natural key of a failed try, the facts kept of it, the problem that folds its recurrences, and how two versions
+of the same fact merge. Knows no storage, no clock and no outside system. Times are aware UTC datetimes on the Airflow
+server's clock unless a field says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+
+class LogStatus(StrEnum):
+    """How much of a try's log is known; it only ever gets better, in this order."""
+
+    PENDING = "pending"
+    MISSING = "missing"
+    PARTIAL = "partial"
+    WHOLE = "whole"
+
+    @property
+    def rank(self) -> int:
+        return list(LogStatus).index(self)
+
+
+class TriageState(StrEnum):
+    """Where a problem stands in triage."""
+
+    NEW = "NEW"
+    ONGOING = "ONGOING"
+    REGRESSED = "REGRESSED"
+    MUTED = "MUTED"
+    RESOLVED = "RESOLVED"
+
+
+class CircumstanceKind(StrEnum):
+    """What Airflow itself says of a failure, beside the log."""
+
+    HEARTBEAT_LOST = "heartbeat lost"
+    STATE_MISMATCH = "state mismatch"
+    MARKED = "marked by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstance:
+    """One statement of Airflow about a failed try: its kind, its words, who made it and when."""
+
+    kind: CircumstanceKind
+    text: str = ""
+    by: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TaskTry:
+    """The natural key of a try. `map_index` is -1 for a task that is not mapped."""
+
+    deployment: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+    try_number: int = 1
+
+    @property
+    def id(self) -> str:
+        """A hash of the key, 32 hex digits, the same on every machine: the document id on every store."""
+        key = [self.deployment, self.dag_id, self.run_id, self.task_id, self.map_index, self.try_number]
+        return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+
+    @property
+    def task(self) -> str:
+        return f"{self.dag_id}.{self.task_id}"
+
+    def __str__(self) -> str:
+        mapped = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.deployment}: {self.dag_id}.{self.task_id}{mapped} {self.run_id} try {self.try_number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One stack frame; `line` is None where the log does not say."""
+
+    file: str
+    line: int | None
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """One exception as logged. A chain is a tuple of these, the raised one first, its root cause last.
+
+    `is_cause` on entry k: it is the direct cause (`raise … from`) of entry k-1, else its implicit context.
+    `parts` holds the chains of an exception group.
+    """
+
+    type: str
+    value: str = ""
+    frames: tuple[Frame, ...] = ()
+    notes: tuple[str, ...] = ()
+    is_cause: bool = False
+    parts: tuple[tuple[Raised, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line (or NDJSON record) of a log. `number` is its 1-based place in the real log, so gaps show."""
+
+    number: int
+    text: str
+    level: str | None = None
+    logger: str | None = None
+    at: datetime | None = None
+    raised: tuple[Raised, ...] = ()
+    exit_code: int | None = None
+    signal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One telling line: its number in the real log and its text, redacted."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The readable what-failed and its versioned key.
+
+    `fingerprint` is `<version>:<hex>`; `cause` a name of `causes.CAUSES`; `exception` the root exception's type;
+    `decisions` the sentences that `explain` prints.
+    """
+
+    version: int
+    fingerprint: str
+    title: str
+    cause: str
+    exception: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    decisions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One failed try, kept: what Airflow says of it, and what its log said once fetched.
+
+    `seen_at`, `first_fetch_at` and `next_fetch_at` are on our clock. `fingerprint` is empty until the log is settled
+    (whole, or its waits are over) or given up provisionally. `kept` is the redacted, bounded log; None where it was
+    not loaded (lists never load it). `is_final` is None while unknown, False for a try that was retried.
+    """
+
+    key: TaskTry
+    ended_at: datetime
+    seen_at: datetime
+    started_at: datetime | None = None
+    is_final: bool | None = None
+    circumstance: Circumstance | None = None
+    operator: str = ""
+    owner: str = ""
+    queue: str = ""
+    pool: str = ""
+    host: str = ""
+    tags: tuple[str, ...] = ()
+    map_label: str = ""
+    dag_version: int | None = None
+    bundle_version: str = ""
+    bundle_url: str = ""
+    upstream_failed: tuple[str, ...] = ()
+    log: LogStatus = LogStatus.PENDING
+    log_lines: int = 0
+    log_bytes: int = 0
+    fetches: int = 0
+    first_fetch_at: datetime | None = None
+    next_fetch_at: datetime | None = None
+    signature: Signature | None = None
+    kept: tuple[LogLine, ...] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        return self.signature.fingerprint if self.signature else ""
+
+    @property
+    def day(self) -> str:
+        return self.ended_at.date().isoformat()
+
+
+# What describes the try itself: an empty value of the older fact is filled by the newer one.
+_DESCRIPTION = (
+    "started_at", "operator", "owner", "queue", "pool", "host", "tags", "map_label", "dag_version", "bundle_version",
+    "bundle_url", "upstream_failed", "first_fetch_at",
+)  # fmt: skip
+# What came from reading the log: taken together from the better fact.
+_READING = ("log", "log_lines", "log_bytes", "signature", "kept")
+
+
+def merge(old: Occurrence, new: Occurrence) -> Occurrence:
+    """Merge two facts about the same try; `old` itself is returned when `new` adds nothing.
+
+    The better reading wins (log status, then its length, then circumstance known, then signature version); on a tie the
+    old one stays. A try once known to have been retried stays so. A circumstance learned late makes a log that is not
+    whole due again. Merging twice, or a stale fact late, changes nothing.
+    """
+    changes: dict[str, object] = {}
+    for name in _DESCRIPTION:
+        if not getattr(old, name) and getattr(new, name):
+            changes[name] = getattr(new, name)
+    if new.is_final is not None and (old.is_final is None or (old.is_final and not new.is_final)):
+        changes["is_final"] = new.is_final
+    if _reading_rank(new) > _reading_rank(old):
+        changes |= {name: getattr(new, name) for name in _READING if name != "kept" or new.kept is not None}
+    if new.fetches > old.fetches:
+        changes |= {"fetches": new.fetches, "next_fetch_at": new.next_fetch_at}
+    if old.circumstance is None and new.circumstance is not None:
+        changes |= {"circumstance": new.circumstance, "next_fetch_at": new.seen_at}
+        if new.circumstance.kind is CircumstanceKind.MARKED:
+            changes["ended_at"] = new.ended_at
+    if LogStatus.WHOLE in (old.log, new.log):
+        changes["next_fetch_at"] = None
+    changes = {name: value for name, value in changes.items() if value != getattr(old, name)}
+    return replace(old, **changes) if changes else old  # type: ignore[arg-type]
+
+
+def _reading_rank(fact: Occurrence) -> tuple[int, int, bool, int]:
+    signed = fact.signature
+    return (fact.log.rank, fact.log_bytes, bool(fact.circumstance and signed), signed.version if signed else -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The occurrences of a problem, counted from the facts as absolute values.
+
+    `final` counts tries that ended their task instance; `last_started` decides about regressions.
+    """
+
+    occurrences: int
+    final: int
+    first_seen: datetime
+    last_seen: datetime
+    last_started: datetime
+    title: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A decision: the recurrences of one cause in one scope, with a triage state.
+
+    `id` comes from the scope and the fingerprint it was born with and never changes. `muted_*` is set only in MUTED:
+    until a time, until a total of occurrences (`muted_until_count`), or for good. `wake_at` is when time alone changes
+    the state; `before` the state that an undo goes back to. Saved only when something was decided; counts live in the
+    summaries.
+    """
+
+    id: str
+    scope: str
+    fingerprint: str
+    title: str
+    cause: str
+    state: TriageState
+    opened_at: datetime
+    state_at: datetime
+    state_by: str = "airtriage"
+    reason: str = ""
+    before: TriageState | None = None
+    resolved_at: datetime | None = None
+    muted_until: datetime | None = None
+    muted_until_count: int | None = None
+    wake_at: datetime | None = None
+    owner: str = ""
+    gitlab_url: str = ""
+
+
+def problem_id(scope: str, fingerprint: str) -> str:
+    """The id of the problem born from `fingerprint` in `scope`: 12 hex digits, the same on every machine."""
+    return hashlib.sha256(json.dumps([scope, fingerprint]).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Says which problem a fingerprint belongs to in a scope."""
+
+    scope: str
+    fingerprint: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of a problem's history: who did what, when, why, and from where (page, command, airtriage)."""
+
+    problem: str
+    at: datetime
+    who: str
+    what: str
+    why: str = ""
+    origin: str = "airtriage"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a deployment has been read; times on the Airflow server's clock."""
+
+    deployment: str
+    events_until: datetime | None = None
+    list_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A right held until `expires_at` (our clock), e.g. one of the log slots of a deployment."""
+
+    name: str
+    holder: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something an operator can fix: one sentence that names the thing, and the fix."""
+
+    what: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One of Airflow's own parts: scheduler, triggerer, dag_processor, metadatabase."""
+
+    name: str
+    status: str
+    heartbeat: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFailure:
+    """A DAG file that does not import: the file and the redacted trace, last line first to read."""
+
+    file: str
+    bundle: str
+    trace: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """A pool's slots, and how many tasks wait for one."""
+
+    name: str
+    slots: int
+    running: int
+    queued: int
+    scheduled: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentHealth:
+    """What the last pass over a deployment found; `passed_at` and `succeeded_at` are on our clock.
+
+    `offset` is the Airflow server's clock minus ours, in seconds. `troubles` is empty when all is well.
+    """
+
+    deployment: str
+    url: str
+    passed_at: datetime
+    succeeded_at: datetime | None = None
+    poll: float = 30.0
+    version: str = ""
+    offset: float = 0.0
+    troubles: tuple[Trouble, ...] = ()
+    components: tuple[Component, ...] = ()
+    imports: tuple[ImportFailure, ...] = ()
+    pools: tuple[PoolLoad, ...] = ()
+    listed: int = 0
+    fetched: int = 0
+
+
+Record = Problem | Membership | Change | Cursor | Lease | DeploymentHealth

@@ -1,0 +1,411 @@
+"""The shell around the pure core: each verb loads, decides, saves. Pages, command line and collector call only this.
+
+Owns how a record, its history and the summaries are brought together. Hides the store's revisions: a lost race is
+decided again. Reads no settings and no clock; `now` is ours, and is moved to the Airflow server's clock where it is
+compared with tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+
+from triage import lifecycle
+from triage.errors import InputError, StaleProblem
+from triage.lifecycle import Decision
+from triage.model import (
+    Change,
+    DeploymentHealth,
+    Membership,
+    Occurrence,
+    Problem,
+    Tally,
+    TriageState,
+    problem_id,
+)
+from triage.query import EVERYTHING, Field, Members, Query, both, rewrite
+from triage.store import Backlog, Put, Store, Summary, Touched
+
+# Days of the sparkline in the queue.
+SPARK_DAYS = 14
+_ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
+
+
+class Pill(StrEnum):
+    """The queue's tabs."""
+
+    NEEDS = "needs triage"
+    ONGOING = "ongoing"
+    FLAKY = "flaky"
+    MUTED = "muted"
+    RESOLVED = "resolved"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A problem as the queue shows it.
+
+    `total` and `final` are of all time, `recent` counts the range asked for, `daily` the last 14 days, oldest first.
+    `dags` and `tasks` (as `dag.task`) come with their counts, most first. `rank` sorts by urgency, smallest first.
+    """
+
+    problem: Problem
+    total: int
+    final: int
+    recent: int
+    first_seen: datetime
+    last_seen: datetime
+    daily: tuple[int, ...]
+    deployments: tuple[str, ...]
+    dags: tuple[tuple[str, int], ...]
+    tasks: tuple[tuple[str, int], ...]
+    owner: str
+    why: str
+    rank: tuple[int, ...]
+
+    @property
+    def is_flaky(self) -> bool:
+        """Say whether every failure so far was one that Airflow tries again."""
+        return self.final == 0 and self.problem.state in lifecycle.OPEN
+
+    @property
+    def pill(self) -> Pill:
+        match self.problem.state:
+            case TriageState.MUTED:
+                return Pill.MUTED
+            case TriageState.RESOLVED:
+                return Pill.RESOLVED
+            case TriageState.NEW | TriageState.REGRESSED if not self.is_flaky:
+                return Pill.NEEDS
+            case _:
+                return Pill.FLAKY if self.is_flaky else Pill.ONGOING
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemView:
+    """A problem with all that its page shows; `occurrences` newest first, `latest` with its kept log."""
+
+    row: QueueRow
+    latest: Occurrence | None
+    occurrences: tuple[Occurrence, ...]
+    history: tuple[Change, ...]
+    fingerprints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthView:
+    """What the Health page shows of one deployment."""
+
+    health: DeploymentHealth
+    backlog: Backlog
+
+    def is_stale(self, now: datetime) -> bool:
+        """Say whether the last successful pass is older than three polls."""
+        done = self.health.succeeded_at
+        return done is None or now - done > timedelta(seconds=3 * self.health.poll + 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The verbs of airtriage on one store. `scopes` maps a deployment to its scope; by default its own name."""
+
+    store: Store
+    scopes: Mapping[str, str] = field(default_factory=dict)
+
+    # --- facts in
+
+    def record(self, occurrences: Iterable[Occurrence]) -> Put:
+        """Keep facts about tries; repeating it changes nothing."""
+        return self.store.put(occurrences)
+
+    def settle(self, now: datetime) -> int:
+        """Bring summaries and problems up to what was touched, and wake what is due; return decisions made.
+
+        The touches are forgotten last, so a crash anywhere before is made good by the next call.
+        """
+        made = 0
+        while touched := self.store.touched(limit=500):
+            self.store.summarise(touched)
+            made += sum(self._observe(pair, now) for pair in _pairs(touched))
+            self.store.clear(touched)
+        for problem, _ in self.store.records(Problem, wake_before=now):
+            made += self._decide(problem.id, partial(self._wake, now=now)) is not None
+        return made
+
+    def _observe(self, pair: tuple[str, str], now: datetime) -> bool:
+        deployment, fingerprint = pair
+        scope = self.scope(deployment)
+        found = self.store.get(Membership, f"{scope}/{fingerprint}")
+        if found is None:
+            return self._open(scope, pair, now)
+        return self._decide(found[0].problem, partial(self._wake, now=now)) is not None
+
+    def _open(self, scope: str, pair: tuple[str, str], now: datetime) -> bool:
+        deployment, fingerprint = pair
+        tally = self.store.tally([pair])
+        if tally is None:
+            return False
+        decision = lifecycle.open_problem(scope, fingerprint, tally, self._server_now([deployment], now))
+        # The problem first: a membership that names no problem would hide its failures.
+        if self.store.get(Problem, decision.problem.id) is None:
+            self._save_new(decision.problem)
+            self._save_new(decision.change)
+        self._save_new(Membership(scope, fingerprint, decision.problem.id))
+        return True
+
+    def _save_new(self, record: Problem | Change | Membership) -> None:
+        try:
+            self.store.save(record, None)
+        except StaleProblem:
+            pass  # another pass was first with the same record
+
+    def _wake(self, problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
+        return lifecycle.observe(problem, tally, self._server_now(self._deployments(problem.scope), now))
+
+    # --- people's decisions
+
+    def resolve(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
+        """Resolve a problem now; a try that starts later makes it a regression."""
+        return self._change(id, now, lambda problem, tally, at: lifecycle.resolve(problem, who, at, why, origin))
+
+    def reopen(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
+        """Undo a resolution."""
+        return self._change(id, now, lambda problem, tally, at: lifecycle.reopen(problem, who, at, why, origin))
+
+    def mute(
+        self, id: str, who: str, now: datetime, *, lasting: timedelta | None = None, more: int | None = None,
+        why: str = "", origin: str = "command",
+    ) -> Problem:  # fmt: skip
+        """Mute a problem for good, for a time, or until `more` further failures."""
+        return self._change(
+            id, now,
+            lambda problem, tally, at: lifecycle.mute(
+                problem, who, at, until=at + lasting if lasting is not None else None, more=more, tally=tally,
+                why=why, origin=origin,
+            ),
+        )  # fmt: skip
+
+    def unmute(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
+        """Undo a mute."""
+        return self._change(id, now, lambda problem, tally, at: lifecycle.unmute(problem, who, at, why, origin))
+
+    def _change(
+        self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision]
+    ) -> Problem:
+        def at_server(problem: Problem, tally: Tally | None) -> Decision:
+            return decide(problem, tally, self._server_now(self._deployments(problem.scope), now))
+
+        changed = self._decide(self.find(id).id, at_server)
+        assert changed is not None
+        return changed
+
+    def _decide(self, id: str, decide: Callable[[Problem, Tally | None], Decision | None]) -> Problem | None:
+        """Load, decide, save; again after a lost race. None when there is nothing to decide."""
+        for attempt in range(_ROUNDS):
+            found = self.store.get(Problem, id)
+            if found is None:
+                return None
+            problem, revision = found
+            decision = decide(problem, self.store.tally(self._members(problem)))
+            if decision is None:
+                return None
+            try:
+                self.store.save(decision.problem, revision)
+            except StaleProblem:
+                if attempt == _ROUNDS - 1:
+                    raise
+                continue
+            self._save_new(decision.change)
+            return decision.problem
+        return None
+
+    # --- reading
+
+    def scope(self, deployment: str) -> str:
+        """Return the scope a deployment's failures share problems in."""
+        return self.scopes.get(deployment, deployment)
+
+    def find(self, id: str) -> Problem:
+        """Return the problem with this id or an unambiguous beginning of it; else InputError."""
+        found = self.store.get(Problem, id)
+        if found:
+            return found[0]
+        matches = [problem for problem, _ in self.store.records(Problem) if id and problem.id.startswith(id)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise InputError(f"{len(matches)} problems begin with {id!r}.", "Give more of the id.")
+        raise InputError(f"There is no problem {id!r}.", "airtriage problems lists them.")
+
+    def queue(self, now: datetime, query: Query = EVERYTHING, since: datetime | None = None) -> list[QueueRow]:
+        """Return the problems with an occurrence that satisfies `query`, most urgent first.
+
+        `since` bounds what `recent`, `dags`, `tasks` count, not which problems are listed.
+        """
+        spark_from = (now - timedelta(days=SPARK_DAYS - 1)).date().isoformat()
+        owned = {(m.scope, m.fingerprint): m.problem for m, _ in self.store.records(Membership)}
+        wanted = None if query == EVERYTHING else self.store.matching(self.resolve_terms(query, now))
+        groups: dict[str, list[Summary]] = {}
+        for summary in self.store.summaries(since=since.date().isoformat() if since else None):
+            problem = owned.get((self.scope(summary.deployment), summary.fingerprint))
+            if problem:
+                groups.setdefault(problem, []).append(summary)
+        if wanted is not None:
+            groups = {id: parts for id, parts in groups.items() if any((p.deployment, p.fingerprint) in wanted for p in parts)}
+        spark = {(s.deployment, s.fingerprint): s.daily for s in self.store.summaries(since=spark_from)}
+        days = [(now - timedelta(days=SPARK_DAYS - 1 - i)).date().isoformat() for i in range(SPARK_DAYS)]
+        rows = [
+            _row(problem, groups[problem.id], spark, days, now)
+            for problem, _ in self.store.records(Problem)
+            if problem.id in groups
+        ]
+        return sorted(rows, key=lambda row: row.rank)
+
+    def problem(self, id: str, now: datetime, limit: int = 200) -> ProblemView:
+        """Return a problem with its newest `limit` occurrences; InputError if there is none."""
+        problem = self.find(id)
+        members = self._members(problem)
+        pairs = Members(frozenset(members))
+        spark_from = (now - timedelta(days=SPARK_DAYS - 1)).date().isoformat()
+        days = [(now - timedelta(days=SPARK_DAYS - 1 - i)).date().isoformat() for i in range(SPARK_DAYS)]
+        deployments = {deployment for deployment, _ in members}
+        parts = [s for s in self.store.summaries(deployments=deployments) if (s.deployment, s.fingerprint) in members]
+        spark = {(s.deployment, s.fingerprint): s.daily for s in self.store.summaries(spark_from, deployments)}
+        occurrences = tuple(self.store.search(pairs, limit))
+        latest = self.store.occurrence(occurrences[0].key.id) if occurrences else None
+        history = [change for change, _ in self.store.records(Change, parent=problem.id)]
+        return ProblemView(
+            row=_row(problem, parts, spark, days, now),
+            latest=latest,
+            occurrences=occurrences,
+            history=tuple(sorted(history, key=lambda change: change.at, reverse=True)),
+            fingerprints=tuple(sorted({fingerprint for _, fingerprint in members})),
+        )
+
+    def search(
+        self, query: Query, now: datetime, limit: int, after: tuple[datetime, str] | None = None
+    ) -> list[Occurrence]:
+        """Return the failed tries that match, newest first; `after` is the last row's (ended_at, key.id)."""
+        return self.store.search(self.resolve_terms(query, now), limit, after)
+
+    def problem_of(self, occurrence: Occurrence) -> str:
+        """Return the id of the problem an occurrence belongs to, empty while its log is awaited."""
+        if not occurrence.fingerprint:
+            return ""
+        scope = self.scope(occurrence.key.deployment)
+        found = self.store.get(Membership, f"{scope}/{occurrence.fingerprint}")
+        return found[0].problem if found else problem_id(scope, occurrence.fingerprint)
+
+    def health(self, now: datetime) -> list[HealthView]:
+        """Return what the last pass over each deployment found, in order of name."""
+        return [
+            HealthView(health, self.store.backlog(health.deployment, now))
+            for health, _ in self.store.records(DeploymentHealth)
+        ]
+
+    def resolve_terms(self, query: Query, now: datetime) -> Query:
+        """Replace terms about problems (`state:`, `is:`, `problem:`) by the occurrences those problems own."""
+
+        def members_where(claim: Callable[[QueueRow], bool]) -> Query:
+            rows = [row for row in self.queue(now) if claim(row)]
+            return Members(frozenset(pair for row in rows for pair in self._members(row.problem)))
+
+        def change(term: Field) -> Query:
+            value = term.value
+            match term.name:
+                case "state":
+                    if value.upper() not in TriageState.__members__:
+                        raise InputError(
+                            f"state:{value} is not a state.", f"The states are {', '.join(TriageState)}."
+                        )
+                    return members_where(lambda row: row.problem.state == value.upper())
+                case "is":
+                    if value not in [str(pill) for pill in Pill] + ["needs"]:
+                        raise InputError(f"is:{value} is not known.", f"Try one of {', '.join(sorted(Pill))}.")
+                    return members_where(lambda row: row.pill.startswith(value) or value == Pill.ALL)
+                case "problem":
+                    return members_where(lambda row: row.problem.id.startswith(value.removesuffix("*")))
+                case _:
+                    return term
+
+        return rewrite(query, change)
+
+    def _members(self, problem: Problem) -> set[tuple[str, str]]:
+        """Return the (deployment, fingerprint) pairs a problem owns."""
+        owned = [m.fingerprint for m, _ in self.store.records(Membership, parent=problem.id)] or [problem.fingerprint]
+        return {(deployment, print_) for deployment in self._deployments(problem.scope) for print_ in owned}
+
+    def _deployments(self, scope: str) -> list[str]:
+        return [name for name, its in self.scopes.items() if its == scope] or [scope]
+
+    def _server_now(self, deployments: Iterable[str], now: datetime) -> datetime:
+        """Move our clock to the Airflow servers' one, the furthest ahead where a scope has several."""
+        found = [self.store.get(DeploymentHealth, deployment) for deployment in deployments]
+        return now + timedelta(seconds=max((f[0].offset for f in found if f), default=0.0))
+
+
+def open_row(row: QueueRow) -> bool:
+    """Say whether a row's problem is open: neither muted nor resolved."""
+    return row.problem.state in lifecycle.OPEN
+
+
+def _pairs(touched: Iterable[Touched]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((touch.deployment, touch.fingerprint) for touch in touched))
+
+
+def _row(
+    problem: Problem, parts: list[Summary], spark: Mapping[tuple[str, str], Mapping[str, int]], days: list[str],
+    now: datetime,
+) -> QueueRow:  # fmt: skip
+    dags: dict[str, int] = {}
+    tasks: dict[str, int] = {}
+    for part in parts:
+        for (dag, task), count in part.tasks.items():
+            dags[dag] = dags.get(dag, 0) + count
+            tasks[f"{dag}.{task}"] = tasks.get(f"{dag}.{task}", 0) + count
+    daily = tuple(sum(spark.get((p.deployment, p.fingerprint), {}).get(day, 0) for p in parts) for day in days)
+    first = min((p.first_seen for p in parts), default=problem.opened_at)
+    last = max((p.last_seen for p in parts), default=problem.opened_at)
+    final = sum(p.final for p in parts)
+    owners = dict.fromkeys(owner for p in parts for owner in p.owners if owner)
+    return QueueRow(
+        problem=problem,
+        total=sum(p.total for p in parts),
+        final=final,
+        recent=sum(sum(p.daily.values()) for p in parts),
+        first_seen=first,
+        last_seen=last,
+        daily=daily,
+        deployments=tuple(sorted({p.deployment for p in parts})),
+        dags=_most(dags),
+        tasks=_most(tasks),
+        owner=problem.owner or ", ".join(owners),
+        why=_why(problem, final, len(dags)),
+        rank=_rank(problem, final, len(dags), last),
+    )
+
+
+def _most(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _why(problem: Problem, final: int, dags: int) -> str:
+    """Say in words why a problem stands where it stands."""
+    match problem.state:
+        case TriageState.REGRESSED:
+            return f"regressed: {problem.reason}"
+        case TriageState.MUTED | TriageState.RESOLVED:
+            return f"{problem.state.lower()} by {problem.state_by}" + (f": {problem.reason}" if problem.reason else "")
+    if not final:
+        return "every failed try so far is one that Airflow tries again"
+    spread = f", spread over {dags} DAGs" if dags > 1 else ""
+    return ("new, with final failures" if problem.state is TriageState.NEW else "ongoing") + spread
+
+
+def _rank(problem: Problem, final: int, dags: int, last: datetime) -> tuple[int, ...]:
+    order = [TriageState.REGRESSED, TriageState.NEW, TriageState.ONGOING, TriageState.MUTED, TriageState.RESOLVED]
+    return (order.index(problem.state), final == 0, -dags, -int(last.timestamp()))

@@ -1,0 +1,229 @@
+"""Settings: the file, the environment, the defaults, and one clear sentence for whatever is wrong.
+
+The only reader of the environment and of `airtriage.toml`. An environment variable `AIRTRIAGE_A__B` overrides `[a] b`.
+Secrets may come from a file (`password_file`) and never show in a repr or an error. Connects to nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from triage.errors import SettingsError
+
+PREFIX = "AIRTRIAGE_"
+FILE_NAME = "airtriage.toml"
+_NOT_SETTINGS = {"CONFIG"}
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|h|d|w)?\Z")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def span(value: object) -> timedelta:
+    """Read a time span: `90s`, `5m`, `2h`, `7d`, `1w`, or a number of seconds. ValueError says what is accepted."""
+    if isinstance(value, timedelta):
+        return value
+    match = _SPAN.match(str(value).strip())
+    if not match:
+        raise ValueError(f"{value!r} is not a time span such as 30s, 5m, 2h, 7d")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _spans(value: object) -> object:
+    return [span(part) for part in value.split(",")] if isinstance(value, str) else value
+
+
+Span = Annotated[timedelta, BeforeValidator(span)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Deployment(_Section):
+    """One Airflow installation that we watch."""
+
+    url: str = Field(description="where Airflow's page is, with the path prefix if it has one")
+    username: str = Field("", description="the account that reads; it logs in at /auth/token")
+    password: SecretStr = Field(SecretStr(""), description="its password")
+    token: SecretStr = Field(SecretStr(""), description="a ready token instead of username and password")
+    scope: str = Field("", description="deployments of one scope share problems; its own name by default")
+    lookback: Span = Field(timedelta(days=7), description="how far back the first pass reaches")
+    poll: Span = Field(timedelta(seconds=30), description="how often to look for failures")
+    ca_file: str = Field("", description="a file with the certificate authority that signed Airflow's certificate")
+    timeout: Span = Field(timedelta(seconds=30), description="how long one answer may take; a log six times as long")
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{value!r} is not an http:// or https:// address")
+        return value.rstrip("/")
+
+    @field_validator("poll", "timeout", "lookback")
+    @classmethod
+    def _is_positive(cls, value: timedelta) -> timedelta:
+        if value <= timedelta(0):
+            raise ValueError("it must be longer than nothing")
+        return value
+
+
+class Web(_Section):
+    """The page, the API and their door."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on; loopback until told otherwise")
+    port: int = Field(8501, ge=1, le=65535, description="the port to listen on")
+    base_path: str = Field("", description="the path prefix a proxy serves us under, such as /triage")
+    user_header: str = Field("", description="a header set by a trusted proxy that names the person, e.g. X-Forwarded-User")
+    allowed_hosts: tuple[str, ...] = Field((), description="other names the page is reached by, behind a proxy")
+
+
+class Settings(_Section):
+    """Everything that can be set; every field has a default or an error that names it."""
+
+    data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("airtriage")), description="where the embedded store and broker live"
+    )
+    store: str = Field("", description="sqlite:///path; by default airtriage.db in data_dir")
+    broker: str = Field("", description="redis://… or filesystem://path; by default a folder in data_dir")
+    log_waits: Annotated[tuple[Span, ...], BeforeValidator(_spans)] = Field(
+        tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600)),
+        description="when to ask again for a log that is not whole, counted from our first look",
+    )
+    deployments: dict[str, Deployment] = Field(default_factory=dict, description="the Airflow deployments, by name")
+    web: Web = Field(default_factory=lambda: Web.model_validate({}), description="the page")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("deployments")
+    @classmethod
+    def _names(cls, value: dict[str, Deployment]) -> dict[str, Deployment]:
+        for name in value:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+                raise ValueError(f"{name!r} is no good name for a deployment: use a-z, 0-9, - and _")
+        return value
+
+    @field_validator("store", "broker")
+    @classmethod
+    def _scheme(cls, value: str) -> str:
+        if value and "://" not in value:
+            raise ValueError(f"{value!r} is not a URL such as sqlite:///path, redis://host:6379/0 or filesystem:///path")
+        return value
+
+    @property
+    def store_url(self) -> str:
+        """The store to open: `store`, or the embedded one in `data_dir`."""
+        return self.store or f"sqlite:///{self.data_dir / 'airtriage.db'}"
+
+    @property
+    def broker_url(self) -> str:
+        """The broker to use: `broker`, or the embedded one in `data_dir`."""
+        return self.broker or f"filesystem://{self.data_dir / 'broker'}"
+
+    @property
+    def scopes(self) -> dict[str, str]:
+        """Map each deployment to its scope."""
+        return {name: its.scope or name for name, its in self.deployments.items()}
+
+
+def load(config: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings file and the environment over it; SettingsError names the field and the fix.
+
+    The file is `config`, else AIRTRIAGE_CONFIG, else `airtriage.toml` in the folder you stand in, else in the user's
+    config folder; none is fine.
+    """
+    environ = os.environ if environ is None else environ
+    path = _find(config or environ.get(PREFIX + "CONFIG"))
+    values = _read(path) if path else {}
+    for name, text in sorted(environ.items()):
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in _NOT_SETTINGS:
+            _place(values, name.removeprefix(PREFIX).lower().split("__"), text, name)
+    values = _secrets_from_files(values)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as exc:
+        raise _sentence(exc, path) from None
+
+
+def _find(named: str | None) -> Path | None:
+    if named:
+        if not Path(named).is_file():
+            raise SettingsError(f"The settings file {named} does not exist.", "Check --config and AIRTRIAGE_CONFIG.")
+        return Path(named)
+    for folder in (Path.cwd(), Path(platformdirs.user_config_dir("airtriage"))):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as exc:
+        raise SettingsError(f"{path} is not valid TOML: {exc}.", "Correct that line.") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{path} cannot be read: {exc}.", "Save it as UTF-8 text you may read.") from exc
+
+
+def _place(values: dict[str, Any], keys: list[str], text: str, name: str) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{name} sets a part of {key!r}, which is a plain value.", "Check its name.")
+    values[keys[-1]] = text
+
+
+def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace every `NAME_file` beside a secret field by the file's content."""
+    deployments = values.get("deployments")
+    for name, its in deployments.items() if isinstance(deployments, dict) else ():
+        for secret in ("password", "token"):
+            if isinstance(its, dict) and (path := its.pop(f"{secret}_file", None)):
+                try:
+                    its[secret] = Path(str(path)).read_text("utf-8").strip()
+                except (OSError, UnicodeDecodeError) as exc:
+                    raise SettingsError(
+                        f"deployments.{name}.{secret}_file = {str(path)!r} cannot be read: {exc.__class__.__name__}.",
+                        "Check the path and its rights.",
+                    ) from exc
+    return values
+
+
+def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
+    error = exc.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in error["loc"])
+    source = f" ({path} or its AIRTRIAGE_ variable)" if path else ""
+    if error["type"] == "extra_forbidden":
+        known = _fields(error["loc"][:-1])
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known are: {', '.join(sorted(known))}."
+        return SettingsError(f"There is no setting {where}{source}.", hint)
+    if error["type"] == "missing":
+        env = PREFIX + "__".join(str(part).upper() for part in error["loc"])
+        return SettingsError(f"The setting {where} is missing{source}.", f"Add it to {FILE_NAME} or set {env}.")
+    message = error["msg"].removeprefix("Value error, ")
+    return SettingsError(f"The setting {where} is wrong{source}: {message}.", "Correct it.")
+
+
+def _fields(loc: tuple[int | str, ...]) -> list[str]:
+    if loc and loc[0] == "deployments":
+        return [*Deployment.model_fields, "password_file", "token_file"]
+    return list(Web.model_fields if loc and loc[0] == "web" else Settings.model_fields)
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment for a child process, with `changes` over it."""
+    return {**os.environ, **changes}

@@ -1,0 +1,166 @@
+"""The store: the one port with two adapters. It keeps typed records and searchable occurrences, nothing else.
+
+Records (problems, memberships, history, cursors, leases, health) are saved against the revision they were read with.
+Occurrences only ever get better (`model.merge`). Summaries are recomputed from the facts as absolute values. The URL
+chooses the adapter in `open_store`, nothing else does. Every verb may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from triage.errors import SettingsError
+from triage.model import (
+    Change,
+    Cursor,
+    DeploymentHealth,
+    Lease,
+    Membership,
+    Occurrence,
+    Problem,
+    Record,
+    Tally,
+)
+from triage.query import Query
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What a `put` changed: tries not known before, tries whose fact got better."""
+
+    new: int = 0
+    better: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A fingerprint's day whose facts changed; `stamp` tells a later touch of the same from this one."""
+
+    deployment: str
+    fingerprint: str
+    day: str
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The signed failures of one fingerprint in one deployment, counted.
+
+    `daily` maps ISO days, from the day asked for on, to counts; `tasks` maps `(dag_id, task_id)` to counts of all time.
+    """
+
+    deployment: str
+    fingerprint: str
+    total: int
+    final: int
+    first_seen: datetime
+    last_seen: datetime
+    daily: dict[str, int]
+    tasks: dict[tuple[str, str], int]
+    owners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Failed tries whose log is still awaited: how many, how many are due now, and when the oldest ended."""
+
+    waiting: int
+    due: int
+    oldest: datetime | None
+
+
+class Store(Protocol):
+    """What the service and the collector ask of a store. Errors: StoreError, StaleProblem."""
+
+    def get(self, kind: type[R], id: str) -> tuple[R, int] | None:
+        """Return a record and its revision, or None."""
+
+    def save(self, record: Record, revision: int | None) -> int:
+        """Save against the revision read (None: must not exist yet) and return the new one; else StaleProblem."""
+
+    def delete(self, kind: type[Record], id: str, revision: int) -> None:
+        """Delete a record as it was read; else StaleProblem. Deleting what is gone does nothing."""
+
+    def records(
+        self, kind: type[R], parent: str | None = None, wake_before: datetime | None = None
+    ) -> list[tuple[R, int]]:
+        """Return records with their revisions in order of id: all, of a parent (a scope, a problem), or due to wake."""
+
+    def put(self, occurrences: Iterable[Occurrence]) -> Put:
+        """Merge facts by key; what they touch is noted before or with them. Worse or equal facts change nothing."""
+
+    def occurrence(self, id: str) -> Occurrence | None:
+        """Return one occurrence, its kept log included, or None."""
+
+    def due(self, deployment: str, now: datetime, limit: int) -> list[Occurrence]:
+        """Return occurrences whose log is to be fetched by `now`, newest failure first."""
+
+    def backlog(self, deployment: str, now: datetime) -> Backlog:
+        """Count the logs still awaited."""
+
+    def search(
+        self, query: Query, limit: int, after: tuple[datetime, str] | None = None
+    ) -> list[Occurrence]:
+        """Return matching occurrences, newest `ended_at` first, then by id; `after` is the last row's (ended_at, id)."""
+
+    def count(self, query: Query) -> int:
+        """Count the matching occurrences."""
+
+    def histogram(self, query: Query) -> dict[str, int]:
+        """Count the matching occurrences by ISO day."""
+
+    def matching(self, query: Query) -> set[tuple[str, str]]:
+        """Return the (deployment, fingerprint) pairs with at least one occurrence that satisfies the whole query."""
+
+    def touched(self, limit: int) -> Sequence[Touched]:
+        """Return what was touched and not cleared yet, oldest first."""
+
+    def summarise(self, touched: Iterable[Touched]) -> None:
+        """Recompute the summaries of these days from the facts, as absolute values."""
+
+    def clear(self, touched: Iterable[Touched]) -> None:
+        """Forget these touches, unless they were touched again meanwhile."""
+
+    def tally(self, members: Iterable[tuple[str, str]]) -> Tally | None:
+        """Count the occurrences of these (deployment, fingerprint) pairs; None if there are none."""
+
+    def summaries(self, since: str | None = None, deployments: Iterable[str] | None = None) -> list[Summary]:
+        """Return every fingerprint's summary; `daily` from the ISO day `since` on, all days by default."""
+
+    def revision(self) -> int:
+        """A number that changes whenever anything stored changes: for caches."""
+
+    def close(self) -> None:
+        """Release every connection."""
+
+
+def record_keys(record: Record) -> tuple[str, str, datetime | None]:
+    """Return what a record is found by: its id, its parent, and when it is due to wake."""
+    match record:
+        case Problem():
+            return record.id, record.scope, record.wake_at
+        case Membership():
+            return f"{record.scope}/{record.fingerprint}", record.problem, None
+        case Change():
+            return f"{record.problem}/{record.at.isoformat()}/{record.what}", record.problem, None
+        case Cursor() | DeploymentHealth():
+            return record.deployment, "", None
+        case Lease():
+            return record.name, "", None
+
+
+def open_store(url: str) -> Store:
+    """Open the store that `url` names, made or migrated first where needed; SettingsError for an unknown scheme."""
+    if url.startswith("sqlite:"):
+        from triage.store.sqlite import SqliteStore
+
+        return SqliteStore.open(url)
+    raise SettingsError(
+        f"store = {url!r} is not a store this version knows.", "Use sqlite:///path/to/airtriage.db."
+    )
+

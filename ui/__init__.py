@@ -1,0 +1,1 @@
+"""The faces of airtriage: the command line and the web pages."""

@@ -1,0 +1,469 @@
+"""`airtriage`: the one command, and where things are wired.
+
+Owns the command line: options, tables, progress bars, exit codes (0 done, 1 done but something fell short, 2 bad input
+or settings, 130 interrupted). Every command that prints takes `--json`: one JSON object a line and nothing else on
+standard output. Errors are one sentence on standard error.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from triage import settings as settings_
+from triage.errors import InputError, SettingsError, TriageError
+from triage.model import Occurrence, Problem, TriageState
+from triage.query import both, parse
+from triage.service import ProblemView, QueueRow, Service, open_row
+from triage.settings import Settings
+from triage.store import open_store
+from ui import format as fmt
+
+F = TypeVar("F", bound=Callable[..., Any])
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+_STATE_STYLE = {"NEW": "bold red", "REGRESSED": "bold magenta", "ONGOING": "yellow", "MUTED": "dim", "RESOLVED": "green"}
+
+
+def now() -> datetime:
+    """Return our clock, aware UTC."""
+    from collector.tasks import now as clock
+
+    return clock()
+
+
+class Context:
+    """What every command shares: the settings and, opened at first use, the service on their store."""
+
+    def __init__(self, config: str | None) -> None:
+        self._config = config
+        self._settings: Settings | None = None
+        self._service: Service | None = None
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            self._settings = settings_.load(self._config)
+        return self._settings
+
+    @property
+    def service(self) -> Service:
+        if self._service is None:
+            self._service = Service(open_store(self.settings.store_url), self.settings.scopes)
+        return self._service
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing else.")
+limit_option = click.option("--limit", type=click.IntRange(1), help="At most this many (50; all with --json).")
+why_option = click.option("--why", default="", help="The reason, for the history.")
+passes = click.make_pass_decorator(Context)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="airtriage", prog_name="airtriage")
+@click.option("--config", metavar="FILE", help="The settings file (else AIRTRIAGE_CONFIG, ./airtriage.toml, the user's config folder).")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--until-parent-ends", is_flag=True, hidden=True)
+@click.pass_context
+def cli(context: click.Context, config: str | None, debug: bool, until_parent_ends: bool) -> None:
+    """Every failed Airflow task ends up here: understood, owned, closed."""
+    if until_parent_ends:
+        from ui.up import end_with_parent
+
+        end_with_parent()
+    context.obj = Context(config)
+
+
+@cli.command()
+@passes
+def up(context: Context) -> None:
+    """Run collector, schedule and web page together; Ctrl-C ends all of it."""
+    from collector.tasks import prepare
+    from ui.up import Supervisor, check_port
+
+    settings = context.settings
+    _needs_deployments(settings)
+    prepare(settings)
+    check_port(settings.web.host, settings.web.port)
+    context.service.store.close()
+    supervisor = Supervisor(lambda text: err.print(text, markup=False), settings_.environment())
+    start_children(supervisor, context._config, settings)
+    out.print(f"airtriage watches {', '.join(settings.deployments)}. The page: {fmt.page_url(settings)} (Ctrl-C ends it)", markup=False)
+    try:
+        while True:
+            supervisor.watch()
+            time.sleep(1)
+    finally:
+        supervisor.stop()
+
+
+def start_children(supervisor: Any, config: str | None, settings: Settings) -> None:
+    """Start worker, schedule and page under a supervisor; their logs go to `data_dir/logs`."""
+    flags = ["--config", config] if config else []
+    for name in ("worker", "beat", "web"):
+        supervisor.start(name, [*flags, name], settings.data_dir / "logs" / f"{name}.log")
+
+
+@cli.command()
+@click.option("--beat", is_flag=True, help="Run the schedule in this worker too.")
+@click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Ticks at once.")
+@passes
+def worker(context: Context, beat: bool, concurrency: int) -> None:
+    """Run a Celery worker; start as many as needed, one of them with --beat."""
+    from collector.tasks import work
+
+    _needs_deployments(context.settings)
+    work(context.settings, beat=beat, concurrency=concurrency)
+
+
+@cli.command(hidden=True)
+@passes
+def beat(context: Context) -> None:
+    """Run the schedule alone, as `up` does."""
+    from collector.tasks import schedule
+
+    _needs_deployments(context.settings)
+    schedule(context.settings)
+
+
+@cli.command()
+@passes
+def web(context: Context) -> None:
+    """Serve the pages and the API."""
+    from ui.up import check_port
+    from ui.web import serve
+
+    check_port(context.settings.web.host, context.settings.web.port)
+    serve(context.settings)
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="Print the queue when it is whole, and exit.")
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where everything goes (the user's cache folder).")
+@click.option("--port", type=click.IntRange(1, 65535), help="The page's port (a free one).")
+@json_option
+def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> None:
+    """Run a throwaway Airflow with DAGs that fail, and airtriage on it."""
+    from ui.demo.run import run
+
+    run(folder, port, once=once, as_json=as_json)
+
+
+@cli.command()
+@click.argument("names", metavar="[DEPLOYMENT]...", nargs=-1)
+@json_option
+@passes
+def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Make one pass over every deployment (or those named), in this process."""
+    from collector.collect import Report
+    from collector.tasks import Collector, prepare
+
+    settings = context.settings
+    _needs_deployments(settings)
+    for name in names:
+        if name not in settings.deployments:
+            raise InputError(f"There is no deployment {name!r}.", f"The settings name: {', '.join(settings.deployments)}.")
+    prepare(settings)
+    collector = Collector(settings)
+    reports: list[Report] = []
+    with progress_bar(as_json) as bar:
+        for name in names or tuple(settings.deployments):
+            task = bar.add_task(f"{name}: listing", total=None)
+
+            def show(report: Report, task: Any = task, name: str = name) -> None:
+                due = collector.service.store.backlog(name, now()).due
+                bar.update(task, description=f"{name}: {report.new} new failed tries", completed=report.fetched, total=report.fetched + due)
+
+            report = collector.run(name, progress=show)
+            while report.skipped:  # the schedule is just making one
+                time.sleep(0.5)
+                report = collector.run(name, progress=show)
+            bar.update(task, completed=report.fetched, total=report.fetched)
+            reports.append(report)
+    for report in reports:
+        if as_json:
+            click.echo(json.dumps(fmt.report_json(report)))
+        else:
+            waiting = f", {report.backlog.waiting} logs awaited" if report.backlog.waiting else ""
+            out.print(f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.", markup=False)
+        for trouble in report.troubles:
+            err.print(f"{trouble.what} {trouble.fix}".strip(), markup=False)
+    if any(report.troubles for report in reports):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("query", nargs=-1)
+@click.option("--state", "states", multiple=True, type=click.Choice([*TriageState, "OPEN", "ALL"], case_sensitive=False), help="Only these states (OPEN).")
+@limit_option
+@json_option
+@passes
+def problems(context: Context, query: tuple[str, ...], states: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """Print the triage queue: the open problems, most urgent first."""
+    at = now()
+    wanted = {state.upper() for state in states or (["ALL"] if query or as_json else ["OPEN"])}
+    rows = [row for row in context.service.queue(at, parse(" ".join(query), at)) if _wanted(row, wanted)]
+    shown = rows if limit is None and as_json else rows[: limit or 50]
+    if as_json:
+        for row in shown:
+            click.echo(json.dumps(fmt.problem_json(row)))
+    else:
+        out.print(queue_table(shown, at))
+        if len(rows) > len(shown):
+            out.print(f"{len(rows) - len(shown)} more; --limit {len(rows)} shows them all.")
+        if not rows:
+            out.print("No problems. airtriage collect looks for failures; airtriage doctor checks the connections.")
+
+
+@cli.command()
+@click.argument("id")
+@json_option
+@passes
+def problem(context: Context, id: str, as_json: bool) -> None:
+    """Show one problem: what failed, the evidence, where, and its history."""
+    view = context.service.problem(id, now())
+    if as_json:
+        click.echo(json.dumps(fmt.problem_json(view.row) | {
+            "evidence": [{"line": e.number, "text": e.text} for e in _evidence(view)],
+            "decisions": list(view.latest.signature.decisions) if view.latest and view.latest.signature else [],
+            "failed_tries": [fmt.occurrence_json(o, view.row.problem.id) for o in view.occurrences],
+        }))  # fmt: skip
+    else:
+        print_problem(view)
+
+
+@cli.command()
+@click.argument("query", nargs=-1)
+@limit_option
+@json_option
+@passes
+def search(context: Context, query: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """Print the failed tries that match, newest first."""
+    at = now()
+    tree = parse(" ".join(query), at)
+    if as_json:
+        for occurrence in _all(context.service, tree, at, limit):
+            click.echo(json.dumps(fmt.occurrence_json(occurrence, context.service.problem_of(occurrence))))
+        return
+    rows = context.service.search(tree, at, limit or 50)
+    out.print(tries_table(rows, at))
+    if not rows:
+        out.print("No failed try matches. airtriage search '*' lists all of them.")
+
+
+@cli.command()
+@click.argument("file", default="-")
+@click.option("--explain", is_flag=True, help="Say what was taken, what was passed over, and why.")
+@json_option
+def sign(file: str, explain: bool, as_json: bool) -> None:
+    """Sign a log (a file, or - for standard input) without any store.
+
+    A .jsonl file holds one {"id": …, "log_text": …} a line.
+    """
+    from ui.signing import sign_file
+
+    sys.exit(sign_file(file, explain=explain, as_json=as_json))
+
+
+def _decision(name: str) -> Callable[[F], F]:
+    """Make a command over one or many problem ids that prints what became of them."""
+
+    def decorate(body: F) -> F:
+        def command(context: Context, ids: tuple[str, ...], as_json: bool, **options: Any) -> None:
+            for problem in [context.service.find(id) for id in ids]:
+                changed: Problem = body(context.service, problem.id, getpass.getuser(), now(), **options)
+                if as_json:
+                    click.echo(json.dumps({"id": changed.id, "state": changed.state}))
+                else:
+                    out.print(f"{changed.id} is {changed.state}: {changed.title}", markup=False)
+
+        command.__doc__ = body.__doc__
+        wrapped = passes(command)
+        for option in reversed(getattr(body, "options", [])):
+            wrapped = option(wrapped)
+        wrapped = json_option(why_option(click.argument("ids", nargs=-1, required=True)(wrapped)))
+        cli.command(name)(wrapped)
+        return body
+
+    return decorate
+
+
+@_decision("resolve")
+def resolve(service: Service, id: str, who: str, at: datetime, why: str) -> Problem:
+    """Resolve problems: a try that starts later makes one REGRESSED."""
+    return service.resolve(id, who, at, why)
+
+
+@_decision("unmute")
+def unmute(service: Service, id: str, who: str, at: datetime, why: str) -> Problem:
+    """Undo a mute."""
+    return service.unmute(id, who, at, why)
+
+
+@_decision("reopen")
+def reopen(service: Service, id: str, who: str, at: datetime, why: str) -> Problem:
+    """Undo a resolution."""
+    return service.reopen(id, who, at, why)
+
+
+def mute(service: Service, id: str, who: str, at: datetime, why: str, lasting: str | None, more: int | None) -> Problem:
+    """Mute problems: for good, --for a time, or until --more failures."""
+    return service.mute(id, who, at, lasting=_span(lasting), more=more, why=why)
+
+
+mute.options = [  # type: ignore[attr-defined]
+    click.option("--for", "lasting", metavar="SPAN", help="For a time, such as 8h or 3d."),
+    click.option("--more", type=int, help="Until this many more failures."),
+]
+_decision("mute")(mute)
+
+
+@cli.command()
+@json_option
+@passes
+def doctor(context: Context, as_json: bool) -> None:
+    """Check the settings and every connection: one line each, and the fix."""
+    from ui.doctor import check
+
+    failed = 0
+    for finding in check(context.settings):
+        failed += not finding.ok
+        if as_json:
+            click.echo(json.dumps({"name": finding.name, "ok": finding.ok, "text": finding.text, "fix": finding.fix}))
+        else:
+            mark = Text("ok  ", "green") if finding.ok else Text("FAIL", "bold red")
+            out.print(mark, Text(f"{finding.name}: {finding.text} {finding.fix}".rstrip()))
+    sys.exit(1 if failed else 0)
+
+
+# --- what commands share
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command; map every error an operator can fix to one sentence and its exit code."""
+    try:
+        cli.main(argv, prog_name="airtriage", standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        sys.exit(exc.exit_code)
+    except click.ClickException as exc:
+        err.print(f"{exc.format_message()} airtriage --help shows how.", markup=False)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except TriageError as exc:
+        if "--debug" in (argv or sys.argv):
+            raise
+        err.print(str(exc), markup=False, soft_wrap=True)
+        sys.exit(2 if isinstance(exc, SettingsError | InputError) else 1)
+
+
+def progress_bar(quiet: bool) -> Progress:
+    """Make a progress display on standard error; none where it would disturb a program."""
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=err, disable=quiet or not err.is_terminal)
+
+
+def queue_table(rows: Iterable[QueueRow], at: datetime) -> Table:
+    """Draw the queue as a table for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("id", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("problem", ratio=1, overflow="fold")
+    table.add_column("cause", overflow="fold")
+    table.add_column("tries", justify="right", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    table.add_column("last seen", no_wrap=True)
+    for row in rows:
+        where = row.tasks[0][0] if row.tasks else ""
+        more = f" +{len(row.tasks) - 1}" if len(row.tasks) > 1 else ""
+        table.add_row(
+            row.problem.id[:8], Text(row.problem.state, _STATE_STYLE[row.problem.state]), Text(row.problem.title),
+            Text(row.problem.cause), fmt.short_number(row.total), Text(where + more), fmt.relative(row.last_seen, at),
+        )  # fmt: skip
+    return table
+
+
+def tries_table(rows: Iterable[Occurrence], at: datetime) -> Table:
+    """Draw failed tries as a table for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("ended", "deployment", "task", "run", "try", "log", "what failed"):
+        table.add_column(name, overflow="fold")
+    for o in rows:
+        task = o.key.task + (f"[{o.key.map_index}]" if o.key.map_index >= 0 else "")
+        title = o.signature.title if o.signature else "(its log is awaited)"
+        table.add_row(
+            fmt.relative(o.ended_at, at), o.key.deployment, Text(task), Text(o.key.run_id), str(o.key.try_number), o.log, Text(title)
+        )
+    return table
+
+
+def print_problem(view: ProblemView) -> None:
+    """Print one problem for a person."""
+    row, at = view.row, now()
+    out.print(Text(row.problem.title, "bold"))
+    out.print(Text(f"{row.problem.id}  {row.problem.state}  {row.problem.cause}  {row.why}", "dim"))
+    where = ", ".join(f"{task} ({count})" for task, count in row.tasks[:8])
+    out.print(
+        Text(f"{row.total} failed tries, {row.final} final, first {fmt.relative(row.first_seen, at)}, last {fmt.relative(row.last_seen, at)}: {where}")
+    )
+    for evidence in _evidence(view):
+        out.print(Text(f"{evidence.number:>7}  ", "dim") + Text(fmt.printable(evidence.text)))
+    for change in view.history:
+        out.print(Text(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}" + (f": {change.why}" if change.why else ""), "dim"))
+    out.print(tries_table(view.occurrences[:10], at))
+
+
+def _evidence(view: ProblemView) -> tuple[Any, ...]:
+    return view.latest.signature.evidence if view.latest and view.latest.signature else ()
+
+
+def _all(service: Service, tree: Any, at: datetime, limit: int | None) -> Iterator[Occurrence]:
+    """Page through every match at flat memory."""
+    after, left = None, limit
+    while left is None or left > 0:
+        page = service.search(tree, at, min(500, left or 500), after)
+        yield from page
+        if not page:
+            return
+        after = (page[-1].ended_at, page[-1].key.id)
+        left = None if left is None else left - len(page)
+
+
+def _wanted(row: QueueRow, states: set[str]) -> bool:
+    return "ALL" in states or row.problem.state in states or ("OPEN" in states and open_row(row))
+
+
+def _needs_deployments(settings: Settings) -> None:
+    if not settings.deployments:
+        raise SettingsError(
+            "No deployment is configured.",
+            "Set AIRTRIAGE_DEPLOYMENTS__PROD__URL (and __USERNAME, __PASSWORD), or write [deployments.prod] in airtriage.toml.",
+        )
+
+
+def _span(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    try:
+        return settings_.span(text)
+    except ValueError as exc:
+        raise InputError(f"--for {exc}.") from exc
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The demo's course of events: which DAGs run how often, and what a person does to two tasks meanwhile.
+
+Owns the order (quick failures first, so that there is something to see early) and the knowledge of when all is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from triage.errors import ProcessError
+from ui.demo.airflow import ThrowawayAirflow
+
+# Each DAG and how many runs it gets, in order.
+RUNS: tuple[tuple[str, int], ...] = (
+    ("orders_hourly", 2),
+    ("customers_daily", 1),
+    ("price_baskets", 2),
+    ("video_transcode", 1),
+    ("search_index", 1),
+    ("billing_nightly", 1),
+    ("finance_ledger", 1),
+    ("payments_settlement", 1),
+    ("inventory_sync", 2),
+    ("customer_export", 2),
+    ("audience_sync", 1),
+    ("supplier_files", 1),
+    ("partner_catalog", 1),
+    ("parcel_labels", 1),
+    ("store_files", 1),
+    ("embeddings_build", 1),
+    ("churn_scores", 1),
+    ("geocode_addresses", 1),
+    ("revenue_report", 1),
+    ("price_regions", 1),
+    ("fx_rates", 2),
+    ("webhook_intake", 2),
+    ("account_export", 1),
+    ("stock_levels", 1),
+    ("feature_snapshot", 1),
+    ("regional_export", 1),
+    ("partner_upload", 1),
+    ("landing_pages", 1),
+    ("clickstream_sessions", 1),
+    ("endpoint_probe", 1),
+)
+# What the person on call marks as failed: the task, and the state in which it is found.
+MARKS = {("search_index", "rebuild_index"): "running", ("payments_settlement", "settle"): "success"}
+OVER = {"success", "failed"}
+# Runs open at once: what keeps six slots busy without making Airflow's scheduler slow on 2 cores.
+OPEN_RUNS = 8
+
+
+class Scenario:
+    """The course of events on one Airflow; `advance` moves it on as far as it can go now."""
+
+    def __init__(self, airflow: ThrowawayAirflow) -> None:
+        """Plan every run; none is triggered yet."""
+        self._airflow = airflow
+        self._waiting = [dag_id for dag_id, count in RUNS for _ in range(count)]
+        self._to_mark = dict(MARKS)
+        self._over = 0
+        self._all = len(self._waiting)
+
+    def advance(self) -> bool:
+        """Trigger what Airflow knows by now, mark what is ripe, and say whether all is over, retries included."""
+        self._airflow.check()
+        if self._to_mark:
+            self._mark()
+        states = self._airflow.runs().values()
+        self._over = sum(state in OVER for state in states)
+        self._trigger(OPEN_RUNS + self._over - len(states))
+        return self.finished()
+
+    def finished(self) -> bool:
+        """Say whether, when last looked at, every run had ended and every mark was made."""
+        return not self._waiting and not self._to_mark and self._over == self._all
+
+    def progress(self) -> tuple[int, int]:
+        """Return how many runs are over, and of how many."""
+        return self._over, self._all
+
+    def _trigger(self, room: int) -> None:
+        for dag_id in self._waiting[: max(room, 0)]:
+            if self._airflow.trigger(dag_id) is not None:
+                self._waiting.remove(dag_id)
+
+    def _mark(self) -> None:
+        for (dag_id, run_id, task_id, _), state in self._airflow.states().items():
+            if state is not None and self._to_mark.get((dag_id, task_id)) == state:
+                self._airflow.mark_failed(dag_id, run_id, task_id)
+                del self._to_mark[dag_id, task_id]
+
+
+def run_everything(airflow: ThrowawayAirflow, say: Callable[[str], None], timeout: float = 300) -> None:
+    """Run the whole scenario to its end; ProcessError when it takes longer than `timeout` seconds."""
+    scenario = Scenario(airflow)
+    deadline = time.monotonic() + timeout
+    while not scenario.advance():
+        if time.monotonic() > deadline:
+            over, planned = scenario.progress()
+            raise ProcessError(f"Only {over} of {planned} demo runs ended within {timeout:.0f} s.", "Is the machine busy?")
+        say("{} of {} demo runs are over".format(*scenario.progress()))
+        time.sleep(1)

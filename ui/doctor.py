@@ -1,0 +1,84 @@
+"""`airtriage doctor`: the settings and every connection, one finding each, with the fix.
+
+Owns which checks there are and their order. Changes nothing but the store's own file, which it makes where missing.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from collector.airflow import Airflow
+from collector.tasks import access, now, ping_broker
+from triage.errors import TriageError
+from triage.settings import Deployment, Settings
+from triage.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing checked: its name, whether it is well, what was found, and the fix where it is not."""
+
+    name: str
+    ok: bool
+    text: str
+    fix: str = ""
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Check everything, one finding at a time, so that a slow connection does not hold back the others' lines."""
+    yield Finding("airtriage", True, importlib.metadata.version("airtriage"))
+    yield _try("store", lambda: _store(settings))
+    yield _try("broker", lambda: _broker(settings))
+    if not settings.deployments:
+        yield Finding("deployments", False, "none is configured.", "Set AIRTRIAGE_DEPLOYMENTS__PROD__URL, __USERNAME and __PASSWORD.")
+    for name, its in settings.deployments.items():
+        yield from _deployment(name, its)
+
+
+def _deployment(name: str, its: Deployment) -> Iterator[Finding]:
+    source = Airflow(name, access(its))
+    reached = _try(name, lambda: f"Airflow {source.version()} at {its.url}")
+    yield reached
+    if not reached.ok:
+        return
+    since, at = now() - timedelta(hours=1), now()
+    checks: dict[str, Callable[[], object]] = {
+        "event log": lambda: next(iter(source.events(since, at)), None),
+        "task instances": lambda: next(iter(source.listed(since, at)), None),
+        "components": source.health,
+        "import errors": source.import_failures,
+        "pools": source.pools,
+    }
+    for what, ask in checks.items():
+        yield _try(f"{name} {what}", partial(_readable, ask))
+    drift = abs(source.offset)
+    text = f"its clock is {drift:.0f} s {'ahead of' if source.offset > 0 else 'behind'} ours"
+    yield Finding(f"{name} clock", True, text if drift >= 1 else "agrees with ours")
+
+
+def _readable(ask: Callable[[], object]) -> str:
+    ask()
+    return "may be read"
+
+
+def _store(settings: Settings) -> str:
+    store = open_store(settings.store_url)
+    store.revision()
+    store.close()
+    return settings.store_url
+
+
+def _broker(settings: Settings) -> str:
+    ping_broker(settings)
+    return settings.broker_url.split("@")[-1]
+
+
+def _try(name: str, ask: Callable[[], object]) -> Finding:
+    try:
+        return Finding(name, True, str(ask()))
+    except TriageError as exc:
+        return Finding(name, False, exc.what, exc.fix)

@@ -1,0 +1,211 @@
+"""Numbers, dates and foreign text into what people and programs read. Pure; shared by the pages, the API and the command.
+
+Owns the words for how long ago and how many, the JSON of a problem and of an occurrence, and what is done to foreign
+text before it is shown. Never changes what is stored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from triage.model import Change, Occurrence, TriageState
+from triage.service import HealthView, QueueRow
+
+# CSI and OSC sequences (ECMA-48, 5.4 and 5.6), then the two-byte escapes.
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+# Characters that draw nothing or reorder their neighbours: C0, C1, bidi controls, zero width, lone surrogates.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_STEPS = ((60, "s", 1), (3600, "min", 60), (86400, "h", 3600), (86400 * 60, "d", 86400))
+
+
+def number(count: int) -> str:
+    """Shorten a count: 999, 1.2 k, 3.4 M."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= size * 0.9995:
+            short = f"{count / size:.1f}" if count < 99.95 * size else f"{count / size:.0f}"
+            return f"{short.removesuffix('.0')} {unit}"
+    return str(count)
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """Join a count and its noun: `1 DAG`, `3 DAGs`."""
+    return f"{number(count)} {noun if count == 1 else plural or noun + 's'}"
+
+
+def length(span: timedelta) -> str:
+    """Name a length of time by its largest unit: `12 s`, `3 min`, `5 h`, `9 d`, `4 months`."""
+    seconds = max(span.total_seconds(), 0)
+    for end, unit, size in _STEPS:
+        if seconds < end:
+            return f"{int(seconds // size)} {unit}"
+    months = int(seconds // (86400 * 30.44))
+    return f"{months} months" if months < 24 else f"{months // 12} years"
+
+
+def ago(when: datetime | None, now: datetime) -> str:
+    """Say how long ago something was; `never` for None, `in 3 h` for what is to come."""
+    if when is None:
+        return "never"
+    if when > now + timedelta(seconds=1):
+        return f"in {length(when - now)}"
+    return "just now" if now - when < timedelta(seconds=2) else f"{length(now - when)} ago"
+
+
+def clock(when: datetime, zone: str | None = None) -> str:
+    """Write a time in full in the reader's zone, the zone named; UTC where the zone is unknown."""
+    try:
+        local = when.astimezone(ZoneInfo(zone or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        local = when.astimezone(UTC)
+    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+
+
+def plain(text: str) -> str:
+    """Make any text literal inside a Markdown label; not for text that people copy, as it adds invisible joiners."""
+    text = _INVISIBLE.sub("\ufffd", text)
+    text = re.sub(r"(?i)(https?|ftp|mailto|xmpp)(:)", "\\1\u2060\\2", text)
+    text = re.sub(r"(?i)\bwww\.", "www\u2060.", text).replace("@", "\u2060@")
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text).replace("\n", " ").replace("\t", " ")
+
+
+def printable(text: str) -> str:
+    """Make foreign text safe to draw: no colour codes, what is invisible or reorders text named as `<U+202E>`.
+
+    Tabs and line feeds stay; a carriage return before a line feed goes, any other becomes a line feed.
+    """
+    text = _ANSI.sub("", text.replace("\r\n", "\n")).replace("\r", "\n")
+    return _INVISIBLE.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
+
+
+def one_line(text: str, limit: int = 400) -> str:
+    """Make foreign text one printable line of at most `limit` characters."""
+    line = " ".join(printable(text[: limit * 4]).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def web_address(url: str) -> str:
+    """Return an http(s) address as it is, and nothing for any other: fit for a link."""
+    try:
+        return url if urlsplit(url).scheme in ("http", "https") else ""
+    except ValueError:
+        return ""
+
+
+def sentence(row: QueueRow, now: datetime) -> str:
+    """Tell a problem in one sentence: how often, where, since when, does it heal."""
+    where = f" in {many(len(row.dags), 'DAG')}" if len(row.dags) > 1 else ""
+    heals = ", each to be tried again" if row.is_flaky else ""
+    if row.total == 1:
+        return f"One failed try{heals}, {ago(row.last_seen, now)}."
+    return (
+        f"{many(row.total, 'failed try', 'failed tries')}{where} since {ago(row.first_seen, now)}{heals}, "
+        f"the last {ago(row.last_seen, now)}."
+    )
+
+
+def next_step(row: QueueRow, now: datetime) -> str:
+    """Say what airtriage does to a problem by itself next."""
+    problem = row.problem
+    match problem.state:
+        case TriageState.MUTED if problem.muted_until_count is not None:
+            left = max(problem.muted_until_count - row.total, 0)
+            return f"Comes back after {many(left, 'further failure')}."
+        case TriageState.MUTED if problem.muted_until is not None:
+            return f"Comes back {ago(problem.muted_until, now)}."
+        case TriageState.MUTED:
+            return "Stays quiet until you unmute it."
+        case TriageState.RESOLVED:
+            return "Becomes a regression if a try that starts from now on fails of it."
+        case TriageState.ONGOING:
+            return "Nothing by itself: resolve or mute it when you know more."
+        case _:
+            return f"Counts as ongoing {ago(problem.wake_at, now)}." if problem.wake_at else "Counts as ongoing in a week."
+
+
+def freshness(view: HealthView, now: datetime) -> str:
+    """Say how fresh a deployment is, and why it is stale where it is."""
+    health = view.health
+    if health.succeeded_at is None:
+        said = f"{health.deployment} never read"
+    else:
+        said = f"{health.deployment} {ago(health.succeeded_at, now)}"
+    if view.is_stale(now):
+        said += f": {health.troubles[0].what}" if health.troubles else ": no pass has ended since"
+    return said
+
+
+def told(change: Change) -> str:
+    """Tell one entry of a problem's history."""
+    return f"{change.who} {change.what}" if change.who != "airtriage" else change.what.capitalize()
+
+
+def problem_json(row: QueueRow) -> dict[str, Any]:
+    """Return a problem as the API and `--json` print it; times are ISO 8601."""
+    problem = row.problem
+    return {
+        "id": problem.id,
+        "fingerprint": problem.fingerprint,
+        "title": problem.title,
+        "state": str(problem.state),
+        "cause": problem.cause,
+        "occurrences": row.total,
+        "first_seen": row.first_seen.isoformat(),
+        "last_seen": row.last_seen.isoformat(),
+        "dags": [dag for dag, _ in row.dags],
+        "gitlab_url": problem.gitlab_url or None,
+        "scope": problem.scope,
+        "deployments": list(row.deployments),
+        "tasks": [task for task, _ in row.tasks],
+        "final": row.final,
+        "flaky": row.is_flaky,
+        "owner": row.owner or None,
+        "why": row.why,
+        "muted_until": _iso(problem.muted_until),
+        "resolved_at": _iso(problem.resolved_at),
+    }
+
+
+def occurrence_json(occurrence: Occurrence, problem_id: str) -> dict[str, Any]:
+    """Return a failed try as the API and `--json` print it; `log` is the status word, times are ISO 8601."""
+    key, signed = occurrence.key, occurrence.signature
+    return {
+        "deployment": key.deployment,
+        "dag_id": key.dag_id,
+        "run_id": key.run_id,
+        "task_id": key.task_id,
+        "map_index": key.map_index,
+        "try_number": key.try_number,
+        "problem": problem_id or None,
+        "fingerprint": occurrence.fingerprint or None,
+        "title": signed.title if signed else None,
+        "cause": signed.cause if signed else None,
+        "log": str(occurrence.log),
+        "started_at": _iso(occurrence.started_at),
+        "ended_at": occurrence.ended_at.isoformat(),
+        "id": key.id,
+        "final": occurrence.is_final,
+        "exception": signed.exception if signed else None,
+        "circumstance": str(occurrence.circumstance.kind) if occurrence.circumstance else None,
+        "owner": occurrence.owner or None,
+        "operator": occurrence.operator or None,
+        "pool": occurrence.pool or None,
+        "host": occurrence.host or None,
+        "upstream_failed": list(occurrence.upstream_failed),
+        "evidence": [{"line": line.number, "text": line.text} for line in signed.evidence] if signed else [],
+    }
+
+
+def names(parts: Iterable[str], shown: int = 3) -> str:
+    """Join names, the first `shown` of them: `a, b, c and 4 more`."""
+    every = list(parts)
+    more = f" and {len(every) - shown} more" if len(every) > shown else ""
+    return ", ".join(every[:shown]) + more
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat() if when else None

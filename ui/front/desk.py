@@ -1,0 +1,89 @@
+"""What the pages work with: the service, the settings and a clock, handed over once by `ui.web` before serving.
+
+Streamlit runs the entry script anew for every visit, in a thread of its own, so the desk lives in this module. It keeps
+the last answers of the queue by the store's revision, shared by all tabs and only read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from triage import links
+from triage.model import TaskTry
+from triage.service import HealthView, QueueRow, Service
+from triage.settings import Settings
+
+T = TypeVar("T")
+_KEPT = 32  # answers kept; one of 5,000 rows is about 10 MB at most, and most are small
+
+
+@dataclass
+class Desk:
+    """The service, the settings, the clock, and remembered answers."""
+
+    service: Service
+    settings: Settings
+    now: Callable[[], datetime]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _answers: OrderedDict[object, tuple[object, object]] = field(default_factory=OrderedDict)
+
+    def remembered(self, key: object, state: object, make: Callable[[], T]) -> T:
+        """Return what was made for this key while `state` is the same, else make it."""
+        with self._lock:
+            found = self._answers.get(key)
+            if found and found[0] == state:
+                self._answers.move_to_end(key)
+                return found[1]  # type: ignore[return-value]
+        made = make()
+        with self._lock:
+            self._answers[key] = (state, made)
+            self._answers.move_to_end(key)
+            while len(self._answers) > _KEPT:
+                self._answers.popitem(last=False)
+        return made
+
+    def rows(self, since: datetime | None = None) -> list[QueueRow]:
+        """Return every problem's row; `since` bounds what `recent` counts. Remembered while the store is unchanged."""
+        now = self.now()
+        day = since.date().isoformat() if since else ""
+        state = (self.service.store.revision(), now.date())
+        return self.remembered(("rows", day), state, lambda: self.service.queue(now, since=since))
+
+    def health(self) -> list[HealthView]:
+        """Return the health of every deployment, at most two seconds old."""
+        now = self.now()
+        return self.remembered("health", int(now.timestamp() / 2), lambda: self.service.health(now))
+
+    def airflow(self, key: TaskTry) -> str:
+        """Return the address of a try in Airflow's page; empty where its deployment's address is unknown."""
+        deployment = self.settings.deployments.get(key.deployment)
+        if deployment:
+            return links.try_url(deployment.url, key)
+        known = {view.health.deployment: view.health.url for view in self.health()}
+        return links.try_url(known.get(key.deployment, ""), key)
+
+    def stale(self) -> list[HealthView]:
+        """Return the deployments whose last good pass is older than three polls."""
+        now = self.now()
+        return [view for view in self.health() if view.is_stale(now)]
+
+
+RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "all": None}
+_desk: Desk | None = None
+
+
+def open_desk(desk: Desk) -> None:
+    """Hand the pages what they work with; the last call wins."""
+    global _desk
+    _desk = desk
+
+
+def desk() -> Desk:
+    """Return what the pages work with; `open_desk` comes first."""
+    assert _desk is not None, "open_desk was not called"
+    return _desk
