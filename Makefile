@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup check format test demo bench screenshot constraints clean
+.PHONY: setup check format test demo bench screenshot docs constraints clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,9 @@ bench: setup
 
 screenshot: setup
 	$(BIN)/python -m tests.screenshots
+
+docs: setup
+	$(BIN)/python -m tests.render_docs
 
 constraints: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --no-header --no-annotate --no-emit-index-url \

@@ -213,8 +213,7 @@ class Pass:
         error = None
         fact = occurrence
         try:
-            if fact.started_at is None or not fact.operator:
-                fact = self.source.describe(fact)
+            fact = self.source.describe(fact)
             kept = logs.keep(logs.read(self.source.read_log(fact.key)))
         except LogGone:
             kept = logs.keep(())

@@ -203,13 +203,13 @@ def snapshot(store: Store) -> object:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3), st.sampled_from(list(LogStatus)[1:])), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 8), st.sampled_from(list(LogStatus)[1:])), min_size=1, max_size=12),
     st.data(),
 )
 def test_passes_that_crash_anywhere_and_run_again_end_as_one_that_did_not(
-    facts: list[tuple[int, int, LogStatus]], data: st.DataObject
+    facts: list[tuple[int, LogStatus]], data: st.DataObject
 ) -> None:
-    tries = [occurrence(n, fingerprint=f"1:{f}{log}", log=log, log_bytes=log.rank) for n, f, log in facts]
+    tries = [occurrence(n, fingerprint=f"1:{n % 3}{log}", log=log, log_bytes=log.rank) for n, log in facts]
     straight, crashing = open_store("sqlite://"), open_store("sqlite://")
     Service(straight).record(tries)
     Service(straight).settle(NOW)

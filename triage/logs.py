@@ -17,7 +17,7 @@ from typing import Any
 
 from triage import redact, traces
 from triage.model import Circumstance, Frame, LogLine, LogStatus, Raised
-from triage.scan import BLOCKS, Mark, Scan, Segment
+from triage.scan import Scan, Segment
 
 LIMIT = 256 * 1024
 # One raw line longer than this is read by its two ends only.
@@ -43,7 +43,7 @@ _EXITED = re.compile(r"Task exited with return code (-?\d+)")
 _HEADER = ("::group::Log message source details", "*** ")
 _FAILING = re.compile(
     r"Marking task as (?:FAILED|UP_FOR_RETRY)|Task exited with return code (?!0\b)|Task failed with exception"
-    r"|Task exited|Process (?:timed out|exited abnormally)"
+    r"|Task exited(?! with)|Process (?:timed out|exited abnormally)"
 )
 _PAGE = re.compile(r"\s*<(?:!doctype html|html|head|body|\?xml)\b", re.I)
 
@@ -301,8 +301,7 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
         tail_size += weight
         while tail_size > limit // 4 and len(tail) > 1:
             tail_size -= _weight(tail.popleft())
-    segment = scan.counted()
-    chosen = {line.number: line for line in _evidence(segment, limit // 2)}
+    chosen = {line.number: line for line in _evidence(scan, limit // 2)}
     chosen |= {line.number: line for line in (*head, *tail)}
     ordered = [chosen[number] for number in sorted(chosen)]
     return Kept(
@@ -335,12 +334,14 @@ def _verdict(segment: Segment, last: Iterable[LogLine]) -> str:
     return "paused" if segment.paused else ""
 
 
-def _evidence(segment: Segment, budget: int) -> Iterator[LogLine]:
+def _evidence(scan: Scan, budget: int) -> Iterator[LogLine]:
     """The lines a signature is made from, the most telling first, within the budget."""
-    blocks = [*reversed(segment.blocks), *([segment.first] if segment.first else [])]
-    wanted = [segment.start, segment.failed, segment.ended, segment.job, *reversed(segment.before)]
-    for block in blocks[: BLOCKS + 1]:
-        wanted += [*block.lines, block.after]
+    wanted: list[LogLine | None] = []
+    for segment in (scan.counted(), scan.earlier):
+        if segment is not None:
+            wanted += [segment.start, segment.failed, segment.ended, segment.job, *reversed(segment.before)]
+            for block in (*reversed(segment.blocks), segment.first):
+                wanted += [*block.lines, block.after] if block else []
     for line in wanted:
         if line is not None:
             budget -= _weight(line)
@@ -378,4 +379,4 @@ def status(kept: Kept, ended_at: datetime | None, circumstance: Circumstance | N
     return LogStatus.WHOLE
 
 
-__all__ = ["LIMIT", "Kept", "Mark", "Reading", "clean", "keep", "read", "status"]
+__all__ = ["LIMIT", "Kept", "Reading", "clean", "keep", "read", "status"]

@@ -16,6 +16,7 @@ from triage import traces
 from triage.model import LogLine
 
 BLOCKS, BLOCK_LINES, TAIL_LINES, VIEW = 24, 40, 30, 1200
+_CHANNELS = 16
 
 
 class Mark(Enum):
@@ -87,12 +88,11 @@ _ROUTINE = re.compile(
     r"|Running command|Command exited with|DAG bundles loaded|Filling up the DagBag|Retrieving connection|\*\*\* "
     r"|Using connection|Connection Retrieved|Stats instance|Loaded DAG|Worker startup parse|Task finished|Pushing xcom"
 )
-_MAYBE = re.compile(
-    r"error|exception|fail|traceback|cannot|can.t |could ?n[o']t|unable|denied|not found|no such|refused|killed|fatal"
-    r"|timed? ?out|invalid|forbidden|unauthori[sz]ed|abort|panic|memory|is a directory|not a |exists|missing"
-    r"|undefined|unexpected|unresolved|oom|evicted|unknown|rejected|violat|illegal|critical|severe"
-    r'|file "|[45]\d\d -',
-    re.I,
+_MAYBE = tuple(
+    "error|exception|fail|traceback|cannot|can't|can’t|could not|couldn't|unable|denied|not found|no such|refused|killed"
+    "|fatal|timed out|timeout|invalid|forbidden|unauthori|abort|panic|memory|is a directory|not a |exists|missing"
+    '|undefined|unexpected|unresolved|oom|evicted|unknown|reject|violat|illegal|critical|severe|file "|curl: (|halted'
+    "|400 -|401 -|403 -|404 -|409 -|429 -|500 -|502 -|503 -|504 -".split("|")
 )
 _STRONG = re.compile(
     r"(?:\S{0,80}: )?(?:fatal|error|panic|critical)\b ?[:\[(]|\[(?:error|fatal)\]|\s*(?:error|fatal) in\b"
@@ -155,15 +155,22 @@ def bare(text: str) -> str:
 
 
 class Scan:
-    """Walks over the lines of one log; `segment` is the one that counts so far."""
+    """Walks over the lines of one log; `segment` is the one that counts so far.
+
+    Lines of several writers stand between each other, so a block goes on in its own writer's lines alone.
+    """
 
     def __init__(self) -> None:
         self.segment = Segment()
         self.previous: Segment | None = None
-        self._open: Block | None = None
+        self._open: dict[str | None, Block] = {}
+        self._in_header = False
 
     def feed(self, line: LogLine) -> Mark | None:
         """Take the next line and return what Airflow says with it."""
+        if self._in_header or line.text.startswith("::group::Log message source details"):
+            self._in_header = "::endgroup::" not in line.text
+            return None
         found = mark(line)
         here = self.segment
         if found is Mark.SEGMENT:
@@ -171,12 +178,12 @@ class Scan:
                 self.previous, self.segment = here, Segment(start=line)
             elif here.start is None:
                 here.start = line
-            self._open = None
+            self._open.clear()
             return found
         if found is None:
             self._read(line, here)
             return None
-        self._close(line)
+        self._open.clear()
         here.body += 1
         if found is Mark.PAUSE:
             here.paused = True
@@ -194,6 +201,12 @@ class Scan:
             return self.previous
         return self.segment
 
+    @property
+    def earlier(self) -> Segment | None:
+        """The segment before the last one, where both are the same try: it paused, or nothing says that it ended."""
+        before = self.previous
+        return before if before is not None and (before.paused or before.verdict is None) else None
+
     def _read(self, line: LogLine, here: Segment) -> None:
         text = line.text
         routine = is_routine(text)
@@ -205,18 +218,20 @@ class Scan:
             here.before.append(line)
         for part in view(text).split("\n") if "\n" in text or len(text) > 2 * VIEW else (text,):
             part = bare(part)
-            if self._open is not None and self._continues(self._open, part):
-                self._open.add(line, part)
+            block = self._open.get(line.logger)
+            if block is not None and self._continues(block, part):
+                block.add(line, part)
             else:
-                self._close(line)
+                if block is not None:
+                    block.after = line
+                    del self._open[line.logger]
                 self._start(line, part, here)
-        if line.raised and self._open is None:
-            block = Block("raised", 3, [line], [text[:VIEW]])
-            block.ended = True
-            self._keep(block, here)
+        if line.raised:
+            self._keep(Block("raised", 3, [line], [text[:VIEW]]), here)
 
     def _start(self, line: LogLine, part: str, here: Segment) -> None:
-        if not _MAYBE.search(part) or is_routine(part) or line.raised:
+        low = part.lower()
+        if line.raised or not any(word in low for word in _MAYBE) or is_routine(part):
             return
         if traces.HEADING in part or traces.is_frame(part):
             kind, strength = "python", 3
@@ -230,19 +245,17 @@ class Scan:
             kind, strength = "line", 2
         else:
             kind, strength = "line", 1
-        self._open = Block(kind, strength)
-        self._open.add(line, part)
-        self._keep(self._open, here)
+        block = Block(kind, strength)
+        block.add(line, part)
+        self._keep(block, here)
+        if len(self._open) >= _CHANNELS:
+            self._open.clear()
+        self._open[line.logger] = block
 
     def _keep(self, block: Block, here: Segment) -> None:
         if here.first is None:
             here.first = block
         here.blocks.append(block)
-
-    def _close(self, line: LogLine) -> None:
-        if self._open is not None:
-            self._open.after = line
-            self._open = None
 
     @staticmethod
     def _continues(block: Block, part: str) -> bool:
@@ -264,7 +277,8 @@ def _continues_python(block: Block, part: str) -> bool:
         return False
     if traces.HEADING in part or traces.is_frame(part) or part[:1].isspace() or not part:
         return True
-    if traces.is_frame(block.texts[-1]) and not traces.is_raised(part):
+    last = block.texts[-1]
+    if traces.is_frame(last) and not last[:1].isspace() and not traces.is_raised(part):
         return True
     block.ended = True
     return True

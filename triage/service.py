@@ -282,7 +282,7 @@ class Service:
             row=_row(problem, parts, spark, days, now),
             latest=latest,
             occurrences=occurrences,
-            history=tuple(sorted(history, key=lambda change: change.at, reverse=True)),
+            history=tuple(sorted(history, key=lambda change: change.at))[::-1],
             fingerprints=tuple(sorted({fingerprint for _, fingerprint in members})),
         )
 

@@ -88,6 +88,13 @@ class Web(_Section):
     allowed_hosts: tuple[str, ...] = Field((), description="other names the page is reached by, behind a proxy")
 
 
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds the page."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+
 class Settings(_Section):
     """Everything that can be set; every field has a default or an error that names it."""
 
@@ -224,6 +231,6 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
     return list(Web.model_fields if loc and loc[0] == "web" else Settings.model_fields)
 
 
-def environment(**changes: str) -> dict[str, str]:
-    """Return the environment for a child process, with `changes` over it."""
-    return {**os.environ, **changes}
+def environment(*, inherit: bool) -> dict[str, str]:
+    """Return the environment for a child process, with our own variables or without them."""
+    return {name: value for name, value in os.environ.items() if inherit or not name.startswith(PREFIX)}

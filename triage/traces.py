@@ -84,7 +84,7 @@ def parse(lines: Sequence[str], depth: int = 4) -> tuple[Raised, ...]:
         return _parse_group(lines[at if GROUP_HEADING in lines[at] else 0 :], depth)
     entries: list[_Entry] = []
     here: _Entry | None = None
-    after_frame = False
+    after_frame = False  # some tools take the indent off, and then a source line looks like the exception
     for line in lines:
         if HEADING in line or ((here is None or here.type) and is_frame(line)):
             here = _Entry()
@@ -93,7 +93,7 @@ def parse(lines: Sequence[str], depth: int = 4) -> tuple[Raised, ...]:
             continue
         if frame := _frame(line):
             here.frames.append(frame)
-            after_frame = True
+            after_frame = not line[:1].isspace()
             continue
         if HEADING in line:
             continue

@@ -18,23 +18,21 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from triage import settings as settings_
 from triage.errors import InputError, SettingsError, TriageError
 from triage.model import Occurrence, Problem, TriageState
-from triage.query import both, parse
-from triage.service import ProblemView, QueueRow, Service, open_row
+from triage.query import parse
+from triage.service import QueueRow, Service, open_row
 from triage.settings import Settings
 from triage.store import open_store
 from ui import format as fmt
+from ui.tables import evidence, print_problem, progress_bar, queue_table, tries_table
 
 F = TypeVar("F", bound=Callable[..., Any])
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-_STATE_STYLE = {"NEW": "bold red", "REGRESSED": "bold magenta", "ONGOING": "yellow", "MUTED": "dim", "RESOLVED": "green"}
 
 
 def now() -> datetime:
@@ -91,29 +89,22 @@ def cli(context: click.Context, config: str | None, debug: bool, until_parent_en
 def up(context: Context) -> None:
     """Run collector, schedule and web page together; Ctrl-C ends all of it."""
     from collector.tasks import prepare
-    from ui.up import Supervisor, check_port
+    from ui.up import Supervisor, check_port, start_children
 
     settings = context.settings
     _needs_deployments(settings)
     prepare(settings)
     check_port(settings.web.host, settings.web.port)
     context.service.store.close()
-    supervisor = Supervisor(lambda text: err.print(text, markup=False), settings_.environment())
+    supervisor = Supervisor(lambda text: err.print(text, markup=False), settings_.environment(inherit=True))
     start_children(supervisor, context._config, settings)
-    out.print(f"airtriage watches {', '.join(settings.deployments)}. The page: {fmt.page_url(settings)} (Ctrl-C ends it)", markup=False)
+    out.print(f"airtriage watches {', '.join(settings.deployments)}. The page: {settings.web.url} (Ctrl-C ends it)", markup=False)
     try:
         while True:
             supervisor.watch()
             time.sleep(1)
     finally:
         supervisor.stop()
-
-
-def start_children(supervisor: Any, config: str | None, settings: Settings) -> None:
-    """Start worker, schedule and page under a supervisor; their logs go to `data_dir/logs`."""
-    flags = ["--config", config] if config else []
-    for name in ("worker", "beat", "web"):
-        supervisor.start(name, [*flags, name], settings.data_dir / "logs" / f"{name}.log")
 
 
 @cli.command()
@@ -178,7 +169,7 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     prepare(settings)
     collector = Collector(settings)
     reports: list[Report] = []
-    with progress_bar(as_json) as bar:
+    with progress_bar(err, as_json) as bar:
         for name in names or tuple(settings.deployments):
             task = bar.add_task(f"{name}: listing", total=None)
 
@@ -194,7 +185,10 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
             reports.append(report)
     for report in reports:
         if as_json:
-            click.echo(json.dumps(fmt.report_json(report)))
+            click.echo(json.dumps({
+                "deployment": report.deployment, "new": report.new, "fetched": report.fetched,
+                "waiting": report.backlog.waiting, "troubles": [f"{t.what} {t.fix}".strip() for t in report.troubles],
+            }))  # fmt: skip
         else:
             waiting = f", {report.backlog.waiting} logs awaited" if report.backlog.waiting else ""
             out.print(f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.", markup=False)
@@ -236,12 +230,12 @@ def problem(context: Context, id: str, as_json: bool) -> None:
     view = context.service.problem(id, now())
     if as_json:
         click.echo(json.dumps(fmt.problem_json(view.row) | {
-            "evidence": [{"line": e.number, "text": e.text} for e in _evidence(view)],
+            "evidence": [{"line": e.number, "text": e.text} for e in evidence(view)],
             "decisions": list(view.latest.signature.decisions) if view.latest and view.latest.signature else [],
             "failed_tries": [fmt.occurrence_json(o, view.row.problem.id) for o in view.occurrences],
         }))  # fmt: skip
     else:
-        print_problem(view)
+        print_problem(out, view, now())
 
 
 @cli.command()
@@ -370,66 +364,6 @@ def main(argv: list[str] | None = None) -> None:
             raise
         err.print(str(exc), markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(exc, SettingsError | InputError) else 1)
-
-
-def progress_bar(quiet: bool) -> Progress:
-    """Make a progress display on standard error; none where it would disturb a program."""
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=err, disable=quiet or not err.is_terminal)
-
-
-def queue_table(rows: Iterable[QueueRow], at: datetime) -> Table:
-    """Draw the queue as a table for a terminal."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("id", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("problem", ratio=1, overflow="fold")
-    table.add_column("cause", overflow="fold")
-    table.add_column("tries", justify="right", no_wrap=True)
-    table.add_column("where", overflow="fold")
-    table.add_column("last seen", no_wrap=True)
-    for row in rows:
-        where = row.tasks[0][0] if row.tasks else ""
-        more = f" +{len(row.tasks) - 1}" if len(row.tasks) > 1 else ""
-        table.add_row(
-            row.problem.id[:8], Text(row.problem.state, _STATE_STYLE[row.problem.state]), Text(row.problem.title),
-            Text(row.problem.cause), fmt.short_number(row.total), Text(where + more), fmt.relative(row.last_seen, at),
-        )  # fmt: skip
-    return table
-
-
-def tries_table(rows: Iterable[Occurrence], at: datetime) -> Table:
-    """Draw failed tries as a table for a terminal."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("ended", "deployment", "task", "run", "try", "log", "what failed"):
-        table.add_column(name, overflow="fold")
-    for o in rows:
-        task = o.key.task + (f"[{o.key.map_index}]" if o.key.map_index >= 0 else "")
-        title = o.signature.title if o.signature else "(its log is awaited)"
-        table.add_row(
-            fmt.relative(o.ended_at, at), o.key.deployment, Text(task), Text(o.key.run_id), str(o.key.try_number), o.log, Text(title)
-        )
-    return table
-
-
-def print_problem(view: ProblemView) -> None:
-    """Print one problem for a person."""
-    row, at = view.row, now()
-    out.print(Text(row.problem.title, "bold"))
-    out.print(Text(f"{row.problem.id}  {row.problem.state}  {row.problem.cause}  {row.why}", "dim"))
-    where = ", ".join(f"{task} ({count})" for task, count in row.tasks[:8])
-    out.print(
-        Text(f"{row.total} failed tries, {row.final} final, first {fmt.relative(row.first_seen, at)}, last {fmt.relative(row.last_seen, at)}: {where}")
-    )
-    for evidence in _evidence(view):
-        out.print(Text(f"{evidence.number:>7}  ", "dim") + Text(fmt.printable(evidence.text)))
-    for change in view.history:
-        out.print(Text(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}" + (f": {change.why}" if change.why else ""), "dim"))
-    out.print(tries_table(view.occurrences[:10], at))
-
-
-def _evidence(view: ProblemView) -> tuple[Any, ...]:
-    return view.latest.signature.evidence if view.latest and view.latest.signature else ()
 
 
 def _all(service: Service, tree: Any, at: datetime, limit: int | None) -> Iterator[Occurrence]:

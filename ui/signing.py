@@ -15,9 +15,11 @@ from typing import BinaryIO
 
 import click
 
-from triage import signature
+from triage import logs, signature
 from triage.errors import InputError
 from triage.model import Signature
+
+_CHUNK = 1 << 16  # bytes read at once
 
 
 def sign_file(file: str, *, explain: bool, as_json: bool) -> int:
@@ -26,7 +28,8 @@ def sign_file(file: str, *, explain: bool, as_json: bool) -> int:
         if file.endswith(".jsonl"):
             return _sign_records(source, explain=explain, as_json=as_json)
         name = "-" if file == "-" else Path(file).name
-        _print(name, signature.sign_stream(iter(lambda: source.read(1 << 16), b"")), explain=explain, as_json=as_json)
+        kept = logs.keep(logs.read(iter(lambda: source.read(_CHUNK), b"")))
+        _print(name, signature.sign(kept.lines), explain=explain, as_json=as_json)
     return 0
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triage.errors import ProcessError
+from triage.settings import Settings
 
 _GRACE = 8.0  # seconds a child gets to end by itself
 _BACKOFF = (0.5, 1, 2, 5, 10, 30)  # seconds before the next start of a child that keeps dying
@@ -93,6 +94,13 @@ class Supervisor:
                 start_new_session=True,
             )  # fmt: skip
         child.started = time.monotonic()
+
+
+def start_children(supervisor: Supervisor, config: str | None, settings: Settings) -> None:
+    """Start worker, schedule and page under a supervisor; their logs go to `data_dir/logs`."""
+    flags = ["--config", config] if config else []
+    for name in ("worker", "beat", "web"):
+        supervisor.start(name, [*flags, name], settings.data_dir / "logs" / f"{name}.log")
 
 
 def end_with_parent() -> None:

@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from urllib3 import HTTPResponse, Retry, exceptions
 
-from collector.airflow.words import Endpoint, Words, is_unknown, told
+from collector.airflow.words import Endpoint, Words, is_stale_token, is_unknown, told
 from triage.errors import LogGone
 from triage.links import home
 
@@ -27,6 +28,7 @@ LOGIN = Endpoint("auth/token", "", "")
 
 _LONGEST_BODY = 64 << 20  # a page of 100 task instances is about 120 kB
 _CHUNK = 65536
+_our_time = time.time  # noqa: TID251 - what the server's clock is measured against
 _CLOCK_SET = 5.0  # seconds; more than a busy server's header is ever behind
 _TOKEN_LIFE = 3600.0  # assumed of a token that does not say when it expires; Airflow's shortest default
 
@@ -59,7 +61,10 @@ class _Answer:
         if not self._is_read:
             try:
                 data = self.response.read(_LONGEST_BODY, decode_content=True)
-                self.response.release_conn()
+                if len(data) < _LONGEST_BODY:
+                    self.response.release_conn()
+                else:
+                    self.response.close()
             except BaseException:
                 self.response.close()
                 raise
@@ -90,6 +95,11 @@ class Session:
     def offset(self) -> float | None:
         """The server's clock minus ours in seconds; None before the first answer. Better with each answer, to 0.1 s."""
         return self._offset
+
+    @property
+    def now(self) -> datetime:
+        """The server's clock; ours before the first answer."""
+        return datetime.fromtimestamp(_our_time() + (self._offset or 0.0), UTC)
 
     def json(self, endpoint: Endpoint, **arguments: Any) -> dict[str, Any] | None:
         """Ask, and return the JSON object answered, or None for a 404 that Airflow itself answered.
@@ -137,10 +147,12 @@ class Session:
         self._log_in()
         used = self._token
         answer = self._once(endpoint, timeout, accept, arguments)
-        if self.access.username and self._is_stale_token(endpoint, answer):
-            answer.response.close()
-            self._log_in(refused=used)
-            answer = self._once(endpoint, timeout, accept, arguments)
+        if self.access.username and answer.status in (401, 403):
+            with self._words(endpoint, self.access.timeout):
+                body = answer.json()
+            if is_stale_token(answer.status, body):
+                self._log_in(refused=used)
+                answer = self._once(endpoint, timeout, accept, arguments)
         return answer
 
     def _once(self, endpoint: Endpoint, timeout: float, accept: str, arguments: dict[str, Any]) -> _Answer:
@@ -155,13 +167,6 @@ class Session:
             )
         self._note_clock(response)
         return _Answer(response)
-
-    def _is_stale_token(self, endpoint: Endpoint, answer: _Answer) -> bool:
-        """401 says expired; 403 with these words says signed with another secret (the api-server was restarted)."""
-        if answer.status != 403:
-            return answer.status == 401
-        with self._words(endpoint, self.access.timeout):
-            return "invalid jwt" in told(answer.json()).lower()
 
     def _connect(self) -> None:
         with self._lock:
@@ -229,7 +234,7 @@ class Session:
             return
         # The header is cut to whole seconds, renewed once a second (uvicorn) and some time under way, so it is only
         # ever too early: of several the latest is nearest. One that is much earlier tells of a clock that was set.
-        offset = server - time.time()
+        offset = server - _our_time()
         held = self._offset
         self._offset = offset if held is None or held - offset > _CLOCK_SET else max(held, offset)
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from collector.airflow import rows
@@ -67,7 +67,7 @@ class Airflow:
         """Return the Airflow server's clock; asks for an answer if there was none yet."""
         if self._session.offset is None:
             self.version()
-        return datetime.fromtimestamp(time.time() + self.offset, UTC)
+        return self._session.now
 
     def version(self) -> str:
         """Return the server's version: the check that it can be reached and read. Needs no account."""
@@ -148,7 +148,7 @@ class Airflow:
         return occurrence
 
     def read_log(self, key: TaskTry) -> Iterator[bytes]:
-        """Yield the try's log as NDJSON, in chunks of at most 64 KiB that know nothing of lines; split at b"\\n" only.
+        """Yield the try's log as NDJSON, in chunks of at most 64 KiB; split it at line feeds only, never at other breaks.
 
         Raises LogGone where Airflow knows no such try, and SourceError for trouble, then or in the middle: ask again
         later. A log may be whole, still growing, or only say that the log is absent: the reader's to judge. Holds one

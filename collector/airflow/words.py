@@ -45,6 +45,14 @@ def is_unknown(status: int, body: Mapping[str, Any] | None) -> bool:
     return status == 404 and body is not None and ("detail" in body or body.get("error") == "API route not found")
 
 
+def is_stale_token(status: int, body: Mapping[str, Any] | None) -> bool:
+    """Tell whether a token is refused: 401 is expired; 403 in these words is signed with another secret.
+
+    The latter is what an api-server says that was restarted without a fixed `[api_auth] jwt_secret`.
+    """
+    return status == 401 or (status == 403 and "invalid jwt" in told(body).lower())
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """The sentences about one deployment at one address."""
@@ -98,11 +106,11 @@ class Words:
         self, endpoint: Endpoint, status: int, headers: Mapping[str, str], body: Mapping[str, Any] | None
     ) -> SourceError:
         """Say what an answer means that is no answer to our question; `body` is None unless it was a JSON object."""
+        if is_stale_token(status, body):
+            fix = f"Set {self._setting('username')} and its password, or a token that has not expired."
+            return self._error(endpoint, f"Airflow does not know us ({status})", fix)
         if status == 403 and body is not None:
             return self._forbidden(endpoint, body)
-        if status == 401:
-            fix = f"Set {self._setting('username')} and its password, or a token that has not expired."
-            return self._error(endpoint, "Airflow does not know us (401)", fix)
         if 300 <= status < 400:
             to = home(headers.get("Location", ""))
             fix = f"Set {self._setting('url')} to {to or 'the address it sends to'}."

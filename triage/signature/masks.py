@@ -30,7 +30,7 @@ def _url(match: re.Match[str]) -> str:
         "<id>" if re.search(r"\d{3}|^\d+$|[0-9a-f]{8}", part) and not re.fullmatch(r"v\d{1,2}", part) else part
         for part in match["path"].split("/")
     ]
-    return f"//{match['host']}{'/'.join(parts)}"
+    return f"{match['scheme'].lower()}://{match['host']}{'/'.join(parts)}"
 
 
 def _path(match: re.Match[str]) -> str:
@@ -39,7 +39,7 @@ def _path(match: re.Match[str]) -> str:
 
 
 _KEPT_NUMBER = (
-    r"(?:\d{1,3}\.){3}\d{1,3}(?::\d{2,5})?(?![\d.])|\[Errno -?\d+\]|\b(?:exit(?:ed)?(?: with)?(?: return)?(?: code| status)?|exit code|return code|status(?:[_ ]code)?"
+    r"(?:\d{1,3}\.){3}\d{1,3}(?::\d{2,5})?(?!\d|\.\d)|\[Errno -?\d+\]|\b(?:exit(?:ed)?(?: with)?(?: return)?(?: code| status)?|exit code|return code|status(?:[_ ]code)?"
     r"|errno|HTTP(?:/\d(?:\.\d)?)?(?: Error)?|Error(?: code)?|code|port|SQLSTATE|signal|base|exitcode|state)\b[ :=(]{0,3}-?\d{1,5}\b"
     r"|\bcurl: \(\d+\)|\b[A-Z]{2,6}-\d{3,5}\b|(?<=[\w\]>]):\d{2,5}(?![\d:.]|\w)|^\s*[45]\d\d\b"
     r"|\b[45]\d\d (?=Client|Server|Too|Bad|Not|Forbidden|Unauth|Service|Gateway|Internal|-)"
@@ -65,10 +65,12 @@ MASKS: tuple[Mask, ...] = (
     _mask("mail address", r"[\w.+\-]{1,64}@[\w\-]{1,64}(?:\.[\w\-]{1,64}){1,5}", "<mail>", "no such user a.b@example.com", "no such user <mail>"),
     _mask("run id", r"\b(?:scheduled|manual|backfill|asset_triggered|dataset_triggered)__[\dT:.+\-]{10,40}(?:_\w{8})?", "<run>",
           "run manual__2026-11-22T08:12:33.78+00:00 failed", "run <run> failed"),
-    _mask("URL", r"\b[a-zA-Z][a-zA-Z0-9+.\-]{0,20}://(?:[^\s/@'\"]{0,200}@)?(?P<host>[^\s/'\"?#<>),;]{1,200})(?P<path>[^\s'\"?#<>),;]{0,400})(?:\?[^\s'\"<>),]{0,1000})?",
-          _url, "GET https://api.example.com/v1/orders/81723?page=2", "GET //api.example.com/v1/orders/<id>"),
+    _mask("URL", r"\b(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]{0,20})://(?:[^\s/@'\"]{0,200}@)?(?P<host>[^\s/'\"?#<>),;]{1,200})(?P<path>[^\s'\"?#<>),;]{0,400})(?:\?[^\s'\"<>),]{0,1000})?",
+          _url, "GET https://api.example.com/v1/orders/81723?page=2", "GET https://api.example.com/v1/orders/<id>"),
     _mask("request path", r"(?<=with url: )(?!<path>)[^\s'\"?#<>),;]{0,400}(?:\?[^\s'\"<>),]{0,1000})?", "<path>",
           "exceeded with url: /v3/k?symbol=A&limit=5 (Caused", "exceeded with url: <path> (Caused"),
+    _mask("path", r"(?<![\w>:/*}])(?:[A-Za-z]:\\|~?/(?!/)|\.{1,2}/)(?:[^\s'\"(),:;\[\]{}<>|=]{1,200}[/\\]?){1,1}", _path,
+          "cannot open /data/in/2026/orders_20261122.csv", "cannot open orders<n>.csv"),
     _mask("UUID", r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b", "<uuid>",
           "job 1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed", "job <uuid>"),
     _mask("date and time", r"\b\d{4}[-/]\d\d?[-/]\d\d?(?:[T ,]{1,2}\d\d?:\d\d(?::\d\d)?(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?\b", "<time>",
@@ -76,8 +78,6 @@ MASKS: tuple[Mask, ...] = (
     _mask("clock", r"\b\d\d?:\d\d:\d\d(?:[.,]\d{1,9})?\b", "<time>", "since 08:12:33", "since <time>"),
     _mask("resolved address", r" ?\((?:\d{1,3}\.){3}\d{1,3}\)", "", 'at "db" (172.18.0.2), port 5432 failed', 'at "db", port 5432 failed'),
     _mask("IP address", r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]|:\d|\", port)", "<ip>", "from 10.0.0.7", "from <ip>"),
-    _mask("path", r"(?<![\w>:/*}])(?:[A-Za-z]:\\|~?/(?!/)|\.{1,2}/)(?:[^\s'\"(),:;\[\]{}<>|=]{1,200}[/\\]?){1,1}", _path,
-          "cannot open /data/in/2026/orders_20261122.csv", "cannot open orders<n>.csv"),
     _mask("hex", r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}\b", "<hex>", "image 9f2ca1b3d4 gone", "image <hex> gone"),
     _mask("value in quotes", rf"({_VALUE_LEAD}\W{{1,4}})(?:'[^'\n]{{0,300}}'|\"[^\"\n]{{0,300}}\")", r"\1<value>",
           "invalid input syntax for type integer: \"abc\"", "invalid input syntax for type integer: <value>"),
@@ -106,6 +106,14 @@ _LIBRARY = re.compile(
     r"|\.pyx$|\.pxi$|[/\\](?:airflow|\*\*\*)[/\\](?:sdk|models|operators|providers|utils|task|executors|cli|sensors|hooks"
     r"|decorators|serialization|jobs|api_internal|callbacks|triggers)[/\\]|[/\\]spark[/\\]python[/\\]|py4j"
 )
+
+
+_RUNNER = re.compile(r"[/\\](?:airflow|\*\*\*)[/\\](?:sdk|models|operators|providers|utils)[/\\]")
+
+
+def is_runner(file: str) -> bool:
+    """Whether a frame's file is the part of Airflow that calls the user's code."""
+    return _RUNNER.search(file) is not None
 
 
 def is_library(file: str) -> bool:

@@ -1,14 +1,12 @@
-"""A throwaway Airflow: an environment of its own, four processes on SQLite, gone without a trace when stopped.
+"""A throwaway Airflow: four processes on SQLite, gone without a trace when stopped.
 
-Owns the install (uv, pinned by the constraints beside this file), the settings that make failures quick, the processes
-and their end, and the few calls of Airflow's API that a person at its page would make. Hides ports, passwords and
-AIRFLOW_HOME's layout. Must not know airtriage: what watches this Airflow reads it like any other.
+Owns the settings that make failures quick, the processes and their end, and the few calls of Airflow's API that a person
+at its page would make. Hides ports, passwords and AIRFLOW_HOME's layout. Must not know how airtriage works: what watches
+this Airflow reads it like any other.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import secrets
@@ -16,30 +14,25 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from ast import literal_eval
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-import platformdirs
 import psutil
 
 from triage.errors import ProcessError
+from ui.demo.install import cache_folder, clean_environment, install, make_folder
 from ui.demo.service import DemoServices
 
+__all__ = ["Child", "ThrowawayAirflow", "cache_folder", "install"]
+
 HERE = Path(__file__).parent
-CONSTRAINTS = HERE / "constraints-airflow.txt"
-PACKAGES = ("apache-airflow-core", "apache-airflow-providers-standard")
-STAMP = "complete"
 MARK = "AIRTRIAGE_THROWAWAY"
 COMPONENTS = {
     "api-server": ["api-server"],
@@ -47,104 +40,6 @@ COMPONENTS = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
-Say = Callable[[str], None]
-
-
-def cache_folder() -> Path:
-    """Return where the throwaway environment is kept between runs: the user's cache."""
-    return Path(platformdirs.user_cache_dir("airtriage"))
-
-
-def install(folder: Path, say: Say) -> Path:
-    """Make Airflow's own environment below `folder`, or find it there whole, and return it.
-
-    One process installs at a time; the others wait. An install that was interrupted is done again.
-    """
-    _make_folder(folder)
-    digest = hashlib.sha256(CONSTRAINTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    environment = folder / f"airflow-{digest}"
-    with _alone(folder / "install.lock"):
-        if not (environment / STAMP).exists():
-            shutil.rmtree(environment, ignore_errors=True)
-            say("installing Apache Airflow into an environment of its own")
-            _install_packages(environment)
-            say("preparing Airflow's database")
-            _make_database(environment)
-            (environment / STAMP).touch()
-    return environment
-
-
-def _install_packages(environment: Path) -> None:
-    python = str(environment / "bin" / "python")
-    settings = os.environ | _pip_settings()
-    if find_spec("uv"):
-        uv = [sys.executable, "-m", "uv"]
-        _run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment)], "make an environment")
-    else:
-        uv = [python, "-m", "uv"]
-        _run([sys.executable, "-m", "venv", str(environment)], "make an environment")
-        _run([python, "-m", "pip", "install", "--quiet", "uv"], "install uv")
-    command = [*uv, "pip", "install", "--quiet", "--python", python, "--constraint", str(CONSTRAINTS), *PACKAGES]
-    _run(command, "install Apache Airflow", settings)
-
-
-def _pip_settings() -> dict[str, str]:
-    """Return pip's index and certificates in uv's words: uv reads none of pip's settings, companies often set only these."""
-    names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
-    names |= {"cert": "SSL_CERT_FILE"}
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
-    found = {}
-    for line in listed.splitlines():
-        option, _, value = line.partition("=")
-        name = names.get(option.rpartition(".")[2])
-        if name and name not in os.environ:
-            found[name] = " ".join(str(literal_eval(value)).split())
-    return found
-
-
-def _make_database(environment: Path) -> None:
-    home = environment / "template"
-    settings = {**_clean_environment(), "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    command = [str(environment / "bin" / "python"), "-m", "airflow", "db", "migrate"]
-    _run(command, "make Airflow's database", settings)
-
-
-def _run(command: list[str], purpose: str, environment: dict[str, str] | None = None) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
-    if done.returncode == 0:
-        return
-    said = (done.stderr or done.stdout).strip()
-    fix = "Put that right and try again."
-    if "No space left" in said:
-        fix = "Free some space (about 400 MB are needed) and try again."
-    elif any(word in said.lower() for word in ("dns error", "connect", "resolve", "timed out", "network")):
-        fix = "Check the network, or the package index pip and uv are set to, and try again."
-    last = said.splitlines()[-1].strip().removeprefix("Caused by: ") if said else f"exit code {done.returncode}"
-    raise ProcessError(f"Could not {purpose}: {last.rstrip('.')}.", fix)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as exc:
-        raise ProcessError(f"Cannot write to the folder {folder}: {exc.strerror}.", "Choose another one.") from exc
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-
-
-def _clean_environment() -> dict[str, str]:
-    """Return our environment without what would lead Airflow astray: its own settings, Python's, proxies for loopback."""
-    astray = ("AIRFLOW", "PYTHON", "VIRTUAL_ENV")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(astray)}
-    return kept | {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
 def _free_port() -> int:
@@ -195,7 +90,9 @@ class ThrowawayAirflow:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     @property
@@ -228,7 +125,9 @@ class ThrowawayAirflow:
                 child.process.poll()
             if time.monotonic() > deadline:
                 pids = ", ".join(str(process.pid) for process in living)
-                raise ProcessError(f"These processes of the throwaway Airflow did not end: {pids}.", "Kill them by hand.")
+                raise ProcessError(
+                    f"These processes of the throwaway Airflow did not end: {pids}.", "Kill them by hand."
+                )
             psutil.wait_procs(living, timeout=0.5)
         for child in self._children:
             child.process.wait()
@@ -249,12 +148,13 @@ class ThrowawayAirflow:
                     f"Airflow's {child.name} died with {ended}: {child.last_line()}", f"Its log is {child.log}."
                 )
 
-    def trigger(self, dag_id: str) -> str | None:
-        """Trigger a DAG and return the run's id; None while Airflow does not know the DAG yet."""
-        status, body = self._call("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", {"logical_date": None})
-        if status == 404:
-            return None
-        return str(_expect(status, body, f"trigger {dag_id}")["dag_run_id"])
+    def trigger(self, dag_id: str, run_id: str) -> bool:
+        """Trigger a run, once however often it is asked for; False while Airflow cannot do it yet."""
+        body = {"logical_date": None, "dag_run_id": run_id}
+        status, answer = self._call("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", body)
+        if status == 409:
+            return True
+        return status != 404 and _done(status, answer, f"trigger {dag_id}")
 
     def runs(self) -> dict[tuple[str, str], str]:
         """Return the state of every run by (dag_id, run_id)."""
@@ -266,11 +166,11 @@ class ThrowawayAirflow:
         rows = self._pages("/api/v2/dags/~/dagRuns/~/taskInstances", "task_instances")
         return {(r["dag_id"], r["dag_run_id"], r["task_id"], r["map_index"]): r["state"] for r in rows}
 
-    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Mark a task instance as failed, as a person does on Airflow's page."""
+    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> bool:
+        """Mark a task instance as failed, as a person does on Airflow's page; False while Airflow cannot do it yet."""
         path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}/taskInstances/{quote(task_id)}"
-        status, body = self._call("PATCH", f"{path}?update_mask=new_state", {"new_state": "failed"})
-        _expect(status, body, f"mark {dag_id}.{task_id} as failed")
+        status, answer = self._call("PATCH", f"{path}?update_mask=new_state", {"new_state": "failed"})
+        return _done(status, answer, f"mark {dag_id}.{task_id} as failed")
 
     def _check_port(self) -> None:
         with socket.socket() as probe:
@@ -281,7 +181,7 @@ class ThrowawayAirflow:
                 raise ProcessError(f"Port {self.port} is taken.", "Choose another one.") from exc
 
     def _fill_home(self) -> None:
-        _make_folder(self.home)
+        make_folder(self.home)
         try:
             shutil.copyfile(self.environment / "template" / "airflow.db", self.database)
             shutil.copytree(HERE / "dags", self.home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
@@ -292,7 +192,9 @@ class ThrowawayAirflow:
         except FileExistsError as exc:
             raise ProcessError(f"The folder {self.home} already holds an Airflow.", "Choose an empty one.") from exc
         except OSError as exc:
-            raise ProcessError(f"Cannot fill {self.home}: {exc.strerror}.", "Free some space or choose another.") from exc
+            raise ProcessError(
+                f"Cannot fill {self.home}: {exc.strerror}.", "Free some space or choose another."
+            ) from exc
 
     def _settings(self) -> dict[str, str]:
         settings = {
@@ -304,7 +206,8 @@ class ThrowawayAirflow:
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:viewer,admin:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            # Four processes write to one file: at SQLite's default wait of 5 s some requests end in HTTP 500.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=30",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),
             "API__BASE_URL": self.url,
@@ -315,8 +218,8 @@ class ThrowawayAirflow:
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-            # A worker sees its task's end this late at worst; at the default of 5 s slots stand idle, and a task that pauses
-            # comes back before its pause was noticed: Airflow then loses that try ("state mismatch").
+            # A worker sees its task's end this late at worst; at the default of 5 s slots stand idle, and a task that
+            # pauses comes back before its pause was noticed: Airflow then loses that try ("state mismatch").
             "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
             "LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
@@ -334,7 +237,7 @@ class ThrowawayAirflow:
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [str(python), "-m", "airflow", *words],
-                env=_clean_environment() | settings,
+                env=clean_environment() | settings,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -358,14 +261,16 @@ class ThrowawayAirflow:
     def _wait_until_healthy(self, deadline: float) -> None:
         while True:
             self.check()
-            with suppress(OSError, ValueError):
+            with suppress(ProcessError):
                 status, body = self._call("GET", "/api/v2/monitor/health")
                 parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
                 if status == 200 and all(body[part]["status"] == "healthy" for part in parts):
                     return
             if time.monotonic() > deadline:
                 logs = self.home / "processes"
-                raise ProcessError("Airflow did not become healthy in time.", f"The logs of its processes are in {logs}.")
+                raise ProcessError(
+                    "Airflow did not become healthy in time.", f"The logs of its processes are in {logs}."
+                )
             time.sleep(0.3)
 
     def _call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -375,10 +280,15 @@ class ThrowawayAirflow:
             told, token = self._request("POST", "/auth/token", login)
             self._token = str(_expect(told, token, "log in to the throwaway Airflow")["access_token"])
             status, answer = self._request(method, path, body)
+        for pause in (0.5, 1, 2, 4):  # 500: its SQLite was locked for too long
+            if status != 500 or method == "POST":
+                break
+            time.sleep(pause)
+            status, answer = self._request(method, path, body)
         return status, answer
 
     def _request(self, method: str, path: str, body: object) -> tuple[int, Any]:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         try:
@@ -387,6 +297,9 @@ class ThrowawayAirflow:
         except urllib.error.HTTPError as exc:
             with exc:
                 return exc.code, exc.read().decode(errors="replace")
+        except OSError as exc:
+            self.check()
+            raise ProcessError(f"The throwaway Airflow at {self.url} does not answer: {exc}.", "Try again.") from exc
 
     def _pages(self, path: str, key: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -396,6 +309,11 @@ class ThrowawayAirflow:
             rows += page[key]
             if not page[key] or len(rows) >= page["total_entries"]:
                 return rows
+
+
+def _done(status: int, body: Any, purpose: str) -> bool:
+    """Say whether it was done; a 5xx says "not now": on a busy machine SQLite's one writer lets others wait too long."""
+    return status < 500 and _expect(status, body, purpose) is not None
 
 
 def _expect(status: int, body: Any, purpose: str) -> Any:

@@ -1,7 +1,7 @@
 """The causes a careful engineer would see in the demo, by hand, and how a queue may disagree with them.
 
-Owns the table: which failed tries belong to which cause, how many there are, and what is no problem at all. Must not know
-how airtriage folds; it is told only which try went to which problem.
+Owns the table: which failed tries belong to which cause, how many there are, and what is no problem at all. Must not
+know how airtriage folds; it is told only which try went to which problem.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Matches = Callable[[str, str, int], bool]
 
 @dataclass(frozen=True)
 class Cause:
-    """One root cause: its name, whose failures are its own (by dag_id, task_id, map_index), and how many tries fail of it."""
+    """One root cause: its name, which tasks fail of it (by dag_id, task_id, map_index), and in how many tries."""
 
     name: str
     matches: Matches

@@ -57,7 +57,7 @@ class Scenario:
     def __init__(self, airflow: ThrowawayAirflow) -> None:
         """Plan every run; none is triggered yet."""
         self._airflow = airflow
-        self._waiting = [dag_id for dag_id, count in RUNS for _ in range(count)]
+        self._waiting = [(dag_id, f"demo__{number}") for dag_id, count in RUNS for number in range(1, count + 1)]
         self._to_mark = dict(MARKS)
         self._over = 0
         self._all = len(self._waiting)
@@ -81,9 +81,9 @@ class Scenario:
         return self._over, self._all
 
     def _trigger(self, room: int) -> None:
-        for dag_id in self._waiting[: max(room, 0)]:
-            if self._airflow.trigger(dag_id) is not None:
-                self._waiting.remove(dag_id)
+        for planned in self._waiting[: max(room, 0)]:
+            if self._airflow.trigger(*planned):
+                self._waiting.remove(planned)
 
     def _mark(self) -> None:
         for (dag_id, run_id, task_id, _), state in self._airflow.states().items():
@@ -99,6 +99,8 @@ def run_everything(airflow: ThrowawayAirflow, say: Callable[[str], None], timeou
     while not scenario.advance():
         if time.monotonic() > deadline:
             over, planned = scenario.progress()
-            raise ProcessError(f"Only {over} of {planned} demo runs ended within {timeout:.0f} s.", "Is the machine busy?")
+            raise ProcessError(
+                f"Only {over} of {planned} demo runs ended within {timeout:.0f} s.", "Is the machine busy?"
+            )
         say("{} of {} demo runs are over".format(*scenario.progress()))
         time.sleep(1)

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from triage import links
-from triage.model import TaskTry
+from triage.model import Membership, TaskTry
+from triage.query import Query
 from triage.service import HealthView, QueueRow, Service
 from triage.settings import Settings
 
@@ -53,6 +54,19 @@ class Desk:
         day = since.date().isoformat() if since else ""
         state = (self.service.store.revision(), now.date())
         return self.remembered(("rows", day), state, lambda: self.service.queue(now, since=since))
+
+    def matching(self, text: str, query: Query) -> set[str]:
+        """Return the ids of the problems with an occurrence that satisfies `query`, which `text` was parsed to."""
+        service, revision = self.service, self.service.store.revision()
+
+        def find() -> set[str]:
+            owned = self.remembered(
+                "owned", revision, lambda: {(m.scope, m.fingerprint): m.problem for m, _ in service.store.records(Membership)}
+            )
+            pairs = service.store.matching(service.resolve_terms(query, self.now()))
+            return {owned.get((service.scope(deployment), print_), "") for deployment, print_ in pairs}
+
+        return self.remembered(("matching", text), revision, find)
 
     def health(self) -> list[HealthView]:
         """Return the health of every deployment, at most two seconds old."""

@@ -7,6 +7,7 @@ const SORTS = {
   state: (d) => (a, b) => d.state[a].localeCompare(d.state[b]) || a - b,
 };
 const LASTING = [["for good", {}], ["for 1 day", { hours: 24 }], ["for 7 days", { hours: 168 }], ["until 10 more failures", { more: 10 }]];
+let told = 0; // the last reply shown in this tab
 const places = new Map(); // address -> where the reader was; a module lives as long as its tab
 
 function address(changes) {
@@ -204,7 +205,7 @@ export default component((root, first) => {
     clearTimeout(typed);
     typed = setTimeout(() => { typed = null; go(address({ q: input.value.trim() }), true); here = location.href; list.scrollTop = 0; cursor = 0; }, 160);
   }
-  const back = () => { if (rows && root.isConnected) arrive(); };
+  const page = location.pathname, back = () => { if (rows && root.isConnected && location.pathname === page) arrive(); };
   input.addEventListener("input", search);
   help.addEventListener("click", showKeys);
   list.addEventListener("scroll", paint, { passive: true });
@@ -217,14 +218,14 @@ export default component((root, first) => {
       const mine = (said += 1), [fresh, bytes] = head(data), known = body && body.length === bytes.length && bytes.every((byte, at) => byte === body[at]);
       const decoded = known ? rows : await inflate(bytes);
       if (mine !== said || !root.isConnected) return;
-      const news = fresh.reply && fresh.reply.seq !== meta.reply?.seq && fresh.reply.seq >= seq - 60000 ? fresh.reply : null;
+      const news = fresh.reply && fresh.reply.seq > told ? fresh.reply : null;
       const arrived = !rows;
       meta = fresh; body = bytes.slice(); rows = decoded;
       if (fresh.reply) { pending = pending.filter((it) => it.seq > fresh.reply.seq); if (!pending.length) sent.clear(); }
       root.style.setProperty("--above", `${Math.round(root.getBoundingClientRect().top + scrollY) + 10}px`);
       if (arrived) { const place = places.get(here); if (place) { cursor = place.cursor; selected = new Set(place.selected); choose(); draw(); paint(); list.scrollTop = place.top; paint(); } else { arrive(); if (!/^(INPUT|TEXTAREA)$/.test(document.activeElement?.tagName || "")) list.focus({ preventScroll: true }); } }
       else arrive();
-      if (news) tell(news);
+      if (news) { told = news.seq; tell(news); }
       root.dataset.ready = String(mine);
     },
     cleanup() { remember(); clearTimeout(typed); removeEventListener("keydown", key, true); removeEventListener("popstate", back); removeEventListener("resize", paint); },

@@ -7,7 +7,6 @@ import time
 from datetime import timedelta
 
 from airflow.sdk import BaseOperator, Context, dag, task
-
 from courier import BatchTrigger
 
 SOON = timedelta(seconds=1)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 
-from airflow.sdk import dag, task
-
 import shop_api
+from airflow.sdk import dag, task
 
 SOON = timedelta(seconds=1)
 

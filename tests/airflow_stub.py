@@ -1,0 +1,272 @@
+"""A stand-in for Airflow 3.3's API on a loopback port, with the faults that real ones showed.
+
+Answers in the shapes recorded from Airflow 3.3.2: its field names, its silent page limit, its cursor, its two kinds of
+404, its log as NDJSON. Holds no logic beyond filtering rows; what a test needs, it puts into the attributes.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Row = dict[str, Any]
+HTML = b"<!doctype html><title>Sign in</title>"
+NOT_FOUND = {"detail": "TaskInstance not found"}
+LOG = b'{"timestamp":null,"event":"::group::Log message source details"}\n{"timestamp":null,"event":"::endgroup::"}\n'
+
+
+def event(id: int, name: str, task: str | None, attempt: int | None = 1, **more: Any) -> Row:
+    """Return an event log row as 3.3.2 answers it."""
+    return {
+        "event_log_id": id,
+        "when": f"2026-11-22T08:{id // 60:02}:{id % 60:02}.250000Z",
+        "dag_id": "etl",
+        "task_id": task,
+        "run_id": "manual__2026-11-22T08:00:00+00:00",
+        "map_index": -1 if attempt is not None else None,
+        "try_number": attempt,
+        "event": name,
+        "logical_date": None,
+        "owner": "data-platform",
+        "extra": '{"host_name": "vm"}',
+        "dag_display_name": "etl",
+        "task_display_name": task,
+    } | more
+
+
+def instance(task: str, state: str | None, attempt: int = 1, **more: Any) -> Row:
+    """Return a task instance row as 3.3.2 answers it."""
+    return {
+        "id": f"01a20250-{task}",
+        "task_id": task,
+        "dag_id": "etl",
+        "dag_run_id": "manual__2026-11-22T08:00:00+00:00",
+        "map_index": -1,
+        "start_date": "2026-11-22T08:00:00.500000Z",
+        "end_date": "2026-11-22T08:00:01.500000Z",
+        "state": state,
+        "try_number": attempt,
+        "max_tries": 0,
+        "hostname": "vm",
+        "pool": "default_pool",
+        "queue": "default",
+        "operator": "_PythonDecoratedOperator",
+        "operator_name": "@task",
+        "rendered_map_index": None,
+        "dag_version": {
+            "version_number": 3,
+            "bundle_name": "shop",
+            "bundle_version": "ef44148c",
+            "bundle_url": "https://gitlab.example.com/data/dags/-/tree/ef44148c/dags",
+        },
+    } | more
+
+
+class Stub:
+    """What the stand-in answers; `fault` may answer a request in its place (return True)."""
+
+    def __init__(self) -> None:
+        self.version = "3.3.2"
+        self.events: list[Row] = []
+        self.instances: list[Row] = []
+        self.tries: dict[tuple[str, int], list[Row]] = {}
+        self.dags: dict[str, Row] = {
+            "etl": {"dag_id": "etl", "owners": ["data-platform"], "tags": [{"name": "team:x"}]}
+        }
+        self.downstream: dict[str, list[str]] = {}
+        self.logs: dict[tuple[str, int, int], bytes] = {}
+        self.imports: list[Row] = []
+        self.page_limit = 100
+        self.has_cursor = True
+        self.password = "right"
+        self.token_life = 86400
+        self.clock_ahead = 0.0
+        self.fault: Callable[[Handler, str], bool] = lambda handler, path: False
+        self.asked: Counter[str] = Counter()
+        self.queries: list[tuple[str, dict[str, list[str]]]] = []
+        self.issued = 0
+        self.url = ""
+
+    def token(self) -> str:
+        """Return the only token that is taken."""
+        claims = {"sub": "triage", "iat": 1000, "exp": 1000 + self.token_life, "n": self.issued}
+        return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.sig"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Speaks HTTP/1.1 for a Stub."""
+
+    protocol_version = "HTTP/1.1"
+    stub: Stub
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the stand-in's clock."""
+        return formatdate((timestamp or time.time()) + self.stub.clock_ahead, usegmt=True)
+
+    def send(self, status: int, body: bytes | object, kind: str = "application/json", **headers: str) -> bool:
+        """Answer; anything but bytes goes as JSON."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        if kind == "application/x-ndjson" and data:
+            data = gzip.compress(data)
+            headers["Content-Encoding"] = "gzip"
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(data)
+        return True
+
+    def half(self, kind: str = "application/json") -> bool:
+        """Answer with half of what was promised."""
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"event_logs": [')
+        self.close_connection = True
+        return True
+
+    def do_POST(self) -> None:
+        """Log in."""
+        stub = self.stub
+        path = urlsplit(self.path).path
+        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        stub.asked[path] += 1
+        if stub.fault(self, path):
+            return
+        if path != "/auth/token":
+            self.send(404, {"error": "API route not found"})
+        elif sent != {"username": "triage", "password": stub.password}:
+            self.send(401, {"detail": "Invalid credentials"})
+        else:
+            stub.issued += 1
+            self.send(201, {"access_token": stub.token()})
+
+    def do_GET(self) -> None:
+        """Answer a question."""
+        stub = self.stub
+        parts = urlsplit(self.path)
+        path = parts.path.removeprefix("/api/v2")
+        query = parse_qs(parts.query, keep_blank_values=True)
+        stub.asked[path] += 1
+        stub.queries.append((path, query))
+        if stub.fault(self, path):
+            return
+        if path == "/version":
+            self.send(200, {"version": stub.version, "git_version": None})
+        elif path == "/monitor/health":
+            beat = "2026-11-22T08:26:58.346251+00:00"
+            parts_ = {"scheduler": {"status": "healthy", "latest_scheduler_heartbeat": beat}}
+            self.send(200, {"metadatabase": {"status": "healthy"}, **parts_, "triggerer": {"status": None}})
+        elif self.headers.get("Authorization") != f"Bearer {stub.token()}":
+            self.send(
+                401, {"detail": "Not authenticated" if not self.headers.get("Authorization") else "Token Expired"}
+            )
+        else:
+            self._answer(path, query)
+
+    def _answer(self, path: str, query: dict[str, list[str]]) -> None:
+        stub = self.stub
+        if path == "/eventLogs":
+            self.send(200, self._page("event_logs", [row for row in stub.events if _event_matches(row, query)], query))
+        elif path == "/importErrors":
+            self.send(200, self._page("import_errors", stub.imports, query))
+        elif path == "/pools":
+            pool = {"name": "tiny", "slots": 2, "running_slots": 1, "queued_slots": 3, "scheduled_slots": 4}
+            self.send(200, self._page("pools", [pool], query))
+        elif re.fullmatch(r"/dags/[^/]+/tasks", path):
+            tasks = [{"task_id": task, "downstream_task_ids": after} for task, after in stub.downstream.items()]
+            self.send(200, {"tasks": tasks, "total_entries": len(tasks)})
+        elif found := re.fullmatch(r"/dags/([^/]+)", path):
+            self._found(stub.dags.get(unquote(found[1])))
+        elif found := re.fullmatch(r"/dags/([^/]+)/dagRuns/([^/]+)/taskInstances", path):
+            self._list(unquote(found[1]), unquote(found[2]), query)
+        elif found := re.fullmatch(r"/dags/[^/]+/dagRuns/([^/]+)/taskInstances/([^/]+)/(.+)", path):
+            self._task(unquote(found[1]), unquote(found[2]), found[3], query)
+        else:
+            self.send(404, {"error": "API route not found"})
+
+    def _task(self, run: str, task: str, rest: str, query: dict[str, list[str]]) -> None:
+        index, _, rest = ("-1", "", rest) if not rest[0].isdigit() else rest.partition("/")
+        tries = self.stub.tries.get((task, int(index)), [])
+        if "/" in run:
+            self.send(404, {"error": "API route not found"})
+        elif found := re.fullmatch(r"logs/(\d+)", rest):
+            log = self.stub.logs.get((task, int(query.get("map_index", ["-1"])[0]), int(found[1])))
+            self.send(404, NOT_FOUND) if log is None else self.send(200, log, "application/x-ndjson")
+        elif rest == "tries":
+            self.send(200, {"task_instances": tries, "total_entries": len(tries)})
+        elif found := re.fullmatch(r"tries/(\d+)", rest):
+            self._found(next((row for row in tries if row["try_number"] == int(found[1])), None))
+        else:
+            rows = self.stub.instances
+            self._found(next((row for row in rows if (row["task_id"], row["map_index"]) == (task, int(index))), None))
+
+    def _found(self, row: Row | None) -> None:
+        self.send(404, NOT_FOUND) if row is None else self.send(200, row)
+
+    def _list(self, dag: str, run: str, query: dict[str, list[str]]) -> None:
+        rows = [
+            row
+            for row in self.stub.instances
+            if dag in ("~", row["dag_id"])
+            and run in ("~", row["dag_run_id"])
+            and ("state" not in query or row["state"] in query["state"])
+            and ("task_id" not in query or row["task_id"] in query["task_id"])
+        ]
+        self.send(200, self._page("task_instances", rows, query))
+
+    def _page(self, name: str, rows: list[Row], query: dict[str, list[str]]) -> Row:
+        limit = min(int(query.get("limit", ["50"])[0]), self.stub.page_limit)
+        start = int(query.get("offset", ["0"])[0])
+        if not self.stub.has_cursor or "cursor" not in query:
+            return {name: rows[start : start + limit], "total_entries": len(rows)}
+        start = int(query["cursor"][0] or "0")
+        after = str(start + limit) if start + limit < len(rows) else None
+        body = {name: rows[start : start + limit], "total_entries": len(rows), "total_entries_limit": 50000}
+        return {**body, "next_cursor": after, "previous_cursor": None}
+
+
+def _event_matches(row: Row, query: dict[str, list[str]]) -> bool:
+    after = query.get("after")
+    return (
+        row["event"] in query.get("included_events", [row["event"]])
+        and all(row[name] in query[name] for name in ("dag_id", "run_id", "task_id") if name in query)
+        and (
+            after is None
+            or row["when"] is None
+            or datetime.fromisoformat(row["when"]) > datetime.fromisoformat(after[0])
+        )
+    )
+
+
+@contextmanager
+def serving() -> Iterator[Stub]:
+    """Serve a Stub on a free loopback port while the block runs."""
+    stub = Stub()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("StubHandler", (Handler,), {"stub": stub}))
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients hang up on purpose
+    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield stub
+    finally:
+        server.shutdown()
+        server.server_close()

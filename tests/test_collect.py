@@ -1,0 +1,344 @@
+"""One pass over a deployment: what it keeps, when it asks again, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.collect import IN_FLIGHT, Pass, Report, lease
+from triage.errors import LogGone, SourceError, SourceForbidden, StaleProblem
+from triage.model import (
+    Circumstance,
+    CircumstanceKind,
+    Component,
+    Cursor,
+    DeploymentHealth,
+    ImportFailure,
+    Lease,
+    LogStatus,
+    Occurrence,
+    PoolLoad,
+    TaskTry,
+)
+from triage.query import EVERYTHING, parse
+from triage.service import Service
+from triage.store import open_store
+
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def whole_log(error: str = "KeyError", value: str = "'amount'", at: datetime = START) -> bytes:
+    """An Airflow 3.3 log as the API streams it, with its verdict."""
+    stamp = at.isoformat().replace("+00:00", "Z")
+    records: list[dict[str, object]] = [
+        {"timestamp": None, "event": "::group::Log message source details"},
+        {"timestamp": None, "event": "/logs/attempt=1.log"},
+        {"timestamp": None, "event": "::endgroup::"},
+        {"timestamp": stamp, "event": "::group::Pre Execute", "level": "info", "logger": "task"},
+        {"timestamp": stamp, "event": "::endgroup::", "level": "info", "logger": "task"},
+        {"timestamp": stamp, "event": "Task failed with exception", "level": "error", "logger": "task",
+         "error_detail": [{"exc_type": error, "exc_value": value, "exc_notes": [], "syntax_error": None, "is_cause": False,
+                           "frames": [{"filename": "/dags/orders.py", "lineno": 3, "name": "load"}],
+                           "is_group": False, "exceptions": []}]},
+    ]  # fmt: skip
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+NO_LOG = whole_log()[: whole_log().index(b'{"timestamp": "')]
+
+
+@dataclass
+class Script:
+    """A deployment that answers what it is told to."""
+
+    tries: list[Occurrence] = field(default_factory=list)
+    logs: dict[TaskTry, bytes | Exception] = field(default_factory=dict)
+    listing: list[Occurrence] = field(default_factory=list)
+    fails: dict[str, Exception] = field(default_factory=dict)
+    offset: float = 0.0
+    in_flight: int = 0
+    most: int = 0
+    read: list[TaskTry] = field(default_factory=list)
+    since: list[datetime] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def _ask(self, what: str) -> None:
+        if what in self.fails:
+            raise self.fails[what]
+
+    def version(self) -> str:
+        self._ask("version")
+        return "3.3.2"
+
+    def events(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
+        self.since.append(since)
+        for one in self.tries:
+            yield [one]
+        self._ask("events")
+
+    def listed(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
+        yield self.listing
+        self._ask("listed")
+
+    def describe(self, occurrence: Occurrence) -> Occurrence:
+        self._ask("describe")
+        return occurrence
+
+    def read_log(self, key: TaskTry) -> Iterator[bytes]:
+        with self.lock:
+            self.read.append(key)
+            self.in_flight += 1
+            self.most = max(self.most, self.in_flight)
+        try:
+            answer = self.logs.get(key, whole_log())
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+        finally:
+            with self.lock:
+                self.in_flight -= 1
+
+    def health(self) -> list[Component]:
+        self._ask("health")
+        return [Component("scheduler", "healthy", START)]
+
+    def import_failures(self) -> list[ImportFailure]:
+        return [ImportFailure("bad.py", "dags", "ModuleNotFoundError: x")]
+
+    def pools(self) -> list[PoolLoad]:
+        self._ask("pools")
+        return []
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    store = open_store(f"sqlite:///{tmp_path / 'a.db'}")
+    yield Service(store)
+    store.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def failed(n: int = 1, task: str = "load", **more: object) -> Occurrence:
+    return Occurrence(TaskTry("prod", "orders", f"run_{n}", task), START, START, is_final=True, **more)  # type: ignore[arg-type]
+
+
+def make_pass(service: Service, source: Script, clock: Clock, **more: object) -> Report:
+    waits = tuple(timedelta(seconds=s) for s in (30, 120, 600))
+    return Pass(
+        service, source, "prod", "http://x", timedelta(days=7), timedelta(seconds=30), waits, clock, **more  # type: ignore[arg-type]
+    ).run()  # fmt: skip
+
+
+def test_a_pass_keeps_reads_signs_and_opens_the_problem(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(5)])
+    report = make_pass(service, source, clock)
+    assert (report.new, report.fetched, report.troubles, report.backlog.waiting) == (5, 5, [], 0)
+    (row,) = service.queue(clock())
+    assert row.total == 5
+    assert "KeyError" in row.problem.title
+    (health,) = service.health(clock())
+    assert health.health.version == "3.3.2"
+    assert health.health.imports[0].file == "bad.py"
+    assert not health.is_stale(clock())
+
+
+def test_ten_passes_are_one_pass(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(5)])
+    reports = [make_pass(service, source, clock) for _ in range(10)]
+    assert [report.new for report in reports] == [5] + [0] * 9
+    assert len(source.read) == 5
+    assert service.queue(clock())[0].total == 5
+
+
+def test_at_most_four_logs_are_in_flight(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(60)])
+    make_pass(service, source, clock)
+    assert len(source.read) == 60
+    assert 1 <= source.most <= IN_FLIGHT
+
+
+def test_the_cursor_moves_by_the_server_s_clock_and_overlaps(service: Service, clock: Clock) -> None:
+    source = Script(offset=3600.0)
+    make_pass(service, source, clock)
+    clock.at += timedelta(hours=1)
+    make_pass(service, source, clock)
+    assert source.since == [START + timedelta(hours=1) - timedelta(days=7), START + timedelta(hours=1) - timedelta(minutes=5)]
+
+
+def test_a_list_that_breaks_off_keeps_what_came_and_leaves_the_cursor(service: Service, clock: Clock) -> None:
+    source = Script([failed(1)], fails={"events": SourceError("prod: half an answer.", "Try later.")})
+    report = make_pass(service, source, clock)
+    assert report.new == 1
+    assert [t.what for t in report.troubles] == ["prod: half an answer."]
+    found = service.store.get(Cursor, "prod")
+    assert found is not None
+    assert (found[0].events_until, found[0].list_until) == (None, START)
+
+
+def test_without_the_right_to_read_the_event_log_the_list_serves_alone_and_says_so(service: Service, clock: Clock) -> None:
+    source = Script(listing=[failed(1)], fails={"events": SourceForbidden("prod: the account may not read the event log.", "Grant Audit Logs.")})
+    report = make_pass(service, source, clock)
+    assert report.new == 1
+    (health,) = service.health(clock())
+    assert "event log" in health.health.troubles[0].what
+    assert not health.is_stale(clock())
+
+
+def test_a_log_that_is_not_whole_is_asked_for_again_and_never_signed_as_if_it_were(service: Service, clock: Clock) -> None:
+    half = whole_log()[: whole_log().rindex(b"{")]
+    source = Script([failed(1)], {failed(1).key: half})
+    report = make_pass(service, source, clock)
+    assert report.backlog.waiting == 1
+    (found,) = service.search(EVERYTHING, clock(), 10)
+    assert (found.log, found.fingerprint, found.next_fetch_at) == (LogStatus.PARTIAL, "", START + timedelta(seconds=30))
+    assert service.queue(clock()) == []
+    make_pass(service, source, clock)
+    assert len(source.read) == 1, "not before its time"
+    source.logs.clear()
+    clock.at += timedelta(seconds=31)
+    make_pass(service, source, clock)
+    (found,) = service.search(EVERYTHING, clock(), 10)
+    assert found.log is LogStatus.WHOLE
+    assert len(service.queue(clock())) == 1
+
+
+def test_a_log_that_stays_away_shows_after_two_minutes_and_is_better_when_it_comes(service: Service, clock: Clock) -> None:
+    source = Script([failed(1)], {failed(1).key: NO_LOG})
+    make_pass(service, source, clock)
+    for seconds in (31, 121):
+        assert service.queue(clock()) == []
+        clock.at += timedelta(seconds=seconds)
+        make_pass(service, source, clock)
+    (row,) = service.queue(clock())
+    assert service.problem(row.problem.id, clock()).occurrences[0].log is LogStatus.MISSING
+    source.logs.clear()
+    clock.at += timedelta(seconds=601)
+    make_pass(service, source, clock)
+    (better,) = service.queue(clock())
+    assert better.problem.id != row.problem.id
+    assert (better.total, "KeyError" in better.problem.title) == (1, True)
+
+
+def test_waits_end_and_the_failure_stands_with_what_there_is(service: Service, clock: Clock) -> None:
+    source = Script([failed(1)], {failed(1).key: LogGone("prod: no such log.")})
+    for _ in range(6):
+        make_pass(service, source, clock)
+        clock.at += timedelta(hours=1)
+    assert len(source.read) == 4
+    assert service.store.backlog("prod", clock()).waiting == 0
+    assert len(service.queue(clock())) == 1
+
+
+def test_a_circumstance_explains_a_silent_log(service: Service, clock: Clock) -> None:
+    lost = Circumstance(CircumstanceKind.HEARTBEAT_LOST, "no heartbeat for 300 s")
+    silent = whole_log()[: whole_log().rindex(b"{")]
+    source = Script([failed(1, circumstance=lost)], {failed(1).key: silent})
+    report = make_pass(service, source, clock)
+    assert report.backlog.waiting == 0
+    (row,) = service.queue(clock())
+    assert row.problem.cause == "heartbeat lost"
+
+
+def test_an_airflow_that_is_away_is_a_line_and_changes_nothing_kept(service: Service, clock: Clock) -> None:
+    source = Script([failed(1)])
+    make_pass(service, source, clock)
+    clock.at += timedelta(minutes=10)
+    source.fails = {"version": SourceError("prod: http://x refused the connection.", "Start it.")}
+    report = make_pass(service, source, clock)
+    assert [t.fix for t in report.troubles] == ["Start it."]
+    (view,) = service.health(clock())
+    assert view.is_stale(clock())
+    assert view.health.version == "3.3.2"
+    assert view.health.imports, "what was known last stays"
+    assert len(service.queue(clock())) == 1
+
+
+def test_a_server_that_fails_for_every_log_is_left_alone_after_a_few(service: Service, clock: Clock) -> None:
+    trouble = SourceError("prod: HTTP 500.", "See its log.")
+    source = Script([failed(n) for n in range(50)], {failed(n).key: trouble for n in range(50)})
+    report = make_pass(service, source, clock)
+    assert len(report.troubles) == 1
+    assert len(source.read) < 20
+    assert report.backlog.waiting == 50
+
+
+def test_one_log_that_cannot_be_read_holds_up_no_other(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(5)], {failed(2).key: SourceError("prod: HTTP 500.")})
+    make_pass(service, source, clock)
+    assert len(service.search(parse("log:whole", clock()), clock(), 10)) == 4
+
+
+def test_a_budget_keeps_a_backlog_from_holding_up_the_next_listing(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(30)])
+
+    def tick(report: Report) -> None:
+        clock.at += timedelta(seconds=1)
+
+    first = make_pass(service, source, clock, budget=timedelta(seconds=3), progress=tick)
+    assert 0 < first.backlog.waiting < 30
+    while make_pass(service, source, clock).backlog.waiting:
+        clock.at += timedelta(seconds=1)
+    assert service.queue(clock())[0].total == 30
+
+
+def test_only_one_pass_at_a_time(service: Service, clock: Clock) -> None:
+    with lease(service, "pass/prod", clock) as renew:
+        assert renew is not None
+        assert make_pass(service, Script([failed(1)]), clock).skipped
+    assert not make_pass(service, Script([failed(1)]), clock).skipped
+
+
+def test_a_lease_is_taken_over_from_a_dead_process_at_once_and_from_another_host_after_its_time(service: Service, clock: Clock) -> None:
+    import socket
+    import subprocess
+    import sys
+
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    service.store.save(Lease("a", f"{socket.gethostname()}:{gone.pid}:x", START + timedelta(hours=1)), None)
+    service.store.save(Lease("b", f"elsewhere:{gone.pid}:x", START + timedelta(minutes=1)), None)
+    with lease(service, "a", clock) as renew:
+        assert renew is not None
+    with lease(service, "b", clock) as renew:
+        assert renew is None
+    clock.at += timedelta(minutes=2)
+    with lease(service, "b", clock) as renew:
+        assert renew is not None
+
+
+def test_a_lease_that_was_lost_stops_its_holder(service: Service, clock: Clock) -> None:
+    with lease(service, "a", clock) as renew:
+        assert renew is not None
+        clock.at += timedelta(minutes=6)
+        with lease(service, "a", clock) as other:
+            assert other is not None
+            with pytest.raises(StaleProblem):
+                renew()
+
+
+def test_health_is_kept_per_deployment(service: Service, clock: Clock) -> None:
+    make_pass(service, Script(fails={"pools": SourceForbidden("prod: the account may not read Pools.", "Grant Pools.")}), clock)
+    found = service.store.get(DeploymentHealth, "prod")
+    assert found is not None
+    assert [t.fix for t in found[0].troubles] == ["Grant Pools."]
+    assert found[0].components[0].name == "scheduler"

@@ -1,0 +1,116 @@
+"""The corpora: folders of our own whose names are the expectation, and the shared labelled logs when they are here."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from math import comb
+from pathlib import Path
+
+import pytest
+
+from triage import logs
+from triage.causes import CAUSES
+from triage.signature import sign, sign_text
+
+OWN = Path(__file__).parent / "corpus"
+SHARED = Path(__file__).parents[2] / "shared" / "corpus" / "airflow_failures_dev.jsonl"
+CASES = sorted(OWN.glob("*/*.log"))
+
+
+def measure(truth: Sequence[str], made: Sequence[str]) -> tuple[float, float, float]:
+    """Pairwise F1, share of causes recovered exactly, pairwise precision."""
+    by_cause, by_print = Counter(truth), Counter(made)
+    both = Counter(zip(truth, made, strict=True))
+    pairs = sum(comb(count, 2) for count in both.values())
+    wanted = sum(comb(count, 2) for count in by_cause.values())
+    got = sum(comb(count, 2) for count in by_print.values())
+    precision, recall = pairs / got, pairs / wanted
+    prints: dict[str, set[str]] = defaultdict(set)
+    for cause, fingerprint in zip(truth, made, strict=True):
+        prints[cause].add(fingerprint)
+    exact = sum(len(found) == 1 and by_print[next(iter(found))] == by_cause[cause] for cause, found in prints.items())
+    return 2 * precision * recall / (precision + recall), exact / len(by_cause), precision
+
+
+def test_measure_knows_perfect_split_and_merged() -> None:
+    assert measure(["a", "a", "b", "b"], ["1", "1", "2", "2"]) == (1.0, 1.0, 1.0)
+    assert measure(["a", "a", "b", "b"], ["1", "2", "3", "3"])[1:] == (0.5, 1.0)
+    assert measure(["a", "a", "b", "b"], ["1", "1", "1", "1"])[1:] == (0.0, 1 / 3)
+
+
+def test_the_own_corpus_has_many_groups_and_cases() -> None:
+    assert len({case.parent for case in CASES}) >= 12
+    assert len(CASES) >= 30
+
+
+def test_every_folder_is_one_fingerprint_and_no_two_folders_share_one() -> None:
+    made = {case: sign_text(case.read_bytes(), task="shop.load").fingerprint for case in CASES}
+    by_folder: dict[str, set[str]] = defaultdict(set)
+    by_print: dict[str, set[str]] = defaultdict(set)
+    for case, fingerprint in made.items():
+        by_folder[case.parent.name].add(fingerprint)
+        by_print[fingerprint].add(case.parent.name)
+    assert {name for name, found in by_folder.items() if len(found) > 1} == set()
+    assert [names for names in by_print.values() if len(names) > 1] == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.parent.name}/{case.stem}")
+def test_every_case_has_a_known_cause_a_title_and_evidence(case: Path) -> None:
+    signature = sign_text(case.read_bytes(), task="shop.load")
+    assert signature.cause in CAUSES
+    assert signature.cause != "unknown"
+    assert 5 < len(signature.title) <= 160
+    assert signature.evidence
+    assert signature.decisions
+
+
+def _padded(data: bytes) -> bytes:
+    """The same failure after, and with, far more output than is kept."""
+    head, newline, rest = data.partition(b"\n")
+    if data.startswith(b"{"):
+        line = json.dumps({"timestamp": "2026-10-03T04:10:00Z", "event": "row stored " + "x" * 60, "level": "info", "logger": "app"})
+        pad = (line + "\n").encode() * 6000
+    else:
+        pad = (b"[2026-10-03T04:10:00.000+0000] {app.py:3} INFO - row stored " + b"x" * 60 + b"\n") * 6000
+    begin = max(data.find(b"::endgroup::", data.find(b"Pre ")), 0)
+    at = data.find(b"\n", begin) + 1
+    return head + newline + rest[: at - len(head) - 1] + pad + rest[at - len(head) - 1 :]
+
+
+@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: f"{case.parent.name}/{case.stem}")
+def test_signing_what_was_kept_gives_what_signing_the_whole_gave(case: Path) -> None:
+    data = _padded(case.read_bytes())
+    kept = logs.keep(logs.read([data]))
+    assert len(kept.lines) < kept.total_lines
+    whole = logs.keep(logs.read([data]), limit=1 << 30)
+    made = sign(kept.lines, task="a.b")
+    assert made.fingerprint == sign(whole.lines, task="a.b").fingerprint
+    assert made.fingerprint == sign_text(case.read_bytes(), task="a.b").fingerprint
+
+
+@pytest.fixture(scope="module")
+def shared() -> list[dict[str, str]]:
+    if not SHARED.exists():
+        pytest.skip("../shared/corpus is not here")
+    with SHARED.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def test_the_shared_corpus_is_grouped_at_least_this_well(shared: list[dict[str, str]]) -> None:
+    signatures = [sign_text(record["log_text"].encode()) for record in shared]
+    f1, exact, precision = measure(
+        [record["root_cause_id"] for record in shared], [signature.fingerprint for signature in signatures]
+    )
+    assert f1 >= 0.975
+    assert exact >= 0.94
+    assert precision >= 0.995
+    assert sum(signature.cause == "unknown" for signature in signatures) <= 0.05 * len(signatures)
+
+
+def test_the_shared_corpus_signs_the_same_from_a_small_kept_log(shared: list[dict[str, str]]) -> None:
+    for record in shared[::5]:
+        data = record["log_text"].encode()
+        small = logs.keep(logs.read([data]), limit=128 * 1024)
+        assert sign(small.lines).fingerprint == sign_text(data).fingerprint, record["id"]

@@ -1,0 +1,211 @@
+"""The whole pipeline on a real throwaway Airflow: real worker, real broker, real store, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.airflow_fixture import FinishedAirflow
+from tests.processes import free_port, redis_server
+from triage.query import EVERYTHING, parse
+from triage.service import Service
+from triage.settings import environment
+from triage.store import open_store
+from ui.demo.expected import disagreements
+
+pytestmark = [pytest.mark.airflow]
+
+
+@dataclass
+class Place:
+    """A data folder of its own and the environment that points airtriage at it and at the Airflow."""
+
+    folder: Path
+    environ: dict[str, str]
+
+    def run(self, *arguments: str, code: int = 0) -> list[dict[str, object]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "ui.cli", *arguments], env=self.environ, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()] if "--json" in arguments else []
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        with (self.folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ui.cli", *arguments], env=self.environ, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def service(self) -> Service:
+        return Service(open_store(f"sqlite:///{self.folder / 'airtriage.db'}"))
+
+
+def place(folder: Path, airflow: FinishedAirflow, **more: str) -> Place:
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "DATA_DIR": str(folder), "DEPLOYMENTS__PROD__URL": airflow.url, "DEPLOYMENTS__PROD__USERNAME": airflow.username,
+        "DEPLOYMENTS__PROD__PASSWORD": airflow.password, "DEPLOYMENTS__PROD__POLL": "2s", "LOG_WAITS": "1s,1s,1s", **more,
+    }  # fmt: skip
+    return Place(folder, environment(inherit=False) | {f"AIRTRIAGE_{name}": value for name, value in settings.items()})
+
+
+def wait_for(claim: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.1)
+
+
+def keys(service: Service) -> list[tuple[str, str, str, int, int]]:
+    found = service.store.search(EVERYTHING, 10_000)
+    return sorted((o.key.dag_id, o.key.run_id, o.key.task_id, o.key.map_index, o.key.try_number) for o in found)
+
+
+def snapshot(service: Service) -> object:
+    """What a user can see of a store, without the times of our own clock."""
+    now = datetime.now(UTC)
+    rows = [(r.problem.id, r.problem.title, r.problem.state, r.total, r.final, r.first_seen, r.last_seen, r.daily, r.tasks) for r in service.queue(now)]
+    tries = [(o.key, o.log, o.fingerprint, o.is_final, o.ended_at, o.started_at, o.operator) for o in service.store.search(EVERYTHING, 10_000)]
+    return sorted(rows), sorted(tries)
+
+
+def is_done(service: Service, airflow: FinishedAirflow) -> bool:
+    now = datetime.now(UTC)
+    backlog = service.store.backlog("prod", now)
+    return len(keys(service)) >= len(airflow.truth()) and backlog.waiting == 0 and not service.store.touched(1)
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory, airflow: FinishedAirflow) -> Place:
+    """One store, filled by `airtriage collect` alone."""
+    where = place(tmp_path_factory.mktemp("collected"), airflow)
+    where.run("collect", "--json")
+    wait_for(lambda: bool(where.run("collect", "--json")) and is_done(where.service(), airflow))
+    return where
+
+
+def test_every_failed_try_of_airflow_is_found_exactly_once(collected: Place, airflow: FinishedAirflow) -> None:
+    rows = collected.run("search", "--json")
+    found = [(r["dag_id"], r["run_id"], r["task_id"], r["map_index"], r["try_number"]) for r in rows]
+    assert sorted(found) == sorted(airflow.truth())
+    assert all(row["problem"] and row["title"] for row in rows)
+
+
+def test_the_queue_folds_them_as_a_careful_engineer_would(collected: Place) -> None:
+    rows = collected.run("search", "--json")
+    assert disagreements((r["dag_id"], r["task_id"], r["map_index"], r["problem"]) for r in rows) == []  # type: ignore[misc]
+    assert len(collected.run("problems", "--json")) >= 14
+
+
+# Shapes of the made-up secrets that the demo's DAGs print, by their issuers' documentation.
+SECRETS = re.compile(rb"AKIA[A-Z0-9]{16}|glpat-[\w-]{20}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|(?<=postgresql://etl:)[^@\s]+(?=@)")
+
+
+def test_no_secret_of_a_log_is_kept(collected: Place, airflow: FinishedAirflow) -> None:
+    logs = b"".join(file.read_bytes() for file in (airflow.home / "logs").rglob("*.log"))
+    secrets = set(SECRETS.findall(logs))
+    assert len(secrets) >= 4
+    service = collected.service()
+    facts = [service.store.occurrence(o.key.id) for o in service.store.search(EVERYTHING, 10_000)]
+    kept = repr(facts).encode() + b"".join(file.read_bytes() for file in collected.folder.rglob("*") if file.is_file())
+    assert [secret for secret in secrets if secret in kept] == []
+
+
+def test_import_errors_and_components_are_on_the_health_page(collected: Place) -> None:
+    (view,) = collected.service().health(datetime.now(UTC))
+    assert [failure.file for failure in view.health.imports]
+    assert {part.name for part in view.health.components} >= {"scheduler", "triggerer", "dag_processor"}
+    assert view.health.troubles == ()
+
+
+def test_a_worker_and_the_embedded_broker_reach_the_same(tmp_path: Path, collected: Place, airflow: FinishedAirflow) -> None:
+    where = place(tmp_path, airflow)
+    service = where.service()
+    with where.running("worker", "--beat"):
+        wait_for(lambda: is_done(service, airflow))
+    assert snapshot(service) == snapshot(collected.service())
+
+
+@pytest.mark.redis
+def test_a_worker_and_redis_reach_the_same_with_nothing_but_the_setting_changed(
+    tmp_path: Path, collected: Place, airflow: FinishedAirflow
+) -> None:
+    with redis_server(tmp_path) as url:
+        where = place(tmp_path / "data", airflow, BROKER=url)
+        service = where.service()
+        with where.running("beat"), where.running("worker"), where.running("worker"):
+            wait_for(lambda: is_done(service, airflow))
+    assert snapshot(service) == snapshot(collected.service())
+
+
+def test_a_worker_killed_in_mid_pass_again_and_again_ends_as_one_that_was_not(
+    tmp_path: Path, collected: Place, airflow: FinishedAirflow
+) -> None:
+    where = place(tmp_path, airflow)
+    service = where.service()
+    whole = parse("log:whole", datetime.now(UTC))
+    everything = len(airflow.truth())
+    for share in (0.0, 0.1, 0.3, 0.6, 0.9):
+        with where.running("worker", "--beat") as worker:
+            wait_for(lambda share=share: len(keys(service)) > 0 and service.store.count(whole) >= share * everything)  # type: ignore[misc]
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
+    with where.running("worker", "--beat"):
+        wait_for(lambda: is_done(service, airflow))
+    assert snapshot(service) == snapshot(collected.service())
+
+
+@pytest.mark.browser
+def test_up_keeps_its_children_alive_and_takes_them_along(tmp_path: Path, airflow: FinishedAirflow) -> None:
+    import psutil
+
+    where = place(tmp_path, airflow, WEB__PORT=str(free_port()))
+    with where.running("up") as up:
+        me = psutil.Process(up.pid)
+
+        def child(name: str) -> psutil.Process | None:
+            return next((c for c in me.children() if name in c.cmdline()), None)
+
+        wait_for(lambda: all(child(name) for name in ("worker", "beat", "web")))
+        victim = child("worker")
+        assert victim is not None
+        victim.kill()
+        wait_for(lambda: (again := child("worker")) is not None and again.pid != victim.pid)
+        assert "worker was killed by SIGKILL" in (tmp_path / "log.txt").read_text()
+        wait_for(lambda: len(keys(where.service())) == len(airflow.truth()))
+        everyone = me.children(recursive=True)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(20) == 130
+        assert not [c for c in everyone if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_children_end_when_their_supervisor_is_killed(tmp_path: Path, airflow: FinishedAirflow) -> None:
+    import psutil
+
+    where = place(tmp_path, airflow, WEB__PORT=str(free_port()))
+    with where.running("up") as up:
+        me = psutil.Process(up.pid)
+        wait_for(lambda: len(me.children()) == 3)
+        children = me.children(recursive=True)
+        time.sleep(3)
+        up.kill()
+        wait_for(lambda: not [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE], 25)

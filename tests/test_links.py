@@ -1,0 +1,70 @@
+"""Links to Airflow's page: exact, quoted, and never anything but http."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triage.links import home, try_url
+from triage.model import TaskTry
+
+KEY = TaskTry("prod", "etl", "manual__2026-11-22T08:12:33.782373+00:00", "load", -1, 2)
+
+
+def test_a_try_is_linked_as_airflow_itself_links_it() -> None:
+    assert try_url("https://airflow.example.com/", KEY) == (
+        "https://airflow.example.com/dags/etl/runs/manual__2026-11-22T08%3A12%3A33.782373%2B00%3A00/tasks/load?try_number=2"
+    )
+
+
+def test_a_mapped_try_is_linked_with_its_index() -> None:
+    key = TaskTry("prod", "etl", "r", "load", 0, 1)
+    assert try_url("http://a", key) == "http://a/dags/etl/runs/r/tasks/load/mapped/0?try_number=1"
+
+
+@pytest.mark.parametrize(
+    ("given_url", "expected"),
+    [
+        ("https://a.example.com/team/airflow/", "https://a.example.com/team/airflow"),
+        ("https://a.example.com/api/v2/", "https://a.example.com"),
+        ("https://me:secret@a.example.com:8443/?x=1#y", "https://a.example.com:8443"),
+        (" http://[::1]:8080 ", "http://[::1]:8080"),
+        ("javascript:alert(1)", ""),
+        ("ftp://a.example.com", ""),
+        ("http://a:port", ""),
+        ("http://[", ""),
+        ("airflow.example.com", ""),
+        ("", ""),
+    ],
+)
+def test_home_is_the_plain_address_or_nothing(given_url: str, expected: str) -> None:
+    assert home(given_url) == expected
+
+
+def test_no_link_is_made_for_an_address_that_is_not_http() -> None:
+    assert try_url("javascript:alert(1)//", KEY) == ""
+
+
+NAMES = st.text(min_size=1).filter(lambda name: name.isprintable())
+
+
+@given(NAMES, NAMES, NAMES)
+def test_whatever_a_name_holds_it_stays_in_its_own_part_of_the_path(dag: str, run: str, task: str) -> None:
+    url = try_url("https://a.example.com", TaskTry("prod", dag, run, task, 4, 7))
+    assert url.isascii()
+    parts = urlsplit(url)
+    assert [unquote(part) for part in parts.path.split("/")] == [
+        "",
+        "dags",
+        dag,
+        "runs",
+        run,
+        "tasks",
+        task,
+        "mapped",
+        "4",
+    ]
+    assert (parts.query, parts.fragment) == ("try_number=7", "")

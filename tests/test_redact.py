@@ -1,0 +1,147 @@
+"""Secrets never leave; ordinary words do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triage import redact
+from triage.model import LogLine, Raised
+from triage.redact import CARD, MASK, RULES, Rule
+
+# (where it stands, the secret itself): the text is the first with the secret put in.
+PLANTED = [
+    ("postgresql://app:{}@db:5432/x", "hunter2"),
+    ("mysql+pymysql://root:{}@10.0.0.1/x?charset=utf8", "p%40ss%21w"),
+    ("redis://:{}@cache:6379/0", "s3cr3t"),
+    ("amqp://guest:{}@mq:5672//", "a/b#c"),
+    ("Authorization: Bearer {}", "abc.def.ghi"),
+    ("{{'Authorization': 'Basic {}', 'Accept': '*/*'}}", "dXNlcjpwYXNz"),
+    ("Cookie: session={}; theme=dark", "31d4d96e407aad42"),
+    ("using key {}", "AKIAIOSFODNN7EXAMPLE"),
+    ("AWS_SECRET_ACCESS_KEY={}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+    ("key={} for maps", "AIzaSyA1234567890abcdefghijklmnopqrstuv"),
+    ("pushed with {}", "glpat-abcDEF123456_7890xyz"),
+    ("remote https://oauth2:{}@gitlab.example.com/a.git", "glpat-abcDEF123456_7890xyz"),
+    ("token {}", "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+    ("token {}", "gho_abcdefghijklmnopqrstuvwxyz0123456789"),
+    ("token {}", "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz"),
+    ("slack said no to {}", "xoxb-123456789012-1234567890123-AbCdEf"),
+    ("POST https://hooks.slack.com/{}", "services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"),
+    ("jwt {}", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"),
+    ("GET /v1/rows?apikey={}&page=2", "abcd1234"),
+    ("GET https://a.example/x?access_token={}", "tok-77"),
+    ("https://acc.blob.example/c?sv=2022&sig={}&se=2026", "aB%2Bc%3D"),
+    ("tool --password {} --host db", "hunter2"),
+    ("tool --api-key={} run", "k-123"),
+    ("mysql -u root -p{} shop", "hunter2"),
+    ("curl -u bob:{} https://x.example", "pw1"),
+    ("DB_PASSWORD={}", "hunter2"),
+    ("export SLACK_TOKEN='{}'", "abc def"),
+    ('{{"client_secret": "{}", "id": 7}}', "s3\\\"cret"),
+    ("{{'password': '{}', 'user': 'bob'}}", "hunter2"),
+    ('payload {{\\"api_key\\": \\"{}\\"}}', "abcd"),
+    ("paid with {} today", "4111 1111 1111 1111"),
+    ("card 5500-0000-0000-0004 and {}", "378282246310005"),
+    ("sk {}", "sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
+    ("DefaultEndpointsProtocol=https;AccountName=a;AccountKey={};EndpointSuffix=x", "Ab1/" * 21 + "Ab=="),
+    ("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----", "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn"),
+    ("-----BEGIN OPENSSH PRIVATE KEY-----\n{}", "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU"),
+]
+INNOCENT = [
+    "token expired",
+    "KeyError: 'token'",
+    "KeyError: 'api_key'",
+    "invalid token: unexpected end of input",
+    'password authentication failed for user "svc"',
+    "the password is wrong",
+    "missing 1 required positional argument: 'password'",
+    'duplicate key value violates unique constraint "orders_pkey"',
+    "Key (id)=(5) already exists.",
+    "primary key: id",
+    "token=None",
+    "password: ***",
+    "reading /data/token/in.csv",
+    "https://example.com/a/b?page=2&limit=10",
+    "2026-11-22T08:12:47.407502Z 1234567890123456 rows",
+    "SELECT secret_id FROM t WHERE x = 1",
+    "basic authentication is off",
+]
+
+
+@pytest.mark.parametrize("rule", [*RULES, CARD], ids=lambda rule: rule.name)
+def test_every_rule_does_what_its_example_says(rule: Rule) -> None:
+    assert redact.redact(rule.before) == rule.after
+
+
+@pytest.mark.parametrize(("text", "secret"), PLANTED)
+def test_no_planted_secret_comes_through(text: str, secret: str) -> None:
+    masked = redact.redact(text.format(secret))
+    assert secret not in masked
+    assert MASK in masked
+    assert redact.redact(masked) == masked
+
+
+@pytest.mark.parametrize("text", INNOCENT)
+def test_ordinary_words_stay(text: str) -> None:
+    assert redact.redact(text) == text
+
+
+@given(st.sampled_from(PLANTED), st.text(max_size=30), st.text(max_size=30))
+def test_no_planted_secret_comes_through_whatever_stands_around_it(
+    planted: tuple[str, str], before: str, after: str
+) -> None:
+    text, secret = planted
+    lines = f"{before}\n{text.format(secret)}\n{after}"
+    if secret not in f"{before}{after}":
+        assert secret not in redact.redact(lines)
+
+
+_PIECES = st.sampled_from(
+    ["password", "=", ": ", "'", '"', "token", "\\", "://", "@", "a", " ", "\n", "***", "Bearer ", "Authorization", "?key=",
+     "eyJabcdef", ".", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "4111111111111111", "--secret ", ",", "}"]
+)  # fmt: skip
+
+
+@given(st.lists(_PIECES, max_size=14).map("".join) | st.text(max_size=80))
+def test_redaction_is_idempotent(text: str) -> None:
+    once = redact.redact(text)
+    assert redact.redact(once) == once
+
+
+def test_values_known_to_be_secret_are_masked_wherever_they_stand() -> None:
+    assert redact.redact("the horse is correct", extra=["horse", ""]) == "the *** is correct"
+
+
+def test_a_line_is_masked_in_its_text_its_exceptions_their_notes_and_parts() -> None:
+    inner = Raised("ValueError", "token=abc123", notes=("pwd=xyz",))
+    line = LogLine(1, "DB_PASSWORD=hunter2", raised=(Raised("ExceptionGroup", "api_key=k1", parts=((inner,),)),))
+    masked = redact.line(line)
+    assert masked.text == "DB_PASSWORD=***"
+    assert masked.raised[0].value == "api_key=***"
+    assert masked.raised[0].parts[0][0].value == "token=***"
+    assert masked.raised[0].parts[0][0].notes == ("pwd=***",)
+
+
+def test_a_line_without_secrets_is_returned_as_it_is() -> None:
+    line = LogLine(1, "nothing to see")
+    assert redact.line(line) is line
+
+
+def test_a_private_key_written_line_by_line_is_masked() -> None:
+    body = ["MIIEowIBAAKCAQEA0Z3VS5JJcds3xfnQXABCDEFGHIJKLMNOPQRSTUVWXYZ01234", "abcd1234=="]
+    texts = ["go", "-----BEGIN RSA PRIVATE KEY-----", *body, "-----END RSA PRIVATE KEY-----", "done"]
+    masked = [line.text for line in redact.lines(LogLine(i, text) for i, text in enumerate(texts))]
+    assert not any(part in text for part in body for text in masked)
+    assert masked[0] == "go"
+    assert masked[-1] == "done"
+
+
+def test_a_long_text_is_cut_in_its_middle_and_masked_at_both_ends() -> None:
+    text = "password=first " + "x " * 50_000 + " password=last"
+    cut = redact.trimmed(text, 1000, 4000)
+    assert len(cut) < 1200
+    assert "characters cut" in cut
+    assert "first" not in cut
+    assert "last" not in cut

@@ -1,0 +1,149 @@
+"""What kind of failure it is, and what to try first: for a person at three in the morning.
+
+Owns the classes and the words that tell them apart. A class is a judgement for people and never part of a fingerprint
+where the log itself speaks. Must not name what one customer's logs hold; every word here is one that the software which
+prints it documents.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One class of failure: its name, what it means in a sentence, the first things to try."""
+
+    name: str
+    summary: str
+    steps: tuple[str, ...]
+
+
+def _cause(name: str, summary: str, *steps: str) -> tuple[str, Cause]:
+    return name, Cause(name, summary, steps)
+
+
+CAUSES: dict[str, Cause] = dict(
+    (
+        _cause("code error", "The task's own code raised an error.",
+               "Open the last frame of your own code named in the title.", "Compare with the last deploy of this DAG: what changed there?",
+               "Run the function by itself with the same input."),
+        _cause("missing module", "Python could not import a module or a name from it.",
+               "Check that the package is installed in the image the worker runs, in the version the code expects.",
+               "If it is your own module, check that it is on PYTHONPATH and deployed together with the DAG."),
+        _cause("missing file or table", "A file, folder, object, table or view that the task reads is not there.",
+               "Did the task that makes it run, and for the same date?", "Check spelling, bucket or schema, and the worker's own file system.",
+               "If it comes from a partner, ask whether the delivery is late, and put a sensor before this task."),
+        _cause("missing command", "The shell did not find a program.",
+               "Install it in the image the worker runs, or call it by its full path.", "Check PATH in the task's environment."),
+        _cause("schema", "The data or a database does not have the columns, types or statement the code expects.",
+               "Compare the table's columns with the statement in the evidence.", "Look for a migration or a change at the source since the last success."),
+        _cause("data quality", "A check of the data failed, or a value could not be read.",
+               "Look at the rows of this run that the check names.", "Decide: repair the source, or quarantine the rows and clear the task."),
+        _cause("permission", "The account is known, but may not do this.",
+               "Find the account in the connection, and the right that is named in the evidence.", "Did a role, policy or bucket rule change since the last success?"),
+        _cause("credentials", "A login, token or key is wrong, missing or expired.",
+               "Renew the secret in the Airflow connection or the secrets backend.", "Test it from the worker's own machine with the same account."),
+        _cause("DNS", "A host name did not resolve.",
+               "Check the spelling of the host in the connection.", "Resolve it from the worker (getent hosts NAME); look at the cluster's DNS."),
+        _cause("connection refused", "Nothing listens at the address, or the connection was cut.",
+               "Is the service up? Look at its own health page or restart time.", "Check host and port in the connection, and the network rules between worker and service."),
+        _cause("TLS", "The secure connection could not be made.",
+               "Look at the certificate's end date and its issuer.", "Check the worker's certificate bundle, and proxies in between."),
+        _cause("service time-out", "A service did not answer in time.",
+               "Look at the load of the service at this time.", "If it is only slow, raise the client's time-out or let the task retry with a delay."),
+        _cause("rate limit", "A service asks to call it less often, or a quota is used up.",
+               "Lower the parallelism with a pool for this service.", "Retry with exponential back-off; ask the provider for a higher quota."),
+        _cause("service error", "A service answered with an error of its own (5xx).",
+               "Look at the provider's status page.", "Clear the task when it is back; give it retries with a delay."),
+        _cause("bad request", "A service refused the request itself (4xx).",
+               "Read the answer's text in the evidence: it names the field.", "Compare the request with the API's version."),
+        _cause("lock", "Two transactions stood in each other's way.",
+               "See which other task writes the same table at this time.", "Retry; then order the writers, or make the transactions shorter."),
+        _cause("database", "A database refused a statement or the session.",
+               "Run the statement in the evidence by hand with the same account.", "Look at the database's own log at this time."),
+        _cause("disk full", "No space is left where the task writes.",
+               "Free space on the worker (old logs, /tmp) or give it a larger volume.", "Find which run writes so much."),
+        _cause("out of memory", "The process needed more memory than it may have.",
+               "Look at the memory graph of the worker or pod at this time.", "Read in chunks, or give the task a larger limit.", "Run fewer such tasks at once (pool)."),
+        _cause("killed from outside", "Something ended the process: an operator, a node that went away, a deploy.",
+               "Look at the host's and the orchestrator's events at this time.", "If it was memory, the kernel's log (dmesg) says so."),
+        _cause("execution time-out", "The task ran longer than its execution_timeout.",
+               "Compare with the duration of earlier runs: slower day by day, or sudden?", "Find what it waited for at the end of the log.", "Raise execution_timeout only if the work has really grown."),
+        _cause("sensor time-out", "What the sensor waits for did not come in time.",
+               "Look whether the file, partition or run it waits for exists now.", "Ask the producer; clear the sensor once it is there."),
+        _cause("heartbeat lost", "The worker stopped reporting: it died, hung or lost the API.",
+               "Look at the host's health (memory, disk, restarts) at this time.", "See whether other tasks of the same host failed within minutes."),
+        _cause("state mismatch", "The executor and the scheduler disagree about the try.",
+               "Look at the executor's log for this try: was the worker restarted?", "If it happens often, look at the load of scheduler and database."),
+        _cause("DAG import", "The worker could not load the DAG file.",
+               "Open Airflow's import errors.", "Check that the same code and packages are on the worker as on the DAG processor."),
+        _cause("template", "A template of the task could not be rendered.",
+               "Look at the rendered template in Airflow's page.", "Check the variable or macro named in the title."),
+        _cause("variable or connection missing", "An Airflow variable or connection does not exist here.",
+               "Create it in this deployment, or fix its name in the code.", "Check the secrets backend that should serve it."),
+        _cause("missing XCom", "What another task should have handed over is not there.",
+               "Did the upstream task run and return a value in this run?", "Check the task ids and map indexes in xcom_pull."),
+        _cause("pod not started", "Kubernetes could not start, or took away, the pod.",
+               "kubectl describe pod: read the events.", "Check the image's name and pull secret, quotas and node space."),
+        _cause("syntax", "A script, query or configuration is not well formed.",
+               "Open the line named in the title.", "Look at what the template put into it."),
+        _cause("exit code", "A program ended with an exit code and no words that say why.",
+               "Read the last lines of its output in the log.", "Make the script speak: set -euo pipefail, and write errors to stderr."),
+        _cause("upstream failed", "Another task of the run failed first.", "Look at the root task's problem."),
+        _cause("marked by hand", "A person set this try to failed.", "Ask who did it and why: Airflow's audit log names the account."),
+        _cause("no usable log", "The try failed, and its log does not say why.",
+               "Look at Airflow's events of this try, and at the host it ran on.", "If logs are often missing, check remote logging and the worker's log server."),
+        _cause("unknown", "The log says something that airtriage does not know yet.", "Read the evidence.", "Tell us with `airtriage case`, so that it gets a name."),
+    )
+)  # fmt: skip
+
+# In order: the first that matches "Type: message" decides. Kinds of exception are matched by the beginning.
+_RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (name, re.compile(pattern, re.I))
+    for name, pattern in (
+        ("sensor time-out", r"^AirflowSensorTimeout|sensor has timed out"),
+        ("execution time-out", r"^AirflowTaskTimeout|process timed out|^TaskDeferralTimeout|trigger timeout"),
+        ("template", r"^(?:Undefined|Template\w*|SecurityError)(?:Error|NotFound|sNotFound)?:|jinja|^TemplateSyntaxError"),
+        ("variable or connection missing", r"VARIABLE_NOT_FOUND|CONNECTION_NOT_FOUND|conn_id .{1,100} isn't defined|variable .{1,80} does not exist|connection .{1,80} (?:not found|is not defined)"),
+        ("missing XCom", r"XCOM_NOT_FOUND|^XComNotFound"),
+        ("DAG import", r"dag not found during start|failed to import|dag .{1,100} could not be found"),
+        ("out of memory", r"^MemoryError|out ?of ?memory|OutOfMemoryError|OOMKilled|cannot allocate memory|\bMemoryError|heap space|GC overhead|exit code 137"),
+        ("disk full", r"no space left on device|disk (?:is )?full|Errno 28\b|disk quota exceeded|could not extend file"),
+        ("pod not started", r"ImagePull|ErrImage|evicted|low on resource|unschedulable|pod .{0,80}(?:took too long|launch)|preempt|CrashLoop|CreateContainer"),
+        ("killed from outside", r"SIGKILL|SIGTERM|^Killed|externally (?:set|terminated)|signal -?(?:9|15)\b"),
+        ("missing module", r"^ModuleNotFoundError|^ImportError|no module named|cannot find (?:module|package)|ClassNotFoundException|NoClassDefFound|there is no package called"),
+        ("missing command", r"command not found|executable file not found|\bexit code 127"),
+        ("rate limit", r"\b429\b|too many requests|rate.?limit|throttl|SlowDown|quota exceeded|exceeded.{0,40}quota|RESOURCE_EXHAUSTED|resource exhausted"),
+        ("TLS", r"^SSL|ssl(?:error|\b.{0,30}(?:error|fail|verif))|certificate|TLS|\bhandshake"),
+        ("DNS", r"could not (?:resolve|translate) host|name or service not known|nodename nor servname|temporary failure in name resolution|getaddrinfo|UnknownHost|unknown host|\bDNS\b|NameResolutionError|no such host|EAI_AGAIN|\bENOTFOUND"),
+        ("credentials", r"authentication failed|\b401\b|unauthori[sz]ed|NoCredentials|locate credentials|invalid (?:credentials|api key|token|username)|expired ?token|token (?:has |is )?expired|InvalidAccessKeyId|SignatureDoesNotMatch|access denied for user|login failed|credentials.{0,40}(?:not found|expired|invalid)|DefaultCredentialsError|RefreshError|NOAUTH|WRONGPASS|Permission denied \(publickey"),
+        ("permission", r"^PermissionError|permission denied|\b403\b|forbidden|access ?denied|not authorized|insufficient (?:privilege|permission)|must be owner|Operation not permitted|read-only file"),
+        ("lock", r"deadlock|lock (?:wait )?time-?out|could not obtain lock|database is locked|could not serialize|LockNotAvailable|SerializationFailure|concurrent update"),
+        ("connection refused", r"connection refused|ConnectionRefused|ConnectionReset|connection (?:was |is )?(?:reset|aborted|closed)|failed to connect|couldn't connect|could not connect|ECONNREFUSED|ECONNRESET|NoBrokersAvailable|Errno 111|Error 111|broken pipe|BrokenPipe|remote end closed|server closed the connection|no route to host|network is unreachable|Max retries exceeded|EndpointConnectionError|NewConnectionError|ServiceUnavailable|^KafkaTimeout|connection lost|host unreachable|^Connection(?:Aborted)?Error"),
+        ("service time-out", r"timed? ?out|TimeoutError|deadline exceeded|ReadTimeout|ETIMEDOUT|gateway time|\b504\b|\b408\b"),
+        ("service error", r"\b50[0-35-9]\b|internal server error|bad gateway|service unavailable|InternalError\b|server error"),
+        ("missing file or table", r"^(?:FileNotFoundError|NotADirectoryError|IsADirectoryError|FileExistsError)|no such file|NoSuchKey|NoSuchBucket|no such (?:table|object|bucket)|file exists|is a directory|not a directory|(?:relation|table|view|schema|database|file|object|key|path|bucket|dataset).{0,120}(?:does not exist|doesn't exist|not found|is missing)|UndefinedTable|no partition of relation|can't open file|can not find the cwd|\b404\b|\bnot found\b|cannot find"),
+        ("schema", r"(?:column|field|attribute).{0,120}(?:does not exist|not found|is of type|unknown|missing)|UndefinedColumn|DatatypeMismatch|cannot resolve column|AnalysisException|no such column|schema mismatch|invalid (?:column|identifier)|unknown column|InvalidColumnReference|no unique or exclusion constraint|SchemaError|UndefinedFunction|operator does not exist|has no column"),
+        ("syntax", r"^SyntaxError|^IndentationError|syntax error|unexpected (?:end|eof|token|indent)|parse error|ParserError|ParseException|illegal format|bad/illegal|unterminated"),
+        ("data quality", r"CheckViolation|NotNullViolation|UniqueViolation|ForeignKeyViolation|IntegrityError|violates .{0,40}constraint|^DataError|invalid input syntax|test failed|data quality|expectation|validation|Failure in test|JSONDecodeError|UnicodeDecodeError|could not convert|ArrowInvalid|empty csv|EmptyDataError|out of range|OutOfBounds|invalid literal|end-of-central-directory|bad zip|not a zip|Got \d+ results"),
+        ("bad request", r"\b4(?:00|05|06|09|10|12|13|15|22)\b|bad ?request|unprocessable|ClientError|ValidationError|ParamValidation|invalid source uri"),
+        ("database", r"^(?:OperationalError|ProgrammingError|DatabaseError|InternalError|InterfaceError|Database Error)|psycopg|ORA-\d|SQLSTATE"),
+        ("killed from outside", r"Task is not able to be run|exited abnormally"),
+        ("code error", r"^(?:KeyError|TypeError|ValueError|AttributeError|IndexError|NameError|UnboundLocalError|AssertionError|ZeroDivisionError|RuntimeError|RecursionError|NotImplementedError|StopIteration|LookupError|ArithmeticError|OverflowError|Exception|NullPointerException|ReferenceError|UnicodeError|UnicodeEncodeError|IllegalArgumentException|EOFError|OSError|InvalidOperation|BufferError)\b|object has no attribute|is not defined|object '.{1,80}' not found|execution halted"),
+        ("exit code", r"exit(?:ed)?(?: with)?(?: return)? (?:code|status)|non-zero|returned \d+"),
+    )
+)  # fmt: skip
+
+
+def classify(exception: str | None, message: str, is_python: bool = False) -> str:
+    """Name the class of a failure from its exception and words; "unknown" if none of the rules knows it.
+
+    `is_python` says that the task's own Python raised it: then an exception nobody knows is the code's.
+    """
+    said = f"{exception}: {message}" if exception else message
+    for name, pattern in _RULES:
+        if pattern.search(said[:1000]):
+            return name
+    return "code error" if is_python else "unknown"

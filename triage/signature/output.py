@@ -1,0 +1,160 @@
+"""Work done elsewhere: the error in the output of a shell, container, Spark, dbt, JVM or other program.
+
+Owns the choice among the blocks that `scan` found. The surest kind wins (a traceback, a JVM exception, a dbt report),
+then an error line of a tool, then a line that merely looks bad; of several the last one, since the program ended after
+it. Must not look at Airflow's own exception, which only says that something else failed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from triage import causes, traces
+from triage.model import LogLine
+from triage.scan import Block, Segment, is_noise, is_routine
+from triage.signature.masks import mask
+from triage.signature.root import Finding, judge, outage
+
+DELEGATED = re.compile(
+    r"exit(?:ed)? (?:with )?(?:code|status)|non-?zero|Bash command failed|Error code is|returned a failure|return(?:ed)? code"
+    r"|Trigger failure|Docker container failed|SSH (?:command|operator)|error running cmd|remote_pod|container .{0,60}fail"
+    r"|(?:job|run|step|application|statement|query|build|command|pipeline|notebook|workflow|model)s?\b.{0,120}"
+    r"(?:fail(?:ed|ure)|terminated|did not succeed|unsuccessful)|see .{0,40}(?:log|above|output)",
+    re.I | re.S,
+)
+_EXIT = re.compile(r"(?:exit(?:ed)? (?:with )?(?:code|status)|return(?:ed)? code|Error code is)\W{0,4}(-?\d{1,4})", re.I)
+_PROGRAMS = re.compile(r"subprocess|spark|pod|docker|ssh|bash|dbt|databricks|emr|ecs|batch|glue|beam|papermill|livy", re.I)
+_POD = re.compile(r"'(reason|exit_code)': '?(\w{1,60})")
+_POD_DULL = frozenset({"Error", "Completed", "None", "0", "ContainersNotReady", "PodCompleted"})
+_IN_FILE = re.compile(r" ?\([^)]{0,300}\)")
+_STARTER = re.compile(r"^(?:\S*/)?(?:bash|sh|zsh|dash): (?:-c: )?(?:line (?:\d+|<n>): )?")
+_PREFIX = re.compile(r"^(?:psql|error|fatal|ERROR|FATAL)(?:: error)?: +")
+_PROGRESS = re.compile(r"^.*?(?=curl: \(\d+\))", re.S)
+_SIGNALS = {9: "SIGKILL", 15: "SIGTERM", 6: "SIGABRT", 11: "SIGSEGV", 4: "SIGILL", 7: "SIGBUS", 8: "SIGFPE"}
+
+
+def exit_code(text: str) -> int | None:
+    """The exit code that a message names."""
+    found = _EXIT.search(text[:4000])
+    return int(found[1]) if found else None
+
+
+def killed(code: int | None) -> str:
+    """The signal an exit code stands for: -9 and the shell's 137 are SIGKILL; "" if it is a plain code."""
+    if code is None:
+        return ""
+    return _SIGNALS.get(-code if code < 0 else code - 128, "") if code < 0 or code > 128 else ""
+
+
+def choose(segment: Segment, least: int = 1) -> Finding | None:
+    """Find the error in what the segment's program wrote; `least` is the strength below which nothing counts."""
+    pool = list(segment.blocks)
+    if segment.first is not None and segment.first not in pool:
+        pool.insert(0, segment.first)
+    pool = [block for block in pool if block.strength >= least]
+    programs = [block for block in pool if _PROGRAMS.search(block.lines[0].logger or "")]
+    pool = programs or pool
+    if not pool:
+        return None
+    best = max(block.strength for block in pool)
+    tied = [block for block in pool if block.strength == best]
+    dbt = [block for block in tied if block.kind == "dbt"]
+    if dbt:
+        return _dbt(dbt)
+    block = tied[-1]
+    found = _read(block)
+    passed = len(pool) - 1
+    found.decisions.insert(0, f"The program's own output counts: line {block.lines[0].number}, {_why(block, passed)}.")
+    return found
+
+
+def last_words(before: Sequence[LogLine]) -> LogLine | None:
+    """The last thing the program said before it ended."""
+    programs = [line for line in before if _PROGRAMS.search(line.logger or "")]
+    for line in reversed(programs or before):
+        text = line.text.strip()
+        if text and not is_routine(text) and not is_noise(text) and re.search(r"[A-Za-z]{3}", text):
+            return line
+    return None
+
+
+def pod(text: str) -> Finding | None:
+    """What Kubernetes says of a pod that failed: eviction, out of memory, an image that cannot be pulled."""
+    told = sorted({f"{found[1]} {found[2]}" for found in _POD.finditer(text) if found[2] not in _POD_DULL})
+    if not told:
+        return None
+    title = f"Pod failed: {', '.join(told)}"
+    return Finding(("pod", *told), title, causes.classify(None, title), quotes=(title,))
+
+
+def _why(block: Block, passed: int) -> str:
+    kinds = {"python": "a traceback", "java": "a JVM exception", "raised": "a logged exception", "line": "an error line"}
+    return kinds[block.kind] + (f" ({passed} other passages that look bad were passed over)" if passed else "")
+
+
+def _read(block: Block) -> Finding:
+    numbers = tuple(line.number for line in block.lines)
+    if block.kind == "raised" and block.lines[0].raised:
+        found = judge(block.lines[0].raised)
+    elif block.kind == "python" and (chain := traces.parse(block.texts)):
+        found = judge(chain)
+    elif block.kind == "java":
+        found = _java(block.texts)
+    else:
+        found = line(block.texts[0] if block.kind != "python" else block.texts[-1])
+    found.numbers = numbers if block.kind != "line" else numbers[:3]
+    found.quotes = _quotes(block)
+    return found
+
+
+def _quotes(block: Block) -> tuple[str, ...]:
+    if block.kind in ("python", "raised"):
+        return ()
+    return tuple(text.strip()[:300] for text in block.texts[:3])
+
+
+def line(text: str) -> Finding:
+    """Read one line that names an error."""
+    text = _PROGRESS.sub("", text.strip())
+    cause = causes.classify(None, text)
+    hits: set[str] = set()
+    masked = mask(_PREFIX.sub("", _STARTER.sub("", text)), hits)
+    title = mask(text)
+    if key := outage(cause, text):
+        return Finding(key, title, cause, decisions=[f"A service that cannot be reached counts once: {key[1]}."])
+    name = re.match(r"([A-Za-z_]\w*(?:Error|Exception)): ", text)
+    decisions = [f"Masked: {', '.join(sorted(hits))}."] if hits else []
+    return Finding((masked,), title, cause, name[1] if name else None, decisions=decisions)
+
+
+def _java(texts: Sequence[str]) -> Finding:
+    heads = [text.strip() for text in texts if not re.match(r"\s*(?:at |\.\.\. )", text)]
+    said = re.sub(r'^(?:Exception in thread "[^"]*" |Caused by: )+', "", heads[-1] if heads else texts[0].strip())
+    kind, _, message = said.partition(": ")
+    kind = kind.rpartition(".")[2]
+    masked = mask(message)
+    first = next((re.match(r"\s*at ([\w.$]+)\(", text) for text in texts if text.strip().startswith("at ")), None)
+    where = ".".join(first[1].split(".")[-2:]) if first else ""
+    key = (kind, masked) if len(masked.split()) >= 3 else (kind, masked, where)
+    title = f"{kind}: {masked}" if masked else kind
+    return Finding(key, f"{title} in {where}()" if where else title, causes.classify(kind, message, True), kind)
+
+
+def _dbt(blocks: Iterable[Block]) -> Finding:
+    """Several models fail in one run: the set of their errors is the cause, whatever the order of the threads."""
+    told: dict[str, Block] = {}
+    for block in blocks:
+        head, *rest = [text.strip() for text in block.texts if text.strip()]
+        told.setdefault(mask(f"{_IN_FILE.sub('', head)}: {rest[0] if rest else ''}"), block)
+    keys = sorted(told)
+    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+    first = told[keys[0]]
+    return Finding(
+        ("dbt", *keys[:12]),
+        keys[0] + more,
+        causes.classify(None, " ".join(first.texts)),
+        numbers=tuple(line.number for block in told.values() for line in block.lines[:3])[:12],
+        quotes=tuple(text.strip()[:300] for text in first.texts[:3]),
+        decisions=[f"dbt reports {len(keys)} different errors; together they are the cause."],
+    )

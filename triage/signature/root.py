@@ -1,0 +1,183 @@
+"""Where an exception chain speaks: its root, the message that names the cause, the user's own place where it does not.
+
+Owns the reading of one chain into a `Finding`. The root cause is the last of the chain; a root without words of its own
+borrows those of what it became. The place counts where the message cannot tell causes apart (a bare KeyError), and does
+not where the message names the thing (a host, a file, a table), so that one outage in three DAGs stays one problem.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from triage import causes
+from triage.model import Raised
+from triage.signature.masks import is_library, is_runner, mask, place
+
+# Exceptions of the language itself: their words repeat over unrelated bugs, so the place belongs to the cause.
+_OF_CODE = frozenset(
+    "KeyError IndexError TypeError ValueError AttributeError AssertionError ZeroDivisionError NotImplementedError"
+    " RuntimeError RecursionError UnboundLocalError NameError StopIteration StopAsyncIteration LookupError Exception"
+    " BaseException JSONDecodeError UnicodeDecodeError UnicodeEncodeError UnicodeError EOFError ArithmeticError"
+    " OverflowError FloatingPointError InvalidOperation ReferenceError BufferError SystemError".split()
+)
+_PLACED = frozenset({"code error", "unknown"})
+# What strikes a whole machine or account says enough without any name; other words without a name could come from
+# anywhere, so their place counts.
+_OF_MACHINE = frozenset({"disk full", "out of memory", "missing module", "missing command", "rate limit", "template"})
+_NAME = re.compile(r"['\"`(][\w*.]|//|\w[_.]\w|/\w|\w\*|: \w")
+_ENDPOINT = re.compile(
+    r"(?:host=|(?:connect|connection|connecting) to (?:server at |the endpoint URL: )?|host name |endpoint URL: |lookup failed for |resolve host:? )"
+    r"[\"']?(?:[a-z][a-z0-9+]*:)?(?://)?(?P<host>[\w*](?:[\w.*\-]*[\w*])?|\[[0-9a-f:]+\])[\"']?"
+    r"(?:(?: \([\d.]+\))?(?::|,? ?port[ =:]+)(?P<port>\d{1,5}))?",
+    re.I,
+)
+_ADDRESS = re.compile(r"(?<![\w.\-/])(?P<host>[A-Za-z][\w\-]*(?:\.[\w\-]+)*|(?:\d{1,3}\.){3}\d{1,3}):(?P<port>\d{2,5})(?![\w:.])")
+_DIALECT = re.compile(r"\(\w[\w.]*?\.(\w+)\) ")
+_WORD = re.compile(r"[A-Za-z]{2,}")
+_HINT = re.compile(r"\. (?:Did you mean: .*|Perhaps you .*)$")
+
+
+@dataclass(slots=True)
+class Finding:
+    """What was found to be the cause: the parts of its key, its title, and where it stands."""
+
+    key: tuple[str, ...]
+    title: str
+    cause: str
+    exception: str | None = None
+    numbers: tuple[int, ...] = ()
+    quotes: tuple[str, ...] = ()
+    decisions: list[str] = field(default_factory=list)
+    is_vague: bool = False
+
+
+def first_words(value: str) -> str:
+    """The telling beginning of a message: its first line, or several where the first says too little."""
+    lines = [line.strip() for line in value.split("\n", 12) if line.strip()][:10]
+    if not lines:
+        return ""
+    if len(_WORD.findall(lines[0])) < 3 or lines[0].endswith(":"):
+        return " ".join(lines)
+    return lines[0]
+
+
+def endpoint(*texts: str) -> str:
+    """The host and port that a message names, or ""; a name wins over an address."""
+    for text in texts:
+        for pattern in (_ENDPOINT, _ADDRESS):
+            if found := pattern.search(text[:2000]):
+                port = found["port"]
+                return f"{found['host'].lower()}:{port}" if port else found["host"].lower()
+    return ""
+
+
+def outage(kind: str, *texts: str) -> tuple[str, ...] | None:
+    """The key of a service that cannot be reached, the same through every client; None if no host is named."""
+    host = endpoint(*texts) if kind in ("connection refused", "DNS") else ""
+    return (kind, host.partition(":")[0] if kind == "DNS" else host) if host else None
+
+
+def leaves(chain: Sequence[Raised]) -> Iterator[Raised]:
+    """The exceptions that an exception group is made of."""
+    for one in chain:
+        if one.parts:
+            for part in one.parts:
+                yield from leaves(part)
+            return
+    if chain:
+        yield chain[-1]
+
+
+def own_place(chain: Sequence[Raised]) -> str:
+    """The innermost frame of the user's own code: in the root, else in what it became; "" if there is none.
+
+    A root that came up through Airflow's own frames has passed all of the user's code there was.
+    """
+    for one in reversed(chain):
+        for frame in reversed(one.frames):
+            if not is_library(frame.file) and frame.function and frame.line is not None:
+                return place(frame.file, frame.function)
+        if any(is_runner(frame.file) for frame in one.frames):
+            return ""
+    return ""
+
+
+def judge(chain: Sequence[Raised]) -> Finding:
+    """Read one chain."""
+    parts = [one for one in chain if one.parts]
+    if parts:
+        return _judge_group(parts[0], own_place(chain))
+    decisions: list[str] = []
+    root = chain[-1]
+    if len(chain) > 1:
+        passed = ", ".join(one.type for one in chain[:-1])
+        decisions.append(f"The root of the chain counts: {root.type}; passed over: {passed}.")
+    kind, words = _said(root)
+    hits: set[str] = set()
+    masked = mask(words, hits)
+    cause = causes.classify(kind, words)
+    teller = root
+    if len(_WORD.findall(_without(masked, kind))) < 3 and kind not in _OF_CODE:
+        for outer in reversed(chain[:-1]):
+            _, outer_words = _said(outer)
+            if len(_WORD.findall(mask(outer_words))) >= 3 and not outer.parts:
+                decisions.append(f"{kind} says too little by itself; {outer.type} says more.")
+                teller, masked = outer, mask(outer_words, hits)
+                break
+    where = own_place(chain)
+    texts = [_said(one)[1] for one in (teller, root, *chain)]
+    if key := outage(cause, *texts):
+        decisions.append(f"A service that cannot be reached counts once, whoever calls it: {key[1]}.")
+        return Finding(key, _title(kind, masked), cause, kind, decisions=decisions)
+    vague = len(_WORD.findall(_without(masked, kind))) < 2
+    placed = kind in _OF_CODE or cause in _PLACED or vague or (cause not in _OF_MACHINE and not _NAME.search(masked))
+    if cause == "unknown" and where:
+        cause = "code error"
+    key = (kind, masked, where) if placed else _named(kind, masked)
+    if placed and where:
+        decisions.append(f"The words could come from many places, so the place counts: {where}.")
+    if hits:
+        decisions.append(f"Masked: {', '.join(sorted(hits))}.")
+    title = _title(kind, masked, where if placed else "")
+    return Finding(key, title, cause, kind, decisions=decisions, is_vague=vague)
+
+
+def _judge_group(group: Raised, where: str) -> Finding:
+    found = sorted({(one.type, mask(first_words(one.value))) for one in leaves((group,))})
+    said = "; ".join(_title(*one) for one in found[:4])
+    more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+    cause = causes.classify(found[0][0], found[0][1], is_python=True)
+    return Finding(
+        ("group", *(f"{kind}: {text}" for kind, text in found), where),
+        f"{group.type}: {said}{more}",
+        cause,
+        group.type,
+        decisions=[f"An exception group counts by the {len(found)} different exceptions in it."],
+    )
+
+
+def _said(one: Raised) -> tuple[str, str]:
+    """The type and telling words of one exception, a wrapper of another library's taken off."""
+    words = one.value.partition("\n")[0].strip() if one.type in _OF_CODE else first_words(one.value)
+    words = _HINT.sub("", words)
+    kind = one.type
+    if wrapped := _DIALECT.match(words):
+        kind, words = wrapped[1], words[wrapped.end() :]
+    return kind, words.removeprefix(f"{kind}: ")
+
+
+def _without(text: str, kind: str) -> str:
+    return text.replace(kind, "")
+
+
+def _named(kind: str, masked: str) -> tuple[str, ...]:
+    """Leave the type out where the words say it all: another client raises another type for the same words."""
+    return (masked,) if len(_WORD.findall(masked)) >= 4 else (kind, masked)
+
+
+def _title(kind: str, masked: str, where: str = "") -> str:
+    file, _, function = where.rpartition(":")
+    inside = f" in {function}()" if file and not function.startswith("<") else f" in {file}" if file else ""
+    return f"{kind}: {masked}{inside}" if masked and masked != kind else f"{kind}{inside}"

@@ -1,0 +1,252 @@
+"""One problem: what is it, is it mine, what do I do? Evidence and what to try left, state and the few actions right.
+
+The address holds the problem, the try whose log is shown (`try=`) and the line (`#L12`). Everything foreign is drawn as
+text by our components; only our own words become labels of Streamlit's buttons.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from triage.causes import CAUSES
+from triage.errors import InputError, TriageError
+from triage.model import LogLine, LogStatus, Occurrence, Raised, TriageState
+from triage.query import Members
+from triage.service import ProblemView
+from ui.format import many, names, next_step, number, one_line, printable, told
+from ui.front import sheet
+from ui.front.components import bars, columns, log_view, tries
+from ui.front.components import sheet as show
+from ui.front.desk import desk
+from ui.pages.queue import change
+
+_SHOWN = 100  # occurrences listed here; the rest are one click away in Search
+_LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("For good", {}), ("For 1 day", {"hours": 24}), ("For 7 days", {"hours": 168}), ("Until 10 more failures", {"more": 10}),
+)  # fmt: skip
+_ANSWER = "problem_answer"
+
+
+def render() -> None:
+    """Draw the problem that the address names."""
+    id, chosen = st.query_params.get("id", ""), st.query_params.get("try", "")
+    try:
+        view = desk().service.problem(id, desk().now()) if id else None
+    except InputError as exc:
+        show("lost", [sheet.empty("There is no such problem", [str(exc)], [sheet.link("To the queue", "./")])])
+        return
+    if view is None:
+        _alone(chosen)
+        return
+    _headline(view)
+    with st.container(key="columns"):
+        left, right = st.columns([11, 4], gap="medium")
+        with left:
+            _evidence(view, _shown(view, chosen))
+            _why(view)
+        with right, st.container(key="side"):
+            _side(view)
+
+
+def _alone(chosen: str) -> None:
+    """Show a try that belongs to no problem yet."""
+    found = desk().service.store.occurrence(chosen) if chosen else None
+    if found is None:
+        show("lost", [sheet.empty("No problem is named in this address", [sheet.link("To the queue", "./")])])
+        return
+    show("head", [sheet.headline(f"{found.key.task}, try {found.key.try_number}", sheet.dot("quiet", "Log awaited")),
+                  sheet.p("Which problem this is shows once its log has been read. ", *_open_in_airflow(found))])  # fmt: skip
+    _log(found)
+
+
+def _headline(view: ProblemView) -> None:
+    row, problem = view.row, view.row.problem
+    where = [sheet.code(row.tasks[0][0])] if row.tasks else []
+    if len(row.tasks) > 1:
+        where.append(f"and {many(len(row.tasks) - 1, 'more task')}")
+    blocks = [
+        sheet.headline(problem.title, sheet.state(problem.state), sheet.chip(problem.cause or "cause unknown"), *where),
+        sheet.p(
+            sheet.count(row.total, "failed try", "failed tries"),
+            f" in {many(len(row.dags), 'DAG')}, the first " if len(row.dags) > 1 else ", the first ",
+            sheet.when(row.first_seen), ", the last ", sheet.when(row.last_seen),
+            ". Every one so far is tried again by Airflow." if row.is_flaky else f". {number(row.final)} ended the task for its run.",
+        ),
+    ]  # fmt: skip
+    show("head", blocks)
+
+
+def _shown(view: ProblemView, chosen: str) -> Occurrence | None:
+    """Return the try whose log is shown: the one chosen, else the newest whose log is known."""
+    store = desk().service.store
+    if chosen and (found := store.occurrence(chosen)) is not None:
+        return found
+    readable = next((o for o in view.occurrences if o.log in (LogStatus.WHOLE, LogStatus.PARTIAL)), None)
+    return store.occurrence(readable.key.id) if readable else view.latest
+
+
+def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
+    if shown is not None:
+        runs = [sheet.code(shown.key.run_id), f" try {shown.key.try_number}, ", sheet.when(shown.ended_at), " · ", *_open_in_airflow(shown)]
+        show("evidence", [sheet.label("Evidence", *runs)])
+        _log(shown)
+    cause = CAUSES.get(view.row.problem.cause)
+    if cause is not None:
+        show("first", [sheet.label("Try first"), sheet.p(cause.summary, tone="quiet"), sheet.steps(cause.steps)])
+    show("timeline", [sheet.label("Timeline", "failed tries by day, UTC; drag to see them in Search")])
+    store = desk().service.store
+    members = Members(frozenset((d, print_) for d in view.row.deployments for print_ in view.fingerprints))
+    query = f"search?q=problem:{view.row.problem.id}"
+    bars("days", store.histogram(members), narrow=query + "&from={from}&to={to}")
+    more = view.row.total > _SHOWN
+    said = f"the newest {_SHOWN} of {number(view.row.total)}, " if more else "newest first, "
+    show("occurrences", [sheet.label("Occurrences", said, sheet.link("all in Search", query))])
+    rows = [try_row(o, view.row.problem.id) for o in view.occurrences[:_SHOWN]]
+    tries("tries", {"titles": False, "words": [], "shown": shown.key.id if shown else "", "more": ""}, columns({"tries": rows}))
+
+
+def _open_in_airflow(shown: Occurrence) -> list[sheet.Run]:
+    url = desk().airflow(shown.key)
+    return [sheet.away("open in Airflow", url)] if url else []
+
+
+def _log(shown: Occurrence) -> None:
+    if not shown.kept:
+        said = {
+            LogStatus.PENDING: "The log is still awaited; airtriage asks for it again by itself.",
+            LogStatus.MISSING: "Airflow has no log of this try. See what its circumstance and its host say.",
+        }.get(shown.log, "The log of this try is empty.")
+        show("nolog", [sheet.p(said, tone="warn"), *_circumstance(shown)])
+        return
+    telling = {line.number for line in shown.signature.evidence} if shown.signature else set()
+    lines = [_line(line, telling) for line in shown.kept]
+    kept = f"{len(lines):,} of {shown.log_lines:,} lines kept" if shown.log_lines > len(lines) else many(len(lines), "line")
+    if shown.log is LogStatus.PARTIAL:
+        kept += ", the log was not whole when it was read"
+    if circumstance := _circumstance(shown):
+        show("circumstance", circumstance)
+    head = {"id": shown.key.id, "note": kept, "total": shown.log_lines, "levels": any(line[2] for line in lines)}
+    log_view("log", head, columns({"lines": lines}))
+
+
+def _circumstance(shown: Occurrence) -> list[sheet.Block]:
+    found = shown.circumstance
+    if found is None:
+        return []
+    by = f" by {found.by}" if found.by else ""
+    return [sheet.p(sheet.strong(f"Airflow says: {found.kind}{by}"), f". {found.text}" if found.text else ".", tone="warn")]
+
+
+def _line(line: LogLine, telling: set[int]) -> list[Any]:
+    level = (line.level or "").upper()
+    known = level if level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL") else ""
+    return [line.number, printable(line.text), known, line.number in telling, _chain(line.raised)]
+
+
+def _chain(chain: tuple[Raised, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": printable(it.type), "value": printable(it.value), "is_cause": it.is_cause,
+            "notes": [printable(note) for note in it.notes],
+            "frames": [{"file": printable(f.file), "line": f.line, "function": printable(f.function)} for f in it.frames],
+            "parts": [_chain(part) for part in it.parts],
+        }
+        for it in chain
+    ]  # fmt: skip
+
+
+def try_row(it: Occurrence, problem_id: str) -> dict[str, Any]:
+    """Return what the `tries` component draws of one failed try."""
+    key, signed = it.key, it.signature
+    mapped = f"[{it.map_label or key.map_index}]" if key.map_index >= 0 else ""
+    marks = [
+        {True: "final", False: "tried again", None: ""}[it.is_final],
+        {LogStatus.PENDING: "log awaited", LogStatus.MISSING: "no log", LogStatus.PARTIAL: "part of the log"}.get(it.log, ""),
+        str(it.circumstance.kind) if it.circumstance else "",
+    ]
+    return {
+        "id": key.id, "problem": problem_id, "task": printable(f"{key.task}{mapped}"), "run": printable(key.run_id),
+        "try": key.try_number, "host": one_line(it.host, 60), "deployment": key.deployment, "many": len(desk().settings.deployments) > 1,
+        "title": one_line(signed.title) if signed else "Log awaited", "at": it.ended_at.timestamp(),
+        "took": (it.ended_at - it.started_at).total_seconds() if it.started_at else None,
+        "marks": [mark for mark in marks if mark], "airflow": desk().airflow(key),
+        "said": one_line(signed.evidence[-1].text, 300) if signed and signed.evidence else "",
+    }  # fmt: skip
+
+
+def _why(view: ProblemView) -> None:
+    signature = next((o.signature for o in view.occurrences if o.signature), None)
+    if signature is None or not signature.decisions:
+        return
+    parts: list[sheet.Block] = [sheet.steps(signature.decisions)]
+    parts.append(sheet.facts([("Fingerprints", [sheet.code(", ".join(view.fingerprints))])]))
+    show("why", [sheet.label("Why one problem"), sheet.fold(["What the signature took, and what it passed over"], parts)])
+
+
+def _side(view: ProblemView) -> None:
+    row, problem, now = view.row, view.row.problem, desk().now()
+    show("state", [sheet.p(sheet.state(problem.state), " since ", sheet.when(problem.state_at), f": {row.why}"),
+                   sheet.p(next_step(row, now), tone="quiet")])  # fmt: skip
+    _actions(view)
+    latest = view.occurrences[0] if view.occurrences else None
+    show("facts", [
+        sheet.label("Facts"),
+        sheet.facts([
+            ("Owner", [row.owner]),
+            ("DAGs", [names((f"{dag} ({number(count)})" for dag, count in row.dags), 5)]),
+            ("Tasks", [names((task for task, _ in row.tasks), 5)]),
+            ("Deployment", [", ".join(row.deployments)]),
+            ("First seen", [sheet.when(row.first_seen)]), ("Last seen", [sheet.when(row.last_seen)]),
+            ("Tries", [sheet.count(row.total), f", {number(row.final)} of them final"]),
+            ("Exception", [latest.signature.exception or ""] if latest and latest.signature else []),
+            ("Operators", [_seen(view, "operator")]), ("Hosts", [_seen(view, "host")]), ("Pools", [_seen(view, "pool")]),
+            ("Id", [sheet.code(problem.id)]),
+        ]),
+        sheet.label("History"),
+        sheet.entries(
+            ([told(entry)], [sheet.when(entry.at), f" · {entry.why}" if entry.why else "", f" · from the {entry.origin}" if entry.who != "airtriage" else ""])
+            for entry in view.history
+        ),
+    ])  # fmt: skip
+
+
+def _seen(view: ProblemView, field: str) -> str:
+    return names(dict.fromkeys(value for o in view.occurrences if (value := getattr(o, field))), 3)
+
+
+def _actions(view: ProblemView) -> None:
+    problem = view.row.problem
+    with st.container(horizontal=True, vertical_alignment="center", key="acts", gap="small"):
+        if problem.state is TriageState.RESOLVED:
+            _button("Reopen", "reopen", problem.id)
+        else:
+            _button("Resolve", "resolve", problem.id, type="primary")
+            if problem.state is TriageState.MUTED:
+                _button("Unmute", "unmute", problem.id)
+            with st.popover("Mute", key="mute"), st.container(key="choices"):
+                for words, how in _LASTING:
+                    _button(words, "mute", problem.id, how)
+    answer = st.session_state.get(_ANSWER)
+    if answer and answer["id"] == problem.id:
+        with st.container(horizontal=True, vertical_alignment="center", key="answer"):
+            show("said", [sheet.p(answer["said"], tone=answer["tone"])])
+            if answer["undo"]:
+                _button("Undo", answer["undo"], problem.id, key="undo")
+
+
+def _button(words: str, kind: str, id: str, how: dict[str, Any] | None = None, **look: Any) -> None:
+    key = look.pop("key", f"{kind}-{words.lower().replace(' ', '-')}")
+    st.button(words, key=key, on_click=_do, args=(words, kind, id, how or {}), **look)
+
+
+def _do(words: str, kind: str, id: str, how: dict[str, Any]) -> None:
+    undo = {"mute": "unmute", "resolve": "reopen"}.get(kind, "") if words != "Undo" else ""
+    past = {"mute": "Muted", "resolve": "Resolved", "unmute": "Unmuted", "reopen": "Reopened"}[kind]
+    said, tone = f"{past} {words.lower()}." if kind == "mute" else f"{past}.", "good"
+    try:
+        change(kind, id, **how)
+    except TriageError as exc:
+        said, tone, undo = str(exc), "bad", ""
+    st.session_state[_ANSWER] = {"id": id, "said": said, "tone": tone, "undo": undo}

@@ -1,0 +1,166 @@
+"""The queue: what needs me now? One list of every problem; the address holds tab, order, range, deployment and filter.
+
+The browser has all rows and sorts, chooses and scrolls by itself; the filter, the range and the actions come here. A
+filter's plain words match a row's own text as you type, and the logs of its failures once the word is whole.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import streamlit as st
+
+from triage.errors import InputError, TriageError
+from triage.query import EVERYTHING, Both, Query, Text, parse
+from triage.service import QueueRow
+from ui.format import many, one_line
+from ui.front.components import columns, queue_list
+from ui.front.desk import RANGES, Desk, desk
+from ui.front.frame import who
+
+_WORDS = {"24h": "24 h", "7d": "7 d", "30d": "30 d", "all": "All"}
+_EVERY = 10  # seconds between looks at the store while the page is open
+_VERBS = {"mute": "unmute", "resolve": "reopen", "unmute": "mute", "reopen": "resolve"}
+_SAID = {"mute": "Muted", "resolve": "Resolved", "unmute": "Unmuted", "reopen": "Reopened"}
+
+
+def render() -> None:
+    """Draw the queue."""
+    _list()
+
+
+@st.fragment(run_every=_EVERY)
+def _list() -> None:
+    at, now = desk(), desk().now()
+    text = st.query_params.get("q", "").strip()
+    span = st.query_params.get("range", "7d")
+    span = span if span in RANGES else "7d"
+    since = now - limit if (limit := RANGES[span]) else None
+    error = ""
+    try:
+        query = parse(text, now)
+        wanted = _matching(at, text, query)
+    except InputError as exc:
+        error, wanted = str(exc), None
+    rows = [
+        row for row in at.rows(since)
+        if (since is None or row.last_seen >= since) and (wanted is None or wanted(row))
+    ]  # fmt: skip
+    state = (at.service.store.revision(), text, error, now.date(), tuple(row.problem.id for row in rows))
+    body = at.remembered(("bytes", text, span), state, lambda: columns(_columns(rows)))
+    head = {
+        "q": text, "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "error": error, "note": "",
+        "deployments": sorted({*at.settings.deployments, *(name for row in rows for name in row.deployments)}),
+        "reply": st.session_state.get("queue_reply"), "empty": _empties(text, span), "nothing": _nothing(at, text, span),
+    }  # fmt: skip
+    queue_list("list", head, body, _act)
+
+
+def _matching(at: Desk, text: str, query: Query) -> Any:
+    """Return a test for rows: its own text holds every word, or an occurrence of it satisfies the query."""
+    if query == EVERYTHING:
+        return None
+    ids = at.matching(text, query)
+    words = _plain_words(query)
+    return lambda row: row.problem.id in ids or (bool(words) and all(word in _own_text(row) for word in words))
+
+
+def _plain_words(query: Query) -> list[str]:
+    """Return the words of a query that is nothing but words, else nothing."""
+    parts = query.parts if isinstance(query, Both) else (query,)
+    return [part.text.casefold() for part in parts if isinstance(part, Text)] if all(isinstance(p, Text) for p in parts) else []
+
+
+def _own_text(row: QueueRow) -> str:
+    names = " ".join(task for task, _ in row.tasks)
+    return f"{row.problem.title} {row.problem.cause} {row.owner} {names} {row.problem.id}".casefold()
+
+
+def _columns(rows: list[QueueRow]) -> dict[str, Any]:
+    return {
+        "id": [row.problem.id for row in rows],
+        "title": [one_line(row.problem.title) for row in rows],
+        "state": [row.problem.state for row in rows],
+        "pill": [row.pill for row in rows],
+        "cause": [row.problem.cause for row in rows],
+        "owner": [one_line(row.owner, 80) for row in rows],
+        "task": [one_line(row.tasks[0][0], 200) if row.tasks else "" for row in rows],
+        "tasks": [len(row.tasks) for row in rows],
+        "dags": [len(row.dags) for row in rows],
+        "deployments": [row.deployments for row in rows],
+        "why": [one_line(row.why, 160) for row in rows],
+        "recent": [row.recent for row in rows],
+        "last": [int(row.last_seen.timestamp()) for row in rows],
+        "first": [int(row.first_seen.timestamp()) for row in rows],
+        "daily": [row.daily for row in rows],
+    }
+
+
+def _nothing(at: Desk, text: str, span: str) -> str:
+    if text:
+        return "filter"
+    if not at.settings.deployments and not at.health():
+        return "unconfigured"
+    return "range" if at.rows() and span != "all" else "clean"
+
+
+def _empties(text: str, span: str) -> dict[str, Any]:
+    return {
+        "unconfigured": {
+            "title": "No Airflow is watched yet",
+            "lines": ["Name one in airtriage.toml (or in AIRTRIAGE_DEPLOYMENTS__PROD__URL), then start airtriage up again."],
+            "pre": '[deployments.prod]\nurl = "https://airflow.example.com"\nusername = "svc_triage"\npassword_file = "/run/secrets/airflow"',
+        },
+        "clean": {
+            "title": "No failed try so far",
+            "lines": ["airtriage looks at every deployment again and again; Health shows when it last did, and what is in its way."],
+        },
+        "quiet": {"title": "Nothing needs you", "lines": ["Nothing is new and nothing came back. The other tabs hold what is known, muted or resolved."]},
+        "tab": {"title": "Nothing here", "lines": ["The other tabs hold the rest." if not text else "Other tabs may hold what matches."]},
+        "range": {"title": f"Nothing failed in the last {_WORDS[span]}", "lines": ["Choose a longer range to see what failed before."]},
+        "filter": {"title": "No problem matches", "lines": [f"Nothing matches {text} in this range. Use fewer words, or a longer range."]},
+    }
+
+
+def _act() -> None:
+    """Do what the list asked for, each request once, and leave the answer for the next drawing."""
+    done = st.session_state.get("queue_done", 0)
+    for request in st.session_state["list"].get("act") or ():
+        if request["seq"] > done:
+            st.session_state["queue_done"] = done = request["seq"]
+            st.session_state["queue_reply"] = {"seq": done, **_carry_out(request)}
+
+
+def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
+    kind, changed, errors = str(request["kind"]), [], []
+    for id in request["ids"]:
+        try:
+            change(kind, id, request.get("hours"), request.get("more"))
+            changed.append(id)
+        except TriageError as exc:
+            errors.append(str(exc))
+    end = f" for {many(request['hours'], 'hour')}" if request.get("hours") else ""
+    end = f" until {request['more']} more failures" if request.get("more") else end
+    said = f"{_SAID[kind]} {many(len(changed), 'problem')}{end}." if changed else ""
+    said += f" {many(len(errors), 'problem')} could not be changed: {errors[0]}" if errors else ""
+    undo = {"kind": _VERBS[kind], "ids": changed} if changed else None
+    return {"said": said.strip(), "undo": undo}
+
+
+def change(kind: str, id: str, hours: float | None = None, more: int | None = None) -> None:
+    """Carry out one action of a page's button on one problem."""
+    at = desk()
+    now, name, verbs = at.now(), who(), at.service
+    match kind:
+        case "mute":
+            lasting = timedelta(hours=hours) if hours else None
+            verbs.mute(id, name, now, lasting=lasting, more=more, origin="page")
+        case "resolve":
+            verbs.resolve(id, name, now, origin="page")
+        case "unmute":
+            verbs.unmute(id, name, now, origin="page")
+        case "reopen":
+            verbs.reopen(id, name, now, origin="page")
+        case _:
+            raise InputError(f"The page asked for {kind!r}, which is no action.")

@@ -1,0 +1,83 @@
+"""What the command line prints for people: the queue, failed tries, one problem, and progress.
+
+Owns columns and colours of the terminal; foreign text never becomes markup or control characters here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from triage.model import Evidence, Occurrence
+from triage.service import ProblemView, QueueRow
+from ui import format as fmt
+
+_STATE_STYLE = {"NEW": "bold red", "REGRESSED": "bold magenta", "ONGOING": "yellow", "MUTED": "dim", "RESOLVED": "green"}
+
+
+def progress_bar(console: Console, quiet: bool) -> Progress:
+    """Make a progress display; none where it would disturb a program."""
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console, disable=quiet or not console.is_terminal)
+
+
+def queue_table(rows: Iterable[QueueRow], at: datetime) -> Table:
+    """Draw the queue, a row a problem."""
+    table = _table("id", "state", "problem", "cause", "tries", "where", "last seen")
+    for row in rows:
+        where = row.tasks[0][0] if row.tasks else ""
+        more = f" +{len(row.tasks) - 1} more" if len(row.tasks) > 1 else ""
+        table.add_row(
+            row.problem.id[:8],
+            Text(row.problem.state, _STATE_STYLE[row.problem.state]),
+            Text(fmt.one_line(row.problem.title)),
+            Text(row.problem.cause),
+            fmt.number(row.total),
+            Text(fmt.one_line(where) + more),
+            fmt.ago(row.last_seen, at),
+        )
+    return table
+
+
+def tries_table(rows: Iterable[Occurrence], at: datetime) -> Table:
+    """Draw failed tries, a row each."""
+    table = _table("ended", "deployment", "task", "run", "try", "log", "what failed")
+    for fact in rows:
+        task = fact.key.task + (f"[{fact.key.map_index}]" if fact.key.map_index >= 0 else "")
+        title = fmt.one_line(fact.signature.title) if fact.signature else "(its log is awaited)"
+        cells = (fact.key.deployment, task, fact.key.run_id, str(fact.key.try_number), fact.log, title)
+        table.add_row(fmt.ago(fact.ended_at, at), *(Text(cell) for cell in cells))
+    return table
+
+
+def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
+    """Print one problem: the headline, the facts, the evidence, the history, its newest tries."""
+    row = view.row
+    console.print(Text(fmt.one_line(row.problem.title), "bold"))
+    console.print(Text(f"{row.problem.id}  {row.problem.state}  {row.problem.cause}  {row.why}", "dim"))
+    where = ", ".join(f"{task} ({count})" for task, count in row.tasks[:8])
+    seen = f"first {fmt.ago(row.first_seen, at)}, last {fmt.ago(row.last_seen, at)}"
+    console.print(Text(f"{row.total} failed tries, {row.final} final, {seen}: {where}"))
+    for told in evidence(view):
+        console.print(Text(f"{told.number:>7}  ", "dim") + Text(fmt.printable(told.text)))
+    for change in view.history:
+        why = f": {change.why}" if change.why else ""
+        console.print(Text(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}{why}", "dim"))
+    console.print(tries_table(view.occurrences[:10], at))
+
+
+def evidence(view: ProblemView) -> tuple[Evidence, ...]:
+    """Return the telling lines of a problem's latest occurrence."""
+    return view.latest.signature.evidence if view.latest and view.latest.signature else ()
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in names:
+        table.add_column(name, overflow="fold", justify="right" if name == "tries" else "left", no_wrap=name in ("id", "state"))
+    return table
