@@ -70,7 +70,9 @@ def _padded(data: bytes) -> bytes:
     """The same failure after, and with, far more output than is kept."""
     head, newline, rest = data.partition(b"\n")
     if data.startswith(b"{"):
-        line = json.dumps({"timestamp": "2026-10-03T04:10:00Z", "event": "row stored " + "x" * 60, "level": "info", "logger": "app"})
+        line = json.dumps(
+            {"timestamp": "2026-10-03T04:10:00Z", "event": "row stored " + "x" * 60, "level": "info", "logger": "app"}
+        )
         pad = (line + "\n").encode() * 6000
     else:
         pad = (b"[2026-10-03T04:10:00.000+0000] {app.py:3} INFO - row stored " + b"x" * 60 + b"\n") * 6000

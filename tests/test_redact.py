@@ -39,7 +39,7 @@ PLANTED = [
     ("curl -u bob:{} https://x.example", "pw1"),
     ("DB_PASSWORD={}", "hunter2"),
     ("export SLACK_TOKEN='{}'", "abc def"),
-    ('{{"client_secret": "{}", "id": 7}}', "s3\\\"cret"),
+    ('{{"client_secret": "{}", "id": 7}}', 's3\\"cret'),
     ("{{'password': '{}', 'user': 'bob'}}", "hunter2"),
     ('payload {{\\"api_key\\": \\"{}\\"}}', "abcd"),
     ("paid with {} today", "4111 1111 1111 1111"),

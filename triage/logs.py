@@ -84,7 +84,7 @@ class Reading(Iterator[LogLine]):
         return next(self._lines)
 
     def _split(self, chunks: Iterable[bytes]) -> Iterator[str]:
-        """Cut at b"\\n" only: U+2028 and U+0085 stand raw inside events. Of an endless line the two ends come through."""
+        """Cut at newline bytes only: U+2028 and U+0085 stand raw inside events. Of an endless line the two ends come through."""
         open_: list[bytes] = []
         size = held = 0
         for chunk in chunks:
@@ -259,7 +259,9 @@ def _chain(detail: object, depth: int = 4) -> tuple[Raised, ...]:
             Raised(
                 type=clean(str(entry.get("exc_type") or "")),
                 value=clean(str(entry.get("exc_value") or "")),
-                frames=tuple(_frame(one) for one in frames if isinstance(one, dict)) if isinstance(frames, list) else (),
+                frames=tuple(_frame(one) for one in frames if isinstance(one, dict))
+                if isinstance(frames, list)
+                else (),
                 notes=tuple(clean(str(note)) for note in notes) if isinstance(notes, list) else (),
                 is_cause=entry.get("is_cause") is True,
                 parts=tuple(_chain(part, depth - 1) for part in parts) if depth and isinstance(parts, list) else (),
@@ -288,7 +290,7 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
         line = _trimmed(line)
         if header:
             in_header, header = _header(line, in_header, total)
-            is_page = total <= 3 and _PAGE.match(line.text) is not None or is_page
+            is_page = (total <= 3 and _PAGE.match(line.text) is not None) or is_page
         scan.feed(line)
         if line.at is not None and (last_at is None or line.at > last_at):
             last_at = line.at
@@ -323,7 +325,7 @@ def _header(line: LogLine, in_header: bool, total: int) -> tuple[bool, bool]:
     if text.startswith(_HEADER):
         return "::endgroup::" not in text and not text.startswith("*** "), True
     bare = line.level is None and not line.raised
-    return False, bare and (not text.strip() or total == 1 and re.fullmatch(r"[\w.-]+", text) is not None)
+    return False, bare and (not text.strip() or (total == 1 and re.fullmatch(r"[\w.-]+", text) is not None))
 
 
 def _verdict(segment: Segment, last: Iterable[LogLine]) -> str:

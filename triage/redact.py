@@ -22,8 +22,44 @@ _NAME = (
 )
 # A value that is a word of the language rather than a secret: what a sentence puts after "token:" or "password=".
 _WORDS = frozenset(
-    "none null true false empty missing required invalid expired unset undefined not is was has expected unknown wrong"
-    " incorrect nil string str int bytes optional set the a an and or in for of no yes".split()
+    [
+        "none",
+        "null",
+        "true",
+        "false",
+        "empty",
+        "missing",
+        "required",
+        "invalid",
+        "expired",
+        "unset",
+        "undefined",
+        "not",
+        "is",
+        "was",
+        "has",
+        "expected",
+        "unknown",
+        "wrong",
+        "incorrect",
+        "nil",
+        "string",
+        "str",
+        "int",
+        "bytes",
+        "optional",
+        "set",
+        "the",
+        "a",
+        "an",
+        "and",
+        "or",
+        "in",
+        "for",
+        "of",
+        "no",
+        "yes",
+    ]
 )
 # "invalid token: unexpected end of input": a sentence goes on after the colon.
 _SENTENCE = re.compile(r"(?:token|key|pat|sas|session)s?: $", re.I)
@@ -43,7 +79,12 @@ class Rule:
 
 def _assigned(match: re.Match[str]) -> str:
     value = match["value"]
-    if _SENTENCE.search(match["lead"]) and value.isalpha() and value.islower() and match.string[match.end() :][:1] == " ":
+    if (
+        _SENTENCE.search(match["lead"])
+        and value.isalpha()
+        and value.islower()
+        and match.string[match.end() :][:1] == " "
+    ):
         return match[0]
     if value.strip("\"'").lower() in _WORDS or value.startswith(MASK) or not value.strip("\"'\\,;)}] "):
         return match[0]

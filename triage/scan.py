@@ -88,11 +88,59 @@ _ROUTINE = re.compile(
     r"|Running command|Command exited with|DAG bundles loaded|Filling up the DagBag|Retrieving connection|\*\*\* "
     r"|Using connection|Connection Retrieved|Stats instance|Loaded DAG|Worker startup parse|Task finished|Pushing xcom"
 )
-_MAYBE = tuple(
-    "error|exception|fail|traceback|cannot|can't|can’t|could not|couldn't|unable|denied|not found|no such|refused|killed"
-    "|fatal|timed out|timeout|invalid|forbidden|unauthori|abort|panic|memory|is a directory|not a |exists|missing"
-    '|undefined|unexpected|unresolved|oom|evicted|unknown|reject|violat|illegal|critical|severe|file "|curl: (|halted'
-    "|400 -|401 -|403 -|404 -|409 -|429 -|500 -|502 -|503 -|504 -".split("|")
+_MAYBE = (
+    "error",
+    "exception",
+    "fail",
+    "traceback",
+    "cannot",
+    "can't",
+    "can’t",
+    "could not",
+    "couldn't",
+    "unable",
+    "denied",
+    "not found",
+    "no such",
+    "refused",
+    "killed",
+    "fatal",
+    "timed out",
+    "timeout",
+    "invalid",
+    "forbidden",
+    "unauthori",
+    "abort",
+    "panic",
+    "memory",
+    "is a directory",
+    "not a ",
+    "exists",
+    "missing",
+    "undefined",
+    "unexpected",
+    "unresolved",
+    "oom",
+    "evicted",
+    "unknown",
+    "reject",
+    "violat",
+    "illegal",
+    "critical",
+    "severe",
+    'file "',
+    "curl: (",
+    "halted",
+    "400 -",
+    "401 -",
+    "403 -",
+    "404 -",
+    "409 -",
+    "429 -",
+    "500 -",
+    "502 -",
+    "503 -",
+    "504 -",
 )
 _STRONG = re.compile(
     r"(?:\S{0,80}: )?(?:fatal|error|panic|critical)\b ?[:\[(]|\[(?:error|fatal)\]|\s*(?:error|fatal) in\b"
@@ -109,7 +157,9 @@ _NOISE = re.compile(
     r"|Completed with|skipping|HTTP/\d(?:\.\d)?\" ?[23]\d\d|\b(?:caught|ignored|ignoring|will retry|non-fatal)\b",
     re.I,
 )
-_JAVA = re.compile(r"(?:Exception in thread \"[^\"]{0,80}\" |Caused by: )?[a-z][\w$]*(?:\.[\w$]+)+(?:Exception|Error)\b")
+_JAVA = re.compile(
+    r"(?:Exception in thread \"[^\"]{0,80}\" |Caused by: )?[a-z][\w$]*(?:\.[\w$]+)+(?:Exception|Error)\b"
+)
 _JAVA_MORE = re.compile(r"\s*(?:at [\w.$<>/]+\(|Caused by: |\.\.\. \d+ (?:more|common))|\s+\S")
 _DETAIL = re.compile(r"\s+\S|LINE \d|DETAIL|HINT|CONTEXT|Detail:|Hint:|\^")
 _DBT = re.compile(r"(?:Database|Compilation|Runtime|Parsing|Dependency|Validation) Error\b|Failure in test ")
@@ -129,7 +179,12 @@ def mark(line: LogLine) -> Mark | None:
         return Mark.JOB
     if line.signal is not None or line.exit_code not in _WELL or (line.exit_code is None and text.startswith(_ENDED)):
         return Mark.ENDED
-    if line.raised and line.level in ("error", "critical") and line.logger in _RUNNERS and not _AFTER.search(text[:200]):
+    if (
+        line.raised
+        and line.level in ("error", "critical")
+        and line.logger in _RUNNERS
+        and not _AFTER.search(text[:200])
+    ):
         return Mark.FAILED
     return None
 

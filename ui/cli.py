@@ -31,7 +31,8 @@ from ui import format as fmt
 from ui.tables import evidence, print_problem, progress_bar, queue_table, tries_table
 
 F = TypeVar("F", bound=Callable[..., Any])
-out = Console(highlight=False)
+# What is not a terminal is a file or a program: no folding to a width nobody has.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False)
 
 
@@ -96,7 +97,7 @@ def up(context: Context) -> None:
     prepare(settings)
     check_port(settings.web.host, settings.web.port)
     context.service.store.close()
-    supervisor = Supervisor(lambda text: err.print(text, markup=False), settings_.environment(inherit=True))
+    supervisor = Supervisor(lambda text: err.print(text, markup=False, soft_wrap=True), settings_.environment(inherit=True))
     start_children(supervisor, context._config, settings)
     out.print(f"airtriage watches {', '.join(settings.deployments)}. The page: {settings.web.url} (Ctrl-C ends it)", markup=False)
     try:
@@ -193,7 +194,7 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
             waiting = f", {report.backlog.waiting} logs awaited" if report.backlog.waiting else ""
             out.print(f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.", markup=False)
         for trouble in report.troubles:
-            err.print(f"{trouble.what} {trouble.fix}".strip(), markup=False)
+            err.print(f"{trouble.what} {trouble.fix}".strip(), markup=False, soft_wrap=True)
     if any(report.troubles for report in reports):
         sys.exit(1)
 
@@ -338,7 +339,7 @@ def doctor(context: Context, as_json: bool) -> None:
             click.echo(json.dumps({"name": finding.name, "ok": finding.ok, "text": finding.text, "fix": finding.fix}))
         else:
             mark = Text("ok  ", "green") if finding.ok else Text("FAIL", "bold red")
-            out.print(mark, Text(f"{finding.name}: {finding.text} {finding.fix}".rstrip()))
+            out.print(mark, Text(f"{finding.name}: {finding.text} {finding.fix}".rstrip()), soft_wrap=True)
     sys.exit(1 if failed else 0)
 
 
@@ -352,7 +353,7 @@ def main(argv: list[str] | None = None) -> None:
     except click.exceptions.Exit as exc:
         sys.exit(exc.exit_code)
     except click.ClickException as exc:
-        err.print(f"{exc.format_message()} airtriage --help shows how.", markup=False)
+        err.print(f"{exc.format_message()} airtriage --help shows how.", markup=False, soft_wrap=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)

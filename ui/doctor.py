@@ -81,4 +81,4 @@ def _try(name: str, ask: Callable[[], object]) -> Finding:
     try:
         return Finding(name, True, str(ask()))
     except TriageError as exc:
-        return Finding(name, False, exc.what, exc.fix)
+        return Finding(name, False, exc.what.removeprefix(f"{name.split()[0]}: "), exc.fix)

@@ -60,13 +60,13 @@ def explain(signature: Signature) -> str:
     return "\n".join([*lines, f"Fingerprint: {signature.fingerprint}"])
 
 
-def _find(
-    segment: Segment, scan: Scan, circumstance: Circumstance | None, task: str, status: LogStatus
-) -> Finding:
+def _find(segment: Segment, scan: Scan, circumstance: Circumstance | None, task: str, status: LogStatus) -> Finding:
     if circumstance is not None and circumstance.kind is CircumstanceKind.MARKED:
         failed = segment.failed
         if failed is None or any(_BY_HAND.search(one.value) for one in failed.raised):
-            return _known("marked by hand", "Marked failed by hand", task, "Airflow's event log says that a person set it.")
+            return _known(
+                "marked by hand", "Marked failed by hand", task, "Airflow's event log says that a person set it."
+            )
     if status is LogStatus.MISSING and circumstance is None:
         return _silent(Segment(), task, status)
     for line in (segment.failed, segment.job):
@@ -151,7 +151,9 @@ def _timed_out(found: Finding, segment: Segment, kind: str, where: str, task: st
         what = mask(poked.text)
         return Finding((kind, what), f"Sensor timed out: {what}", cause, kind, (poked.number, *found.numbers),
                        decisions=["A sensor that times out counts by what it waited for."])  # fmt: skip
-    title = f"{cause.capitalize()}{' in ' + where.rpartition(':')[2] + '()' if where else ' of ' + task if task else ''}"
+    title = (
+        f"{cause.capitalize()}{' in ' + where.rpartition(':')[2] + '()' if where else ' of ' + task if task else ''}"
+    )
     return Finding((kind, where or task), title, cause, kind, found.numbers,
                    decisions=[f"A time-out counts by its place: {where or task or 'unknown'}."])  # fmt: skip
 
@@ -231,7 +233,7 @@ def _one_line(title: str) -> str:
 
 def _evidence(found: Finding, lines: Sequence[LogLine]) -> tuple[Evidence, ...]:
     wanted = set(found.numbers)
-    told = []
+    told: list[Evidence] = []
     for line in lines:
         if line.number in wanted and len(told) < 12:
             wanted.discard(line.number)

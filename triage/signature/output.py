@@ -23,8 +23,12 @@ DELEGATED = re.compile(
     r"(?:fail(?:ed|ure)|terminated|did not succeed|unsuccessful)|see .{0,40}(?:log|above|output)",
     re.I | re.S,
 )
-_EXIT = re.compile(r"(?:exit(?:ed)? (?:with )?(?:code|status)|return(?:ed)? code|Error code is)\W{0,4}(-?\d{1,4})", re.I)
-_PROGRAMS = re.compile(r"subprocess|spark|pod|docker|ssh|bash|dbt|databricks|emr|ecs|batch|glue|beam|papermill|livy", re.I)
+_EXIT = re.compile(
+    r"(?:exit(?:ed)? (?:with )?(?:code|status)|return(?:ed)? code|Error code is)[\s:=(]{0,4}(-?\d{1,4})", re.I
+)
+_PROGRAMS = re.compile(
+    r"subprocess|spark|pod|docker|ssh|bash|dbt|databricks|emr|ecs|batch|glue|beam|papermill|livy", re.I
+)
 _POD = re.compile(r"'(reason|exit_code)': '?(\w{1,60})")
 _POD_DULL = frozenset({"Error", "Completed", "None", "0", "ContainersNotReady", "PodCompleted"})
 _IN_FILE = re.compile(r" ?\([^)]{0,300}\)")
@@ -89,7 +93,12 @@ def pod(text: str) -> Finding | None:
 
 
 def _why(block: Block, passed: int) -> str:
-    kinds = {"python": "a traceback", "java": "a JVM exception", "raised": "a logged exception", "line": "an error line"}
+    kinds = {
+        "python": "a traceback",
+        "java": "a JVM exception",
+        "raised": "a logged exception",
+        "line": "an error line",
+    }
     return kinds[block.kind] + (f" ({passed} other passages that look bad were passed over)" if passed else "")
 
 

@@ -17,10 +17,37 @@ from triage.signature.masks import is_library, is_runner, mask, place
 
 # Exceptions of the language itself: their words repeat over unrelated bugs, so the place belongs to the cause.
 _OF_CODE = frozenset(
-    "KeyError IndexError TypeError ValueError AttributeError AssertionError ZeroDivisionError NotImplementedError"
-    " RuntimeError RecursionError UnboundLocalError NameError StopIteration StopAsyncIteration LookupError Exception"
-    " BaseException JSONDecodeError UnicodeDecodeError UnicodeEncodeError UnicodeError EOFError ArithmeticError"
-    " OverflowError FloatingPointError InvalidOperation ReferenceError BufferError SystemError".split()
+    [
+        "KeyError",
+        "IndexError",
+        "TypeError",
+        "ValueError",
+        "AttributeError",
+        "AssertionError",
+        "ZeroDivisionError",
+        "NotImplementedError",
+        "RuntimeError",
+        "RecursionError",
+        "UnboundLocalError",
+        "NameError",
+        "StopIteration",
+        "StopAsyncIteration",
+        "LookupError",
+        "Exception",
+        "BaseException",
+        "JSONDecodeError",
+        "UnicodeDecodeError",
+        "UnicodeEncodeError",
+        "UnicodeError",
+        "EOFError",
+        "ArithmeticError",
+        "OverflowError",
+        "FloatingPointError",
+        "InvalidOperation",
+        "ReferenceError",
+        "BufferError",
+        "SystemError",
+    ]
 )
 _PLACED = frozenset({"code error", "unknown"})
 # What strikes a whole machine or account says enough without any name; other words without a name could come from
@@ -33,7 +60,9 @@ _ENDPOINT = re.compile(
     r"(?:(?: \([\d.]+\))?(?::|,? ?port[ =:]+)(?P<port>\d{1,5}))?",
     re.I,
 )
-_ADDRESS = re.compile(r"(?<![\w.\-/])(?P<host>[A-Za-z][\w\-]*(?:\.[\w\-]+)*|(?:\d{1,3}\.){3}\d{1,3}):(?P<port>\d{2,5})(?![\w:.])")
+_ADDRESS = re.compile(
+    r"(?<![\w.\-/])(?P<host>[A-Za-z][\w\-]*(?:\.[\w\-]+)*|(?:\d{1,3}\.){3}\d{1,3}):(?P<port>\d{2,5})(?![\w:.])"
+)
 _DIALECT = re.compile(r"\(\w[\w.]*?\.(\w+)\) ")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _HINT = re.compile(r"\. (?:Did you mean: .*|Perhaps you .*)$")
@@ -82,7 +111,7 @@ def outage(kind: str, *texts: str) -> tuple[str, ...] | None:
 def leaves(chain: Sequence[Raised]) -> Iterator[Raised]:
     """The exceptions that an exception group is made of."""
     for one in chain:
-        if one.parts:
+        if any(one.parts):
             for part in one.parts:
                 yield from leaves(part)
             return
@@ -106,9 +135,9 @@ def own_place(chain: Sequence[Raised]) -> str:
 
 def judge(chain: Sequence[Raised]) -> Finding:
     """Read one chain."""
-    parts = [one for one in chain if one.parts]
-    if parts:
-        return _judge_group(parts[0], own_place(chain))
+    group = next((one for one in chain if one.parts and any(leaves((one,)))), None)
+    if group is not None:
+        return _judge_group(group, own_place(chain))
     decisions: list[str] = []
     root = chain[-1]
     if len(chain) > 1:

@@ -11,6 +11,7 @@ import json
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -163,7 +164,7 @@ def _print(rows: list[QueueRow], settings: Settings, *, once: bool, as_json: boo
         for row in rows:
             click.echo(json.dumps(fmt.problem_json(row)))
         return
-    out = Console(highlight=False)
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     out.print(queue_table(rows, now()))
     tries = sum(row.total for row in rows)
     out.print(f"\n{tries} failed tries, {len(rows)} problems.")

@@ -47,8 +47,6 @@ RUNS: tuple[tuple[str, int], ...] = (
 # What the person on call marks as failed: the task, and the state in which it is found.
 MARKS = {("search_index", "rebuild_index"): "running", ("payments_settlement", "settle"): "success"}
 OVER = {"success", "failed"}
-# Runs open at once: what keeps six slots busy without making Airflow's scheduler slow on 2 cores.
-OPEN_RUNS = 8
 
 
 class Scenario:
@@ -65,11 +63,11 @@ class Scenario:
     def advance(self) -> bool:
         """Trigger what Airflow knows by now, mark what is ripe, and say whether all is over, retries included."""
         self._airflow.check()
+        self._waiting = [planned for planned in self._waiting if not self._airflow.trigger(*planned)]
         if self._to_mark:
             self._mark()
         states = self._airflow.runs().values()
         self._over = sum(state in OVER for state in states)
-        self._trigger(OPEN_RUNS + self._over - len(states))
         return self.finished()
 
     def finished(self) -> bool:
@@ -80,15 +78,10 @@ class Scenario:
         """Return how many runs are over, and of how many."""
         return self._over, self._all
 
-    def _trigger(self, room: int) -> None:
-        for planned in self._waiting[: max(room, 0)]:
-            if self._airflow.trigger(*planned):
-                self._waiting.remove(planned)
-
     def _mark(self) -> None:
         for (dag_id, run_id, task_id, _), state in self._airflow.states().items():
-            if state is not None and self._to_mark.get((dag_id, task_id)) == state:
-                self._airflow.mark_failed(dag_id, run_id, task_id)
+            ripe = self._to_mark.get((dag_id, task_id))
+            if ripe and (state == "failed" or (state == ripe and self._airflow.mark_failed(dag_id, run_id, task_id))):
                 del self._to_mark[dag_id, task_id]
 
 

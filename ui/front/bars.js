@@ -16,15 +16,15 @@ export default component((root) => {
       if (said === last) return;
       last = said;
       if (!it.days.length) { root.replaceChildren(el("div", "none", "Nothing in this time.")); return; }
-      const days = whole(it.days), most = Math.max(...days.map((day) => day[1])), step = 1000 / days.length;
+      const days = whole(it.days), most = Math.max(...days.map((day) => day[1])), step = 1000 / days.length, wide = Math.min(step * 0.76, 24);
       const plot = svg("svg", { class: "plot", viewBox: "0 0 1000 92", preserveAspectRatio: "none", role: "img", "aria-label": `${it.word} by day, ${days[0][0]} to ${days[days.length - 1][0]}, at most ${most} on a day` });
       days.forEach(([day, n], at) => {
         const high = n ? Math.max(3, (n / most) * 86) : 1;
-        const slot = svg("g", { class: "slot" }, svg("rect", { class: "back", x: at * step, y: 0, width: step, height: 92 }), svg("rect", { class: n ? "bar" : "bar none", x: at * step + step * 0.12, y: 92 - high, width: step * 0.76, height: high }));
+        const slot = svg("g", { class: "slot" }, svg("rect", { class: "back", x: at * step, y: 0, width: step, height: 92 }), svg("rect", { class: n ? "bar" : "bar none", x: at * step + (step - wide) / 2, y: 92 - high, width: wide, height: high }));
         const title = svg("title", {}); title.textContent = `${longFormat.format(Date.parse(day))} UTC: ${n.toLocaleString("en")}`;
         slot.append(title); plot.append(slot);
       });
-      const box = el("div", it.narrow ? "narrow" : "", plot, el("div", "most", `${short(most)} a day at most`), el("div", "axis", el("span", "", dayFormat.format(Date.parse(days[0][0]))), days.length > 8 ? el("span", "", dayFormat.format(Date.parse(days[Math.floor(days.length / 2)][0]))) : "", el("span", "", dayFormat.format(Date.parse(days[days.length - 1][0])))));
+      const box = el("div", it.narrow ? "narrow" : "", el("div", "most", `${short(most)} a day at most`), plot, el("div", "axis", el("span", "", dayFormat.format(Date.parse(days[0][0]))), days.length > 8 ? el("span", "", dayFormat.format(Date.parse(days[Math.floor(days.length / 2)][0]))) : "", el("span", "", dayFormat.format(Date.parse(days[days.length - 1][0])))));
       root.replaceChildren(box);
       if (!it.narrow) return;
       let start = null, brush = null;

@@ -51,7 +51,7 @@ def _strip() -> None:
     except StoreError:
         return  # the page says it
     with st.container(key="fresh"):
-        show("strip", [sheet.p(*_short(views), tone="quiet")])
+        show("strip", [sheet.p(*_short(views), tone="right")])
     stale = desk().stale()
     if stale:
         lines = [freshness(view, desk().now()).rstrip(".") for view in stale]
@@ -59,7 +59,8 @@ def _strip() -> None:
 
 
 def _short(views: list[HealthView]) -> list[Run]:
-    now, runs = desk().now(), []
+    now = desk().now()
+    runs: list[Run] = []
     for view in views[:3]:
         name = view.health.deployment
         runs += [" · "] if runs else []

@@ -1,3 +1,4 @@
+const TONES = ["good", "warn", "bad"];
 function run(it) {
   if (typeof it === "string") return document.createTextNode(it);
   switch (it.t) {
@@ -18,7 +19,7 @@ function block(it) {
   switch (it.k) {
     case "headline": return el("div", "headline", el("div", "marks", runs(it.c)), attrs(el("h1", "", it.title), { "data-testid": "headline" }));
     case "label": return el("h2", "", it.text, it.c.length ? el("span", "rest", runs(it.c)) : null);
-    case "p": return el("p", it.tone && it.tone !== "quiet" ? `note t-${it.tone}` : it.tone, it.tone && it.tone !== "quiet" ? el("span", "ink", runs(it.c)) : runs(it.c));
+    case "p": return el("p", TONES.includes(it.tone) ? `note t-${it.tone}` : it.tone, TONES.includes(it.tone) ? el("span", "ink", runs(it.c)) : runs(it.c));
     case "facts": return el("dl", "", it.rows.map(([name, value]) => [el("dt", "", name), el("dd", "", runs(value))]).flat());
     case "steps": return el("ol", "", it.items.map((text) => el("li", "", text)));
     case "entries": return el("ul", "entries", it.items.map(([first, below]) => el("li", "", runs(first), below.length ? el("div", "below", runs(below)) : null)));

@@ -14,7 +14,7 @@ from triage.causes import CAUSES
 from triage.errors import InputError, TriageError
 from triage.model import LogLine, LogStatus, Occurrence, Raised, TriageState
 from triage.query import Members
-from triage.service import ProblemView
+from triage.service import ProblemView, QueueRow
 from ui.format import many, names, next_step, number, one_line, printable, told
 from ui.front import sheet
 from ui.front.components import bars, columns, log_view, tries
@@ -68,14 +68,22 @@ def _headline(view: ProblemView) -> None:
         where.append(f"and {many(len(row.tasks) - 1, 'more task')}")
     blocks = [
         sheet.headline(problem.title, sheet.state(problem.state), sheet.chip(problem.cause or "cause unknown"), *where),
-        sheet.p(
-            sheet.count(row.total, "failed try", "failed tries"),
-            f" in {many(len(row.dags), 'DAG')}, the first " if len(row.dags) > 1 else ", the first ",
-            sheet.when(row.first_seen), ", the last ", sheet.when(row.last_seen),
-            ". Every one so far is tried again by Airflow." if row.is_flaky else f". {number(row.final)} ended the task for its run.",
-        ),
-    ]  # fmt: skip
+        sheet.p(*_summary(row)),
+    ]
     show("head", blocks)
+
+
+def _summary(row: QueueRow) -> list[sheet.Run]:
+    ends = "All of them ended their task instance." if row.final == row.total else f"{number(row.final)} of them ended their task instance."
+    if row.total == 1:
+        ends = "It ended its task instance."
+    if row.is_flaky:
+        ends = "Airflow tries again after every one so far."
+    counted = sheet.count(row.total, "failed try", "failed tries")
+    if row.total == 1:
+        return [counted, ", ", sheet.when(row.last_seen), f". {ends}"]
+    where = f" in {many(len(row.dags), 'DAG')}" if len(row.dags) > 1 else ""
+    return [counted, f"{where}, the first ", sheet.when(row.first_seen), ", the last ", sheet.when(row.last_seen), f". {ends}"]
 
 
 def _shown(view: ProblemView, chosen: str) -> Occurrence | None:
@@ -172,7 +180,7 @@ def try_row(it: Occurrence, problem_id: str) -> dict[str, Any]:
         "title": one_line(signed.title) if signed else "Log awaited", "at": it.ended_at.timestamp(),
         "took": (it.ended_at - it.started_at).total_seconds() if it.started_at else None,
         "marks": [mark for mark in marks if mark], "airflow": desk().airflow(key),
-        "said": one_line(signed.evidence[-1].text, 300) if signed and signed.evidence else "",
+        "said": one_line(signed.evidence[0].text, 300) if signed and signed.evidence else "",
     }  # fmt: skip
 
 

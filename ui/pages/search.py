@@ -61,9 +61,12 @@ def _found(text: str, query: Query, now: datetime) -> None:
 def _facets(text: str, hits: list[Occurrence]) -> list[sheet.Run]:
     """Return what the hits on the page have most of, each narrowing the query."""
     runs: list[sheet.Run] = []
-    kinds = (("dag", lambda o: o.key.dag_id), ("cause", lambda o: o.signature.cause if o.signature else ""), ("deployment", lambda o: o.key.deployment))
-    for field, value in kinds:
-        counts = Counter(found for hit in hits if (found := value(hit)))
+    found = {
+        "dag": Counter(hit.key.dag_id for hit in hits),
+        "cause": Counter(hit.signature.cause for hit in hits if hit.signature),
+        "deployment": Counter(hit.key.deployment for hit in hits),
+    }
+    for field, counts in found.items():
         if len(counts) > 1:
             runs += [f"   {field}: "]
             for place, (name, count) in enumerate(counts.most_common(4)):

@@ -1,0 +1,163 @@
+"""Realistic made-up failures in a throwaway SQLite store, for the pages' tests, screenshots and benches."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from triage.model import (
+    Circumstance,
+    CircumstanceKind,
+    Component,
+    DeploymentHealth,
+    Evidence,
+    Frame,
+    ImportFailure,
+    LogLine,
+    LogStatus,
+    Occurrence,
+    PoolLoad,
+    Raised,
+    Signature,
+    TaskTry,
+    Trouble,
+)
+from triage.service import Service
+from triage.settings import Settings
+from triage.store import open_store
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOSTILE = (
+    "<img src=x onerror=\"window.__pwn=1\"> ![x](https://evil.example/a.png) [click](javascript:window.__pwn=1) "
+    "\x1b[31mred\x1b[0m \u202egnp.exe **bold** $x^2$ :material/bolt: <script>window.__pwn=1</script> https://evil.example"
+)
+# title, cause, exception, owner, (dag, task)…, tries, hours since the first, hours since the last, final
+CASES = (
+    ("psycopg.errors.DeadlockDetected: deadlock detected (load_orders, orders.py)", "database", "psycopg.errors.DeadlockDetected", "data-platform", (("orders", "load_orders"), ("billing", "load_invoices"), ("warehouse", "merge_facts")), 214, 260, 0.05, True),
+    ("KeyError: 'customer_id' (normalise, customers.py)", "code error", "KeyError", "crm", (("crm_sync", "normalise"),), 12, 5, 0.3, True),
+    ("requests.exceptions.HTTPError: 429 Too Many Requests for url /v2/rates", "rate limit", "requests.exceptions.HTTPError", "pricing", (("pricing", "fetch_rates"), ("pricing", "fetch_fees")), 63, 300, 1.2, False),
+    ("Killed by SIGKILL: likely out of memory (train, host w-7)", "out of memory", None, "ml", (("ml_features", "train"),), 7, 80, 2.5, True),
+    ("airflow.exceptions.AirflowTaskTimeout: Timeout after 1800 s", "time-out", "airflow.exceptions.AirflowTaskTimeout", "courier", (("courier", "wait_for_manifest"),), 31, 200, 4, True),
+    ("jinja2.exceptions.UndefinedError: 'ds_nodsh' is undefined", "code error", "jinja2.exceptions.UndefinedError", "exports", (("exports", "render_report"),), 3, 9, 8.5, True),
+    ("ConnectionRefusedError: [Errno 111] Connection refused to warehouse:5432", "connection refused", "ConnectionRefusedError", "data-platform", (("warehouse", "stage"), ("orders", "extract"), ("recommendations", "load")), 1841, 330, 0.8, True),
+    ("bash: line 4: pg_dump: command not found (exit code 127)", "missing command", None, "ops", (("operations", "backup"),), 5, 30, 6, True),
+    ("pyarrow.lib.ArrowInvalid: Could not convert '12,50' with type str: tried to convert to double", "data quality", "pyarrow.lib.ArrowInvalid", "pricing", (("pricing", "parse_prices"),), 25, 26, 3, True),
+    ("No log, and Airflow lost the task's heartbeat (zombie)", "no log", None, "data-platform", (("recommendations", "score"),), 2, 40, 11, True),
+    ("botocore.exceptions.ClientError: AccessDenied on PutObject", "permission", "botocore.exceptions.ClientError", "exports", (("exports", "upload"),), 9, 140, 20, True),
+    ("ModuleNotFoundError: No module named 'shapely'", "missing module", "ModuleNotFoundError", "geo", (("geo_tiles", "simplify"),), 4, 4, 1, True),
+)  # fmt: skip
+
+
+def settings(folder: Path, *deployments: str, **web: object) -> Settings:
+    """Return settings with a store in `folder` and these deployments."""
+    return Settings.model_validate(
+        {"data_dir": folder, "deployments": {name: {"url": f"https://{name}.airflow.example"} for name in deployments}, "web": web}
+    )
+
+
+def service(folder: Path) -> Service:
+    """Return a service on a new store in `folder`."""
+    return Service(open_store(f"sqlite:///{folder / 'airtriage.db'}"))
+
+
+def fill(made: Service, now: datetime = NOW) -> None:
+    """Keep the made-up failures, health included, and decide what follows from them."""
+    rng = random.Random(7)
+    for place, case in enumerate(CASES):
+        made.record(_occurrences(place, case, now, rng))
+    made.record([pending(now)])
+    made.settle(now)
+    ids = {row.problem.title: row.problem.id for row in made.queue(now)}
+    made.mute(ids[CASES[2][0]], "maria", now, lasting=timedelta(days=7), why="the provider raises our quota on Monday", origin="page")
+    made.resolve(ids[CASES[10][0]], "jonas", now - timedelta(hours=2), why="bucket policy fixed", origin="command")
+    made.store.save(health("prod", now), None)
+
+
+def pending(now: datetime) -> Occurrence:
+    """Return a failed try whose log is still awaited."""
+    key = TaskTry("prod", "store_files", "scheduled__2026-11-24T06:00:00+00:00", "copy", -1, 1)
+    return Occurrence(key, now - timedelta(seconds=40), now, now - timedelta(minutes=2), log=LogStatus.PENDING, next_fetch_at=now + timedelta(seconds=20))
+
+
+def health(name: str, now: datetime, **changed: object) -> DeploymentHealth:
+    """Return a deployment's health: well, but for what is changed."""
+    values: dict[str, object] = {
+        "succeeded_at": now - timedelta(seconds=12), "version": "3.3.0", "offset": -1.4, "listed": 41, "fetched": 12,
+        "components": tuple(Component(part, "healthy", now - timedelta(seconds=4)) for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")),
+        "pools": (PoolLoad("default_pool", 128, 128, 37, 12), PoolLoad("rates_api", 2, 2, 0, 9)),
+        "imports": (ImportFailure("dags/geo_tiles.py", "main", 'Traceback (most recent call last):\n  File "dags/geo_tiles.py", line 3, in <module>\n    import shapely\nModuleNotFoundError: No module named \'shapely\'', now),),
+    }  # fmt: skip
+    return DeploymentHealth(name, f"https://{name}.airflow.example", now - timedelta(seconds=12), **(values | changed))  # type: ignore[arg-type]
+
+
+def many(made: Service, count: int, now: datetime = NOW) -> None:
+    """Keep one to three failures each of `count` causes, one title in ten hostile."""
+    rng = random.Random(11)
+    facts = []
+    for place in range(count):
+        case = CASES[place % len(CASES)]
+        title = f"{HOSTILE} {place}" if place % 10 == 3 else f"{case[0]} #{place}"
+        signature = Signature(1, f"1:{place:08x}", title, case[1], case[2])
+        for number in range(rng.randint(1, 3)):
+            ended = now - timedelta(minutes=rng.randint(1, 9_000))
+            dag, task = case[4][number % len(case[4])]
+            key = TaskTry("prod", f"{dag}_{place % 40}", f"run-{place}-{number}", task)
+            facts.append(Occurrence(key, ended, now, ended - timedelta(minutes=3), is_final=True, owner=case[3], log=LogStatus.WHOLE, signature=signature))
+    for start in range(0, len(facts), 2000):
+        made.record(facts[start : start + 2000])
+    made.settle(now)
+
+
+def hostile(now: datetime = NOW) -> Occurrence:
+    """Return a failed try in which every foreign text attacks the page."""
+    signature = Signature(1, "1:ffff0001", HOSTILE, "code error", HOSTILE, (Evidence(2, HOSTILE),), (HOSTILE,))
+    chain = (Raised(HOSTILE, HOSTILE, (Frame(HOSTILE, 3, HOSTILE),), (HOSTILE,)),)
+    lines = (LogLine(1, HOSTILE, "INFO"), LogLine(2, HOSTILE, "ERROR", raised=chain), LogLine(900, "</script><h1>", "INFO"))
+    key = TaskTry("prod", "<b>dag</b>", "run [x](https://evil.example)", "<i>task</i>", 3, 1)
+    return Occurrence(
+        key, now - timedelta(minutes=1), now, now - timedelta(minutes=2), is_final=True, owner=HOSTILE, host=HOSTILE, operator=HOSTILE,
+        pool=HOSTILE, circumstance=Circumstance(CircumstanceKind.MARKED, HOSTILE, HOSTILE), log=LogStatus.WHOLE, log_lines=950, signature=signature, kept=lines,
+    )  # fmt: skip
+
+
+def sick(now: datetime = NOW) -> DeploymentHealth:
+    """Return a deployment that has not been read for an hour."""
+    return health(
+        "staging", now, succeeded_at=now - timedelta(hours=1), pools=(), imports=(), fetched=0,
+        troubles=(Trouble("Airflow at https://staging.airflow.example does not answer: connection refused.", "Check that its API server runs and that this machine may reach it."),),
+        components=(Component("scheduler", "unhealthy", now - timedelta(hours=1)), Component("triggerer", "healthy", now)),
+    )  # fmt: skip
+
+
+def _occurrences(place: int, case: tuple, now: datetime, rng: random.Random) -> list[Occurrence]:  # type: ignore[type-arg]
+    title, cause, exception, owner, tasks, count, first, last, final = case
+    facts = []
+    for number in range(count):
+        hours = last + (first - last) * (number / max(count - 1, 1)) ** rng.choice((1.0, 1.6))
+        ended = now - timedelta(hours=hours)
+        dag, task = tasks[min(int(rng.expovariate(1.2)), len(tasks) - 1)]
+        key = TaskTry("prod", dag, f"scheduled__{ended:%Y-%m-%dT%H:%M}:00+00:00-{number}", task, -1, 1 + number % 2)
+        kept = _log(title, exception, dag, task) if number < 3 and cause != "no log" else None
+        telling = tuple(Evidence(line.number, line.text) for line in kept or () if line.level == "ERROR")
+        decisions = (f"The root exception is {exception}.", "Numbers, quoted values and addresses in its message are passed over.", "The deepest frame of your own code is part of it.")
+        signature = Signature(1, f"1:{place:08x}", title, cause, exception, telling, decisions)
+        facts.append(Occurrence(
+            key, ended, now, ended - timedelta(seconds=rng.randint(4, 1900)), is_final=final, owner=owner, operator="PythonOperator", pool="default_pool",
+            host=f"w-{rng.randint(1, 9)}", log=LogStatus.WHOLE if cause != "no log" else LogStatus.MISSING, log_lines=3412 if kept else 40, signature=signature, kept=kept,
+            circumstance=Circumstance(CircumstanceKind.HEARTBEAT_LOST, "Task did not send a heartbeat for 300 s.") if cause == "no log" else None,
+        ))  # fmt: skip
+    return facts
+
+
+def _log(title: str, exception: str | None, dag: str, task: str) -> tuple[LogLine, ...]:
+    texts = [f"Dag bundles loaded: main; filling up the bag from /opt/dags/{dag}.py", f"Task instance is in running state: {dag}.{task}", "Connecting to warehouse.internal:5432 as svc_load"]
+    lines = [LogLine(n, text, "INFO") for n, text in enumerate(texts, 1)]
+    lines += [LogLine(2870 + n, f"batch {n} of 512 written, {n * 1000} rows, 0.{n:02d} s", "INFO") for n in range(14)]
+    lines.append(LogLine(2884, "lock wait is longer than 30 s, trying once more", "WARNING"))
+    kind, _, value = title.partition(": ")
+    frames = (Frame("/usr/lib/python3.12/site-packages/airflow/sdk/execution_time/task_runner.py", 1004, "run"), Frame(f"/opt/dags/{dag}.py", 118, task), Frame("/opt/dags/lib/warehouse.py", 64, "write"))
+    chain = (Raised("airtools.LoadError", "batch 14 of 512 was not written", frames[:2], is_cause=False), Raised(kind, value, frames, ("While writing public.orders",), is_cause=True)) if exception else ()
+    lines.append(LogLine(2885, title if not exception else "Task failed with exception", "ERROR", raised=chain))
+    lines += [LogLine(3410, "Task instance in failure state", "ERROR"), LogLine(3411, "Marking task as failed", "INFO")]
+    return tuple(lines)

@@ -1,0 +1,107 @@
+"""The command line: what other programs rely on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.store_contract import NOW, occurrence
+from tests.test_collect import whole_log
+from triage.model import LogStatus
+from triage.service import Service
+from triage.settings import environment
+from triage.store import open_store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    service = Service(open_store(f"sqlite:///{tmp_path / 'airtriage.db'}"))
+    service.record([occurrence(n) for n in range(60)])
+    service.record([occurrence(100 + n, dag="billing", fingerprint="1:bb", title="<b>429</b> \x1b[31mToo many") for n in range(3)])
+    service.record([occurrence(200, fingerprint="", log=LogStatus.PENDING)])
+    service.settle(NOW)
+    service.store.close()
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    environ = environment(inherit=False) | {"AIRTRIAGE_DATA_DIR": str(folder)}
+    return subprocess.run([sys.executable, "-m", "ui.cli", *arguments], env=environ, input=stdin, capture_output=True, cwd=folder, check=False)
+
+
+def rows(folder: Path, *arguments: str) -> list[dict[str, object]]:
+    done = run(folder, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_problems_have_the_fields_that_programs_rely_on(folder: Path) -> None:
+    first, second = rows(folder, "problems")
+    wanted = {"id", "fingerprint", "title", "state", "cause", "occurrences", "first_seen", "last_seen", "dags", "gitlab_url"}
+    assert wanted <= first.keys()
+    assert {first["occurrences"], second["occurrences"]} == {60, 3}
+
+
+def test_search_gives_all_with_json_and_fifty_on_a_terminal(folder: Path) -> None:
+    found = rows(folder, "search")
+    assert len(found) == 64
+    wanted = {"deployment", "dag_id", "run_id", "task_id", "map_index", "try_number", "problem", "fingerprint", "title", "cause", "log", "started_at", "ended_at"}
+    assert wanted <= found[0].keys()
+    assert len(rows(folder, "search", "*", "--limit", "7")) == 7
+    assert len(rows(folder, "search", "dag:billing")) == 3
+    assert [row["problem"] for row in found if row["log"] == "pending"] == [None]
+
+
+def test_decisions_are_made_and_remembered(folder: Path) -> None:
+    id = str(rows(folder, "problems", "dag:billing")[0]["id"])
+    for command, state in ((["mute", id, "--for", "8h", "--why", "known"], "MUTED"), (["unmute", id], "NEW"), (["resolve", id[:6]], "RESOLVED"), (["reopen", id], "NEW")):
+        (row,) = rows(folder, *command)
+        assert (row["id"], row["state"]) == (id, state)
+    done = run(folder, "problem", id)
+    assert b"muted until" in done.stdout
+    assert b"known" in done.stdout
+
+
+def test_people_never_get_control_characters_of_a_log(folder: Path) -> None:
+    for arguments in (["problems"], ["search", "dag:billing"], ["problem", str(rows(folder, "problems", "dag:billing")[0]["id"])]):
+        done = run(folder, *arguments)
+        assert done.returncode == 0
+        assert b"Too many" in done.stdout.replace(b"\n", b" ") or b"Too" in done.stdout
+        assert b"\x1b[31m" not in done.stdout
+
+
+def test_sign_reads_a_file_standard_input_and_records(folder: Path) -> None:
+    log = folder / "task.log"
+    log.write_bytes(whole_log())
+    (from_file,) = rows(folder, "sign", str(log))
+    piped = json.loads(run(folder, "sign", "-", "--json", stdin=whole_log()).stdout)
+    assert from_file["fingerprint"] == piped["fingerprint"]
+    assert "KeyError" in str(from_file["title"])
+    records = folder / "logs.jsonl"
+    records.write_text("\n".join([json.dumps({"id": "a", "log_text": whole_log().decode()}), "{not json", json.dumps({"id": "b"}), json.dumps({"id": "c", "log_text": "x"})]))
+    done = run(folder, "sign", str(records), "--json")
+    assert done.returncode == 1
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["a", "c"]
+    assert done.stderr.count(b"was left out") == 2
+    assert b"Line 2 " in done.stderr
+    assert b"Fingerprint" in run(folder, "sign", str(log), "--explain").stdout
+
+
+def test_an_empty_store_says_what_to_do_next(tmp_path: Path) -> None:
+    assert b"airtriage collect" in run(tmp_path, "problems").stdout
+    assert b"airtriage search" in run(tmp_path, "search").stdout
+    done = run(tmp_path, "up")
+    assert done.returncode == 2
+    assert b"AIRTRIAGE_DEPLOYMENTS__PROD__URL" in done.stderr
+
+
+def test_a_reader_that_hangs_up_is_no_crash(folder: Path) -> None:
+    environ = environment(inherit=False) | {"AIRTRIAGE_DATA_DIR": str(folder)}
+    command = f"{sys.executable} -m ui.cli search --json | head -n 1"
+    done = subprocess.run(["bash", "-c", command], env=environ, capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
+    assert done.stdout.count(b"\n") == 1

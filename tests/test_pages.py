@@ -1,0 +1,289 @@
+"""The pages: every state through Streamlit's AppTest, then driven in a real Chromium as a person would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from streamlit.testing.v1 import AppTest
+
+from tests import made_up
+from tests.served import CHROMIUM, chromium, page_server
+from triage.errors import StoreError
+from triage.model import TriageState
+from triage.service import Service
+from ui.front.desk import Desk, open_desk
+
+MAIN = str(Path(__file__).parents[1] / "ui" / "front" / "main.py")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+
+# --- every page in every state, without a browser
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Service]:
+    service = made_up.service(tmp_path)
+    open_desk(Desk(service, made_up.settings(tmp_path), lambda: made_up.NOW))
+    yield service
+    service.store.close()
+
+
+def _shown(page: str = "", **query: str) -> str:
+    """Run a page and return every component's data as text."""
+    app = AppTest.from_file(MAIN, default_timeout=20)
+    if page:
+        app.switch_page_by_url(page) if hasattr(app, "switch_page_by_url") else app.run()
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return " ".join(element.proto.bytes.decode("utf-8", "replace") for element in _components(app))
+
+
+def _components(app: AppTest) -> list:  # type: ignore[type-arg]
+    return [element for element in app.main if hasattr(getattr(element, "proto", None), "bytes")]
+
+
+def test_without_a_deployment_the_queue_says_how_to_name_one(empty: Service) -> None:
+    shown = _shown()
+    assert '"nothing":"unconfigured"' in shown
+    assert "[deployments.prod]" in shown
+
+
+def test_a_bad_query_is_one_sentence_on_the_queue(empty: Service) -> None:
+    assert "There is no field 'nope' to search." in _shown(q="nope:1")
+
+
+def test_the_store_away_is_said_on_the_page(empty: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(self: object) -> int:
+        raise StoreError("The store /x cannot be used: disk is full.", "Free some space.")
+
+    monkeypatch.setattr(type(empty.store), "revision", away)
+    assert "The store does not answer. The store /x cannot be used: disk is full. Free some space." in _shown()
+
+
+# --- driven in a real browser
+
+
+class Watched:
+    """A page that notes what must never happen: errors, requests to others, scripts out of foreign text."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page, self.base = page, base
+        self.wrong: list[str] = []
+        page.on("pageerror", lambda error: self.wrong.append(f"error {error}"))
+        page.on("request", lambda request: self.wrong.append(f"request {request.url}") if self._foreign(request.url) else None)
+
+    def _foreign(self, url: str) -> bool:
+        return not url.startswith((self.base, self.base.replace("http", "ws"), "data:", "blob:"))
+
+    def check(self) -> None:
+        assert self.wrong == []
+        assert self.page.evaluate("window.__pwn") is None
+        assert self.page.locator("[data-testid=stException], .oops").count() == 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    service = made_up.service(folder)
+    made_up.fill(service)
+    service.record([made_up.hostile()])
+    service.settle(made_up.NOW)
+    service.store.save(made_up.sick(), None)
+    service.store.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(folder: Path) -> Iterator[str]:
+    with page_server(folder, "prod", "staging") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def tab(browser: Browser, base: str) -> Iterator[Watched]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    watched = Watched(context.new_page(), base)
+    yield watched
+    watched.check()
+    context.close()
+
+
+def _service(folder: Path) -> Service:
+    return made_up.service(folder)
+
+
+def _id(folder: Path, case: int) -> str:
+    service = _service(folder)
+    try:
+        return next(row.problem.id for row in service.queue(made_up.NOW) if row.problem.title == made_up.CASES[case][0])
+    finally:
+        service.store.close()
+
+
+def _state(folder: Path, id: str) -> TriageState:
+    service = _service(folder)
+    try:
+        return service.find(id).state
+    finally:
+        service.store.close()
+
+
+@needs_chromium
+def test_a_click_on_mute_mutes_and_undo_takes_it_back(tab: Watched, base: str, folder: Path) -> None:
+    id = _id(folder, 3)
+    page = tab.page
+    page.goto(f"{base}/problem?id={id}")
+    page.get_by_role("button", name="Mute").click()
+    page.locator(".st-key-mute-for-1-day button").click()
+    expect(page.get_by_text("Muted for 1 day.")).to_be_visible()
+    assert _state(folder, id) is TriageState.MUTED
+    service = _service(folder)
+    entry = service.problem(id, made_up.NOW).history[0]
+    service.store.close()
+    assert (entry.who, entry.origin) == ("someone", "page")
+    page.locator(".st-key-undo button").click()
+    expect(page.get_by_text("Unmuted.")).to_be_visible()
+    assert _state(folder, id) is TriageState.NEW
+
+
+@needs_chromium
+def test_a_deep_link_opens_the_problem_the_try_and_the_line(tab: Watched, base: str, folder: Path) -> None:
+    page = tab.page
+    page.goto(f"{base}/problem?id={_id(folder, 0)}#L2885")
+    expect(page.get_by_test_id("headline")).to_have_text(made_up.CASES[0][0])
+    expect(page.locator(".line.aim")).to_have_attribute("data-no", "2885")
+    expect(page.locator(".gap").first).to_have_text("… 2,866 lines left out …")
+    expect(page.get_by_text("root cause")).to_be_visible()
+    expect(page.get_by_text("Try first")).to_be_visible()
+    link = page.locator("[data-try] a.ext").first
+    assert (link.get_attribute("href") or "").startswith("https://prod.airflow.example/dags/")
+    assert link.get_attribute("target") == "_blank"
+
+
+@needs_chromium
+def test_keys_move_select_and_resolve_many_with_undo(tab: Watched, base: str, folder: Path) -> None:
+    page = tab.page
+    page.goto(base)
+    expect(page.locator("[data-id].on")).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    ids = [box.get_attribute("data-id") or "" for box in page.locator("[data-id]:has(input:checked)").all()]
+    page.keyboard.press("r")
+    expect(page.get_by_test_id("said")).to_contain_text("Resolved 2 problems.")
+    assert {_state(folder, id) for id in ids} == {TriageState.RESOLVED}
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_test_id("said")).to_contain_text("Reopened 2 problems.")
+    assert {_state(folder, id) for id in ids} == {TriageState.NEW}
+    page.keyboard.press("m")
+    page.keyboard.press("4")
+    expect(page.get_by_test_id("said")).to_contain_text("Muted 1 problem until 10 more failures.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_test_id("said")).to_contain_text("Unmuted 1 problem.")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+
+
+@needs_chromium
+def test_the_address_holds_the_filter_and_back_returns_to_it(tab: Watched, base: str) -> None:
+    page = tab.page
+    page.goto(base)
+    page.locator("[data-id]").first.wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("jkxmr")
+    expect(page.get_by_text("No problem matches")).to_be_visible()
+    page.get_by_label("Filter problems").fill("pyarr")
+    expect(page.locator("[data-id]")).to_have_count(1)
+    page.wait_for_url("**/?q=pyarr")
+    page.get_by_label("Filter problems").fill("dag:orders")
+    expect(page.locator("[data-id]")).to_have_count(2)
+    page.locator("[data-tab=all]").click()
+    page.get_by_role("button", name="Last").click()
+    address = page.url
+    assert "tab=all" in address
+    assert "sort=last" in address
+    page.locator("[data-id]").nth(1).click()
+    page.get_by_test_id("headline").wait_for()
+    page.go_back()
+    expect(page.locator("[data-id]")).to_have_count(2)
+    assert page.url == address
+    expect(page.get_by_label("Filter problems")).to_have_value("dag:orders")
+    fresh = page.context.new_page()
+    fresh.goto(address)
+    expect(fresh.locator("[data-id]")).to_have_count(2)
+    expect(fresh.locator("[data-tab=all]")).to_have_attribute("aria-current", "page")
+
+
+@needs_chromium
+def test_hostile_text_is_shown_as_text_on_every_page(tab: Watched, base: str, folder: Path) -> None:
+    page = tab.page
+    service = _service(folder)
+    id = next(row.problem.id for row in service.queue(made_up.NOW) if "<img" in row.problem.title)
+    service.store.close()
+    for path, place in (("/", ".title"), (f"/problem?id={id}", "h1"), ("/search?q=onerror", ".title")):
+        page.goto(base + path)
+        shown = page.locator(place).filter(has_text="<img src=x").first
+        expect(shown).to_be_visible()
+        assert "![x](https://evil.example/a.png)" in (shown.text_content() or "")
+        assert "<U+202E>" in (shown.text_content() or "")
+        assert page.locator(".root img, .root script").count() == 0
+        assert not [a for a in page.locator("a[href]").all() if "evil" in (a.get_attribute("href") or "").split("?")[0]]
+    expect(page.get_by_text("javascript:window").first).to_be_visible()
+    assert page.locator("a[href^='javascript']").count() == 0
+
+
+@needs_chromium
+def test_search_finds_narrows_and_says_what_found_nothing(tab: Watched, base: str) -> None:
+    page = tab.page
+    page.goto(f"{base}/search")
+    page.get_by_text("For example").wait_for()
+    page.get_by_label("Search failed tries").fill("deadlock")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-try]")).to_have_count(50)
+    expect(page.locator("mark").first).to_have_text("Deadlock")
+    page.get_by_text("Load more").click()
+    expect(page.locator("[data-try]")).to_have_count(100)
+    page.locator(".slot").last.click()
+    page.wait_for_url("**from=*")
+    page.goto(f"{base}/search?q=deadlock+dag%3Anowhere")
+    expect(page.get_by_text("dag:nowhere")).to_be_visible()
+
+
+@needs_chromium
+def test_health_says_what_is_wrong_and_what_to_do(tab: Watched, base: str) -> None:
+    page = tab.page
+    page.goto(f"{base}/health")
+    expect(page.get_by_text("Check that its API server runs").first).to_be_visible()
+    expect(page.get_by_text("What you see is old.")).to_be_visible()
+    expect(page.get_by_text("gives no sign of life")).to_be_visible()
+    expect(page.get_by_text("No module named 'shapely'").first).to_be_visible()
+    expect(page.get_by_text("rates_api")).to_be_visible()
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_themes_and_a_narrow_window_fit(browser: Browser, base: str, folder: Path, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 768, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    tab = Watched(context.new_page(), base)
+    for path, sign in (("/", "[data-id]"), (f"/problem?id={_id(folder, 0)}", "[data-testid=log]"), ("/search?q=deadlock", "[data-try]"), ("/health", "dl")):
+        tab.page.goto(base + path)
+        tab.page.locator(sign).first.wait_for()
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    light = tab.page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    assert light == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(17, 21, 28)")
+    tab.check()
+    context.close()

@@ -1,0 +1,329 @@
+"""From kept lines to a fingerprint: which failure counts, what is masked, what is kept apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triage import logs
+from triage.causes import CAUSES
+from triage.model import Circumstance, CircumstanceKind, Frame, LogLine, LogStatus, Raised, Signature
+from triage.signature import VERSION, explain, sign, sign_text
+from triage.signature.masks import MASKS, Mask, is_library, mask
+
+USER = Frame("/opt/airflow/dags/shop.py", 12, "load")
+RUNNER = Frame("/sp/site-packages/airflow/sdk/execution_time/task_runner.py", 920, "run")
+LIBRARY = Frame("/sp/site-packages/psycopg2/__init__.py", 122, "connect")
+
+
+def failed(*chain: Raised, number: int = 9) -> LogLine:
+    return LogLine(number, "Task failed with exception", "error", "task", raised=chain)
+
+
+def raised(kind: str, value: str = "", *frames: Frame, **more: object) -> Raised:
+    return replace(Raised(kind, value, (RUNNER, *(frames or (USER,)))), **more)  # type: ignore[arg-type]
+
+
+def bash(*output: str, code: int = 1) -> list[LogLine]:
+    logger = "airflow.providers.standard.hooks.subprocess.SubprocessHook"
+    texts = ["Output:", *output, f"Command exited with return code {code}"]
+    end = raised("AirflowException", f"Bash command failed. The command returned a non-zero exit code {code}.", LIBRARY)
+    return [*(LogLine(i + 1, text, "info", logger) for i, text in enumerate(texts)), failed(end, number=len(texts) + 1)]
+
+
+def prints(*signatures: Signature) -> int:
+    return len({signature.fingerprint for signature in signatures})
+
+
+@pytest.mark.parametrize("one", MASKS, ids=lambda one: one.name)
+def test_every_mask_does_what_its_example_says_and_leaves_its_own_work_alone(one: Mask) -> None:
+    assert mask(one.before) == one.after
+    assert mask(one.after) == one.after
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["[Errno 2] gone", "exit code 3", "HTTP 503", "404 Client Error", "port 5432", "db-prod:5432", "column qty2 of s3_in",
+     "No module named 'lightgbm'", 'relation "raw.orders" does not exist', "ORA-00942", "curl: (6) no"],
+)  # fmt: skip
+def test_what_names_the_cause_is_kept(kept: str) -> None:
+    assert mask(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("file", "library"),
+    [
+        ("/home/airflow/.local/lib/python3.11/site-packages/pandas/core/frame.py", True),
+        ("/usr/local/lib/python3.12/json/decoder.py", True),
+        ("/opt/airflow/dags/shop.py", False),
+        ("/opt/airflow/plugins/own.py", False),
+        ("/files/dag_bundles/main/versions/9f2c/shop.py", False),
+        ("pyarrow/_csv.pyx", True),
+        ("", True),
+    ],
+)
+def test_library_frames_are_told_from_the_users(file: str, library: bool) -> None:
+    assert is_library(file) is library
+
+
+def test_the_root_of_a_chain_counts_with_the_users_place() -> None:
+    signature = sign(
+        [failed(raised("RuntimeError", "step 7 failed"), Raised("KeyError", "'amount'", (USER,), is_cause=True))]
+    )
+    assert signature.title == "KeyError: 'amount' in load()"
+    assert signature.exception == "KeyError"
+    assert signature.fingerprint.startswith(f"{VERSION}:")
+    assert signature.cause == "code error"
+
+
+def test_a_bare_error_at_another_place_is_another_problem() -> None:
+    other = replace(USER, function="count")
+    assert prints(sign([failed(raised("KeyError", "0"))]), sign([failed(raised("KeyError", "0", other))])) == 2
+
+
+def test_lines_numbers_and_folders_of_a_bundle_change_nothing() -> None:
+    moved = Frame("/tmp/dag_bundles/main/versions/0a1b2c/shop.py", 99, "load")
+    assert prints(sign([failed(raised("KeyError", "'a'"))]), sign([failed(raised("KeyError", "'a'", moved))])) == 1
+
+
+def test_one_database_refused_is_one_problem_from_any_dag_and_client() -> None:
+    words = 'connection to server at "db" (10.0.0.{}), port 5432 failed: Connection refused'
+    from_dag = [
+        sign([failed(raised("OperationalError", words.format(i), Frame(f"/dags/d{i}.py", i, f"f{i}"), LIBRARY))])
+        for i in (1, 2)
+    ]
+    assert prints(*from_dag, sign(bash("psql: error: " + words.format(3), code=2))) == 1
+    assert prints(from_dag[0], sign([failed(raised("OperationalError", words.format(1).replace("5432", "5433")))])) == 2
+
+
+def test_429_and_503_of_one_url_are_apart_and_ids_in_it_are_not() -> None:
+    def answer(words: str, order: int) -> Signature:
+        return sign(
+            [
+                failed(
+                    raised("HTTPError", f"{words} for url: https://api.example/v1/orders/{order}?page={order}", LIBRARY)
+                )
+            ]
+        )
+
+    slow = answer("429 Client Error: Too Many Requests", 81723)
+    assert prints(slow, answer("429 Client Error: Too Many Requests", 991)) == 1
+    assert prints(slow, answer("503 Server Error: Service Unavailable", 81723)) == 2
+    assert slow.cause == "rate limit"
+
+
+def test_sql_keeps_names_and_masks_values() -> None:
+    words = '(psycopg2.errors.UndefinedColumn) column "{}" does not exist\nLINE 1: ...\n[SQL: SELECT 1 WHERE id = {}]'
+    first, second = (sign([failed(raised("ProgrammingError", words.format("qty", i)))]) for i in (1, 22))
+    assert prints(first, second) == 1
+    assert prints(first, sign([failed(raised("ProgrammingError", words.format("price", 1)))])) == 2
+    assert first.exception == "UndefinedColumn"
+
+
+def test_an_exception_group_counts_by_what_is_in_it() -> None:
+    def group(*leaves: Raised) -> Signature:
+        return sign(
+            [failed(raised("ExceptionGroup", f"{len(leaves)} failed", parts=tuple((leaf,) for leaf in leaves)))]
+        )
+
+    one, two = Raised("KeyError", "'b'"), Raised("ValueError", "bad")
+    assert prints(group(one, two), group(two, one), group(one, two, two)) == 1
+    assert prints(group(one, two), group(one)) == 2
+    assert "KeyError: 'b'" in group(one, two).title
+
+
+def test_the_error_in_the_output_counts_not_the_exit_code() -> None:
+    signature = sign(bash("working", "cat: /data/in/x.csv: No such file or directory", "cleaning up"))
+    assert "No such file" in signature.title
+    assert signature.cause == "missing file or table"
+    assert signature.evidence[0].number == 3
+
+
+def test_a_traceback_in_the_output_counts_before_later_words_that_look_bad() -> None:
+    trace = [
+        "Traceback (most recent call last):",
+        '  File "/jobs/x.py", line 3, in run',
+        "    int(v)",
+        "ValueError: bad v",
+    ]
+    assert sign(bash(*trace, "error: job did not finish")).title == "ValueError: bad v in run()"
+
+
+def test_output_without_words_is_its_exit_code_and_the_task() -> None:
+    assert sign(bash(code=3), task="a.b").title == "Exited with code 3"
+    assert prints(sign(bash(code=3), task="a.b"), sign(bash(code=3), task="a.c"), sign(bash(code=4), task="a.b")) == 3
+
+
+@pytest.mark.parametrize("code", [-9, 137])
+def test_a_kill_in_delegated_work_goes_by_its_name(code: int) -> None:
+    signature = sign(bash("step 1", code=code), task="a.b")
+    assert signature.title == "Killed by SIGKILL (out of memory?)"
+    assert signature.cause == "out of memory"
+
+
+def test_a_kill_of_the_task_itself_goes_by_its_signal() -> None:
+    line = LogLine(3, "Process terminated by signal", "critical", "task", signal="SIGKILL")
+    assert sign([line], task="a.b").title == "Killed by SIGKILL (out of memory?)"
+    assert prints(sign([line], task="a.b"), sign([line], task="a.c")) == 2
+
+
+def test_a_callback_that_fails_later_does_not_count() -> None:
+    callback = LogLine(11, "Failed to run task callback", "error", "task", raised=(Raised("ConnectionError", "chat"),))
+    assert sign([failed(raised("KeyError", "'a'")), callback]).exception == "KeyError"
+
+
+def test_an_error_caught_and_logged_before_does_not_count() -> None:
+    caught = LogLine(2, "cache is cold", "error", "app", raised=(Raised("OSError", "cache"),))
+    assert sign([caught, failed(raised("KeyError", "'a'"))]).exception == "KeyError"
+
+
+def test_an_earlier_try_in_the_same_file_does_not_count() -> None:
+    start = LogLine(1, "::group::Pre Execute", "info", "task")
+    lines = [
+        start,
+        failed(raised("OSError", "first")),
+        replace(start, number=10),
+        failed(raised("KeyError", "'a'"), number=12),
+    ]
+    assert sign(lines).exception == "KeyError"
+
+
+def test_a_trigger_counts_by_what_it_raised_before_the_task_came_back() -> None:
+    start = LogLine(1, "::group::Pre Execute", "info", "task")
+    lines = [
+        start,
+        LogLine(2, "Pausing task as DEFERRED. ", "info", "task"),
+        LogLine(
+            3,
+            "Trigger x exited with error",
+            "error",
+            "airflow.jobs",
+            raised=(Raised("RuntimeError", "job is gone", (USER,)),),
+        ),
+        replace(start, number=4),
+        failed(raised("TaskDeferralError", "Trigger failure", LIBRARY), number=5),
+    ]
+    assert sign(lines).title == "RuntimeError: job is gone in load()"
+
+
+def test_time_outs_count_by_place_or_by_what_was_waited_for() -> None:
+    over = sign([failed(raised("AirflowTaskTimeout", "Timeout, PID: 4711"))])
+    assert over.title == "Execution time-out in load()"
+    poke = LogLine(4, "Poking for file /in/a_20260102.csv", "info", "sensor")
+    wait = failed(raised("AirflowSensorTimeout", "Sensor has timed out; run duration of 4.2 seconds", LIBRARY))
+    late = replace(poke, text="Poking for file /in/a_20260103.csv")
+    assert prints(sign([poke, wait]), sign([late, wait])) == 1
+    assert prints(sign([poke, wait]), sign([replace(poke, text="Poking for file /in/b.csv"), wait])) == 2
+
+
+@pytest.mark.parametrize("kind", list(CircumstanceKind))
+def test_silence_is_what_airflow_knows_of_it_and_the_task(kind: CircumstanceKind) -> None:
+    signature = sign([LogLine(1, "working")], Circumstance(kind), task="a.b")
+    assert signature.cause == kind.value
+    assert prints(signature, sign([LogLine(1, "other words")], Circumstance(kind), task="a.b")) == 1
+    assert prints(signature, sign([LogLine(1, "working")], Circumstance(kind), task="a.c")) == 2
+
+
+def test_no_log_is_a_class_of_its_own() -> None:
+    signature = sign([], task="a.b", status=LogStatus.MISSING)
+    assert (signature.title, signature.cause) == ("No usable log", "no usable log")
+    assert prints(signature, sign([], task="a.c", status=LogStatus.MISSING)) == 2
+
+
+def test_a_hand_marked_failure_keeps_the_real_one_when_the_log_holds_it() -> None:
+    marked = Circumstance(CircumstanceKind.MARKED)
+    assert sign([failed(raised("KeyError", "'a'"))], marked).exception == "KeyError"
+    stopped = failed(raised("AirflowException", "Task received SIGTERM signal"))
+    assert sign([stopped], marked, task="a.b").cause == "marked by hand"
+
+
+def test_a_title_is_one_short_line_without_secrets() -> None:
+    title = sign([failed(raised("ValueError", "postgresql://u:hunter2@db/x\x1b[31m\n" + "long " * 99))]).title
+    assert len(title) <= 160
+    assert title.isprintable()
+    assert "hunter2" not in title
+
+
+def test_explain_says_what_counted_and_why() -> None:
+    text = explain(sign([failed(raised("RuntimeError", "x"), Raised("KeyError", "'a'", (USER,), is_cause=True))]))
+    assert "The root of the chain counts: KeyError; passed over: RuntimeError." in text
+    assert "Fingerprint: 1:" in text
+
+
+def test_the_same_on_any_hash_seed() -> None:
+    script = (
+        "import json,sys; from triage.signature import sign_text; s=sign_text(sys.stdin.buffer.read(), task='a.b');"
+        "print(json.dumps([s.fingerprint, s.title, s.decisions]))"
+    )
+    data = json.dumps(
+        {"event": "dbt said Database Error in model a; error: b; token=1", "level": "error", "logger": "x"}
+    ).encode()
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            input=data,
+            capture_output=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("0", "1", "4711")
+    }
+    assert len(runs) == 1
+
+
+_WORDS = st.sampled_from(
+    ["Traceback (most recent call last):", '  File "/dags/a.py", line 3, in f', "ValueError: bad 17", "error: it broke",
+     "KeyError: 'x'", "curl: (6) Could not resolve host: a.example", "ok", "::group::Pre Execute", "Output:", "",
+     "Command exited with return code 2", "Database Error in model m (m.sql)", "  column q does not exist", "Caused by: a.b.CException: z",
+     "\tat a.b.C(D.java:1)", "Task exited", "Pausing task as DEFERRED. ", "Starting attempt 1 of 2", "password=hunter2 failed",
+     "The above exception was the direct cause of the following exception:", "Failed to execute job 7 for task t (exit code 1; 12)"]
+)  # fmt: skip
+_RAISED = st.recursive(
+    st.builds(Raised, st.sampled_from(["KeyError", "OSError", "AirflowException", "TaskDeferralError", ""]), st.text(max_size=20),
+              st.just((USER,)) | st.just(()), is_cause=st.booleans()),
+    lambda inner: st.builds(Raised, st.just("ExceptionGroup"), st.text(max_size=5), parts=st.lists(st.lists(inner, max_size=2).map(tuple), max_size=2).map(tuple)),
+    max_leaves=4,
+)  # fmt: skip
+_LINES = st.lists(
+    st.builds(
+        LogLine, st.just(0), _WORDS | st.text(max_size=30), st.sampled_from(["info", "error", None]),
+        st.sampled_from(["task", "app", "subprocess.py", None]), raised=st.lists(_RAISED, max_size=2).map(tuple),
+        exit_code=st.sampled_from([None, None, None, 0, 3, -9]), signal=st.sampled_from([None, None, None, "SIGKILL"]),
+    ),
+    max_size=25,
+).map(lambda lines: [replace(line, number=i + 1) for i, line in enumerate(lines)])  # fmt: skip
+
+
+@given(_LINES, st.sampled_from([None, *CircumstanceKind]), st.sampled_from(list(LogStatus)))
+def test_signing_never_raises_and_always_names_a_class(
+    lines: list[LogLine], kind: CircumstanceKind | None, known: LogStatus
+) -> None:
+    signature = sign(lines, Circumstance(kind) if kind else None, task="a.b", status=known)
+    assert signature.cause in CAUSES
+    assert signature.title
+    assert len(signature.title) <= 160
+    assert explain(signature)
+
+
+@given(st.binary(max_size=300) | st.lists(_WORDS, max_size=20).map(lambda words: "\n".join(words).encode()))
+def test_any_bytes_are_signed(data: bytes) -> None:
+    assert sign_text(data, task="a.b").fingerprint
+
+
+@settings(max_examples=40, deadline=None)
+@given(_LINES, st.lists(st.integers(0, 25), max_size=3))
+def test_signing_what_was_kept_gives_what_signing_the_whole_gives(lines: list[LogLine], places: list[int]) -> None:
+    padding = [LogLine(0, f"stored row {i} " + "x" * 100, "info", "app") for i in range(900)]
+    mixed: list[LogLine] = []
+    for i, line in enumerate(lines):
+        mixed += [*padding * places.count(i), line]
+    numbered = [replace(line, number=i + 1) for i, line in enumerate(mixed)]
+    small, large = (logs.keep(iter(numbered), limit) for limit in (logs.LIMIT, 1 << 30))
+    assert sign(small.lines, task="a.b").fingerprint == sign(large.lines, task="a.b").fingerprint

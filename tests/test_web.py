@@ -1,0 +1,162 @@
+"""The routes beside the pages, the guard, and what Streamlit is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from tests import made_up
+from triage.errors import ProcessError, StoreError
+from triage.service import Service
+from ui import web
+
+NOW = made_up.NOW
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    made = made_up.service(tmp_path)
+    made_up.fill(made)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def client(service: Service, tmp_path: Path) -> TestClient:
+    app = web.make_app(service, made_up.settings(tmp_path, "prod", allowed_hosts=["triage.example.com"], base_path="/triage"), now=lambda: NOW)
+    routes = app._user_routes  # our own routes; Streamlit's are driven by a browser in test_pages
+    return TestClient(Starlette(routes=routes, middleware=app._user_middleware), base_url="http://127.0.0.1:8501")
+
+
+def test_healthz_says_ok_while_the_store_answers(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/triage/healthz").status_code == 200
+
+
+def test_healthz_is_503_with_a_sentence_when_the_store_is_away(client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(self: object) -> int:
+        raise StoreError("The store /x cannot be used: unable to open.", "Check that the folder exists.")
+
+    monkeypatch.setattr(type(service.store), "revision", away)
+    answer = client.get("/healthz")
+    assert answer.status_code == 503
+    assert "Check that the folder exists." in answer.json()["error"]
+
+
+def test_problems_are_listed_most_urgent_first_and_limited(client: TestClient) -> None:
+    every = client.get("/api/problems").json()
+    assert [p["title"] for p in every][:1] == [made_up.CASES[0][0]]
+    assert len(client.get("/api/problems?limit=3").json()) == 3
+
+
+def test_problems_are_filtered_by_query_and_state(client: TestClient) -> None:
+    assert [p["owner"] for p in client.get("/api/problems", params={"q": "dag:crm_sync"}).json()] == ["crm"]
+    assert {p["state"] for p in client.get("/api/problems?state=muted,RESOLVED").json()} == {"MUTED", "RESOLVED"}
+
+
+@pytest.mark.parametrize("query", ["q=nope:1", "q=(", "limit=0", "limit=x", "state=odd"])
+def test_bad_input_is_400_with_one_sentence(client: TestClient, query: str) -> None:
+    answer = client.get(f"/api/problems?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["error"].endswith((".", "?"))
+
+
+def test_one_problem_comes_with_its_newest_tries_and_history(client: TestClient) -> None:
+    id = client.get("/api/problems").json()[0]["id"]
+    found = client.get(f"/api/problems/{id}").json()
+    assert found["occurrences"] == 214
+    assert len(found["latest"]) == 50
+    assert found["history"][0]["what"] == "opened"
+    assert client.get("/api/problems/none").status_code == 404
+
+
+def test_search_finds_failed_tries(client: TestClient) -> None:
+    found = client.get("/api/search?q=KeyError").json()
+    assert {it["task_id"] for it in found} == {"normalise"}
+    assert all(it["problem"] for it in found)
+
+
+def test_unknown_api_paths_are_404_in_json(client: TestClient) -> None:
+    answer = client.get("/api/nope")
+    assert answer.status_code == 404
+    assert "/api/problems" in answer.json()["error"]
+
+
+def test_metrics_count_problems_backlog_and_age(client: TestClient) -> None:
+    lines = client.get("/metrics").text.splitlines()
+    assert 'airtriage_problems{deployment="prod",state="MUTED"} 1.0' in lines
+    assert 'airtriage_backlog{deployment="prod"} 1.0' in lines
+    assert 'airtriage_last_pass_age_seconds{deployment="prod"} 12.0' in lines
+    assert 'airtriage_pass_lag_seconds{deployment="prod"} 0.0' in lines
+
+
+def test_every_answer_carries_the_policy(client: TestClient) -> None:
+    for path in ("/healthz", "/api/problems", "/"):
+        assert "default-src 'none'" in client.get(path).headers["content-security-policy"]
+
+
+def test_a_tab_never_says_streamlit(client: TestClient) -> None:
+    assert "<title>Queue · airtriage</title>" in client.get("/").text
+    assert "<title>Problem · airtriage</title>" in client.get("/triage/problem?id=1").text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8501", 200), ("10.0.0.7", 200), ("[::1]:8501", 200), ("triage.example.com", 200), ("evil.example", 403), ("127.0.0.1.evil.example", 403), ("", 403)],
+)  # fmt: skip
+def test_only_known_hosts_are_answered(client: TestClient, host: str, status: int) -> None:
+    assert client.get("/api/problems", headers={"host": host}).status_code == status
+
+
+def test_healthz_answers_under_any_name(client: TestClient) -> None:
+    assert client.get("/healthz", headers={"host": "web"}).status_code == 200
+
+
+@pytest.mark.parametrize(("origin", "enters"), [("http://127.0.0.1:8501", True), (None, True), ("https://evil.example", False), ("http://127.0.0.1:9999", False), ("null", False)])
+def test_a_foreign_page_cannot_open_a_websocket(origin: str | None, enters: bool) -> None:
+    async def echo(scope, receive, send):  # type: ignore[no-untyped-def]
+        socket = WebSocket(scope, receive, send)
+        await socket.accept()
+        await socket.send_text(str(socket.headers.get("origin")))
+        await socket.close()
+
+    app = web.Guard(echo, frozenset({"localhost"}), set())
+    client = TestClient(app, base_url="http://127.0.0.1:8501")
+    headers = {"host": "127.0.0.1:8501"} | ({"origin": origin} if origin else {})
+    if enters:
+        with client.websocket_connect("/_stcore/stream", headers=headers) as socket:
+            assert socket.receive_text() == "None"
+    else:
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/_stcore/stream", headers=headers):
+            pass
+
+
+def test_streamlit_knows_every_setting_it_is_told(tmp_path: Path) -> None:
+    from streamlit.web.server.starlette.starlette_app import _validate_run_config
+
+    told = web.config(made_up.settings(tmp_path, "prod", base_path="/triage/"))
+    assert _validate_run_config(told) == told
+    assert told["browser.gatherUsageStats"] is False
+    assert told["server.baseUrlPath"] == "triage"
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ProcessError, match=r"web\.port"):
+            web.serve(made_up.settings(tmp_path, port=taken.getsockname()[1]))
+
+
+def test_a_stale_deployment_has_lag(service: Service) -> None:
+    lag = next(m for m in web.Numbers(service, lambda: NOW + timedelta(minutes=5)).collect() if m.name == "airtriage_pass_lag_seconds")
+    assert lag.samples[0].value == 5 * 60 + 12 - 30
