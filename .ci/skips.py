@@ -2,11 +2,12 @@
 
 import re
 import sys
+from pathlib import Path
 
 # A reason, and why CI may skip for it. Nothing else may be skipped.
 ALLOWED: dict[str, str] = {}
 
-log = open(sys.argv[1], encoding="utf-8", errors="replace").read()
+log = Path(sys.argv[1]).read_text("utf-8", "replace")
 skipped = re.findall(r"^SKIPPED \[\d+\] (.*)$", log, re.MULTILINE)
 wrong = [line for line in skipped if not any(reason in line for reason in ALLOWED)]
 for line in wrong:

@@ -13,7 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -97,7 +97,7 @@ class Report:
     new: int = 0
     fetched: int = 0
     is_listed: bool = False
-    backlog: Backlog = Backlog(0, 0, None)
+    backlog: Backlog = field(default_factory=lambda: Backlog(0, 0, None))
     troubles: list[Trouble] = field(default_factory=list)
 
     def trouble(self, exc: SourceError) -> None:
@@ -259,16 +259,16 @@ class Pass:
             version=version or (before.version if before else ""),
             offset=self.source.offset if reached else before.offset if before else 0.0,
             components=tuple(self._ask(self.source.health, report) if reached else before.components if before else ()),
-            imports=tuple(self._ask(self.source.import_failures, report) if reached else before.imports if before else ()),
+            imports=tuple(
+                self._ask(self.source.import_failures, report) if reached else before.imports if before else ()
+            ),
             pools=tuple(self._ask(self.source.pools, report) if reached else before.pools if before else ()),
             listed=report.listed,
             fetched=report.fetched,
         )
         health = replace(health, troubles=tuple(report.troubles))
-        try:
+        with suppress(StaleProblem):  # a pass of another process said so already
             self.service.store.save(health, found[1] if found else None)
-        except StaleProblem:
-            pass  # a pass of another process said so already
 
     def _ask(self, verb: Callable[[], list[T]], report: Report) -> list[T]:
         try:
@@ -313,10 +313,8 @@ def lease(service: Service, name: str, clock: Callable[[], datetime]) -> Iterato
     try:
         yield renew
     finally:
-        try:
+        with suppress(StaleProblem):  # it expired and is somebody else's now
             store.delete(Lease, name, revision)
-        except StaleProblem:
-            pass  # it expired and is somebody else's now
 
 
 def _is_dead(holder: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ def access(deployment: Deployment) -> Access:
         token=deployment.token.get_secret_value(),
         ca_file=deployment.ca_file,
         timeout=deployment.timeout.total_seconds(),
+        log_timeout=6 * deployment.timeout.total_seconds(),
     )
 
 
@@ -131,7 +131,11 @@ def schedule(settings: Settings, loglevel: str = "warning") -> None:
 
 def prepare(settings: Settings) -> None:
     """Make the folders of the embedded parts; SettingsError names the one that cannot be made."""
-    folders = [settings.data_dir, *map(Path, _transport(settings).values())] if _is_embedded(settings) else [settings.data_dir]
+    folders = (
+        [settings.data_dir, *map(Path, _transport(settings).values())]
+        if _is_embedded(settings)
+        else [settings.data_dir]
+    )
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +175,9 @@ def _broker(settings: Settings) -> str:
         return "filesystem://"
     if url.startswith(("redis://", "rediss://", "unix://", "sentinel://")):
         return url
-    raise SettingsError(f"broker = {url!r} is not a broker this version knows.", "Use redis://host:6379/0 or filesystem:///path.")
+    raise SettingsError(
+        f"broker = {url!r} is not a broker this version knows.", "Use redis://host:6379/0 or filesystem:///path."
+    )
 
 
 def _transport(settings: Settings) -> dict[str, str]:
@@ -183,5 +189,3 @@ def _transport(settings: Settings) -> dict[str, str]:
         "data_folder_out": str(folder / "messages"),
         "control_folder": str(folder / "control"),
     }
-
-

@@ -13,7 +13,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests of one costly part on one worker, and skip by name what cannot run here."""
     missing = {
         "redis": None if shutil.which("redis-server") else "redis-server is not on the PATH",
-        "browser": None if shutil.which("chromium") or shutil.which("chromium-browser") else "no chromium is on the PATH",
+        "browser": None
+        if shutil.which("chromium") or shutil.which("chromium-browser")
+        else "no chromium is on the PATH",
     }
     for item in items:
         for name, why in missing.items():

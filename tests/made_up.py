@@ -29,7 +29,7 @@ from triage.store import open_store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTILE = (
-    "<img src=x onerror=\"window.__pwn=1\"> ![x](https://evil.example/a.png) [click](javascript:window.__pwn=1) "
+    '<img src=x onerror="window.__pwn=1"> ![x](https://evil.example/a.png) [click](javascript:window.__pwn=1) '
     "\x1b[31mred\x1b[0m \u202egnp.exe **bold** $x^2$ :material/bolt: <script>window.__pwn=1</script> https://evil.example"
 )
 # title, cause, exception, owner, (dag, task)…, tries, hours since the first, hours since the last, final
@@ -52,7 +52,11 @@ CASES = (
 def settings(folder: Path, *deployments: str, **web: object) -> Settings:
     """Return settings with a store in `folder` and these deployments."""
     return Settings.model_validate(
-        {"data_dir": folder, "deployments": {name: {"url": f"https://{name}.airflow.example"} for name in deployments}, "web": web}
+        {
+            "data_dir": folder,
+            "deployments": {name: {"url": f"https://{name}.airflow.example"} for name in deployments},
+            "web": web,
+        }
     )
 
 
@@ -69,7 +73,14 @@ def fill(made: Service, now: datetime = NOW) -> None:
     made.record([pending(now)])
     made.settle(now)
     ids = {row.problem.title: row.problem.id for row in made.queue(now)}
-    made.mute(ids[CASES[2][0]], "maria", now, lasting=timedelta(days=7), why="the provider raises our quota on Monday", origin="page")
+    made.mute(
+        ids[CASES[2][0]],
+        "maria",
+        now,
+        lasting=timedelta(days=7),
+        why="the provider raises our quota on Monday",
+        origin="page",
+    )
     made.resolve(ids[CASES[10][0]], "jonas", now - timedelta(hours=2), why="bucket policy fixed", origin="command")
     made.store.save(health("prod", now), None)
 
@@ -77,7 +88,14 @@ def fill(made: Service, now: datetime = NOW) -> None:
 def pending(now: datetime) -> Occurrence:
     """Return a failed try whose log is still awaited."""
     key = TaskTry("prod", "store_files", "scheduled__2026-11-24T06:00:00+00:00", "copy", -1, 1)
-    return Occurrence(key, now - timedelta(seconds=40), now, now - timedelta(minutes=2), log=LogStatus.PENDING, next_fetch_at=now + timedelta(seconds=20))
+    return Occurrence(
+        key,
+        now - timedelta(seconds=40),
+        now,
+        now - timedelta(minutes=2),
+        log=LogStatus.PENDING,
+        next_fetch_at=now + timedelta(seconds=20),
+    )
 
 
 def health(name: str, now: datetime, **changed: object) -> DeploymentHealth:
@@ -103,7 +121,18 @@ def many(made: Service, count: int, now: datetime = NOW) -> None:
             ended = now - timedelta(minutes=rng.randint(1, 9_000))
             dag, task = case[4][number % len(case[4])]
             key = TaskTry("prod", f"{dag}_{place % 40}", f"run-{place}-{number}", task)
-            facts.append(Occurrence(key, ended, now, ended - timedelta(minutes=3), is_final=True, owner=case[3], log=LogStatus.WHOLE, signature=signature))
+            facts.append(
+                Occurrence(
+                    key,
+                    ended,
+                    now,
+                    ended - timedelta(minutes=3),
+                    is_final=True,
+                    owner=case[3],
+                    log=LogStatus.WHOLE,
+                    signature=signature,
+                )
+            )
     for start in range(0, len(facts), 2000):
         made.record(facts[start : start + 2000])
     made.settle(now)
@@ -113,7 +142,11 @@ def hostile(now: datetime = NOW) -> Occurrence:
     """Return a failed try in which every foreign text attacks the page."""
     signature = Signature(1, "1:ffff0001", HOSTILE, "code error", HOSTILE, (Evidence(2, HOSTILE),), (HOSTILE,))
     chain = (Raised(HOSTILE, HOSTILE, (Frame(HOSTILE, 3, HOSTILE),), (HOSTILE,)),)
-    lines = (LogLine(1, HOSTILE, "INFO"), LogLine(2, HOSTILE, "ERROR", raised=chain), LogLine(900, "</script><h1>", "INFO"))
+    lines = (
+        LogLine(1, HOSTILE, "INFO"),
+        LogLine(2, HOSTILE, "ERROR", raised=chain),
+        LogLine(900, "</script><h1>", "INFO"),
+    )
     key = TaskTry("prod", "<b>dag</b>", "run [x](https://evil.example)", "<i>task</i>", 3, 1)
     return Occurrence(
         key, now - timedelta(minutes=1), now, now - timedelta(minutes=2), is_final=True, owner=HOSTILE, host=HOSTILE, operator=HOSTILE,
@@ -140,7 +173,11 @@ def _occurrences(place: int, case: tuple, now: datetime, rng: random.Random) -> 
         key = TaskTry("prod", dag, f"scheduled__{ended:%Y-%m-%dT%H:%M}:00+00:00-{number}", task, -1, 1 + number % 2)
         kept = _log(title, exception, dag, task) if number < 3 and cause != "no log" else None
         telling = tuple(Evidence(line.number, line.text) for line in kept or () if line.level == "ERROR")
-        decisions = (f"The root exception is {exception}.", "Numbers, quoted values and addresses in its message are passed over.", "The deepest frame of your own code is part of it.")
+        decisions = (
+            f"The root exception is {exception}.",
+            "Numbers, quoted values and addresses in its message are passed over.",
+            "The deepest frame of your own code is part of it.",
+        )
         signature = Signature(1, f"1:{place:08x}", title, cause, exception, telling, decisions)
         facts.append(Occurrence(
             key, ended, now, ended - timedelta(seconds=rng.randint(4, 1900)), is_final=final, owner=owner, operator="PythonOperator", pool="default_pool",
@@ -151,13 +188,28 @@ def _occurrences(place: int, case: tuple, now: datetime, rng: random.Random) -> 
 
 
 def _log(title: str, exception: str | None, dag: str, task: str) -> tuple[LogLine, ...]:
-    texts = [f"Dag bundles loaded: main; filling up the bag from /opt/dags/{dag}.py", f"Task instance is in running state: {dag}.{task}", "Connecting to warehouse.internal:5432 as svc_load"]
+    texts = [
+        f"Dag bundles loaded: main; filling up the bag from /opt/dags/{dag}.py",
+        f"Task instance is in running state: {dag}.{task}",
+        "Connecting to warehouse.internal:5432 as svc_load",
+    ]
     lines = [LogLine(n, text, "INFO") for n, text in enumerate(texts, 1)]
     lines += [LogLine(2870 + n, f"batch {n} of 512 written, {n * 1000} rows, 0.{n:02d} s", "INFO") for n in range(14)]
     lines.append(LogLine(2884, "lock wait is longer than 30 s, trying once more", "WARNING"))
     kind, _, value = title.partition(": ")
-    frames = (Frame("/usr/lib/python3.12/site-packages/airflow/sdk/execution_time/task_runner.py", 1004, "run"), Frame(f"/opt/dags/{dag}.py", 118, task), Frame("/opt/dags/lib/warehouse.py", 64, "write"))
-    chain = (Raised("airtools.LoadError", "batch 14 of 512 was not written", frames[:2], is_cause=False), Raised(kind, value, frames, ("While writing public.orders",), is_cause=True)) if exception else ()
+    frames = (
+        Frame("/usr/lib/python3.12/site-packages/airflow/sdk/execution_time/task_runner.py", 1004, "run"),
+        Frame(f"/opt/dags/{dag}.py", 118, task),
+        Frame("/opt/dags/lib/warehouse.py", 64, "write"),
+    )
+    chain = (
+        (
+            Raised("airtools.LoadError", "batch 14 of 512 was not written", frames[:2], is_cause=False),
+            Raised(kind, value, frames, ("While writing public.orders",), is_cause=True),
+        )
+        if exception
+        else ()
+    )
     lines.append(LogLine(2885, title if not exception else "Task failed with exception", "ERROR", raised=chain))
     lines += [LogLine(3410, "Task instance in failure state", "ERROR"), LogLine(3411, "Marking task as failed", "INFO")]
     return tuple(lines)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import click
+from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from triage.causes import CAUSES
@@ -22,21 +24,19 @@ def settings() -> Iterator[str]:
         for name, field in section.model_fields.items():
             if name in ("deployments", "web") and not prefix:
                 continue
-            yield f"| `{prefix}{name}` | {default(name, field.get_default(call_default_factory=False))} | {field.description} |"
+            yield f"| `{prefix}{name}` | {'required' if field.is_required() else default(field.default)} | {field.description} |"
 
 
-def default(name: str, value: object) -> str:
-    from datetime import timedelta
-
+def default(value: object) -> str:
+    if value == "" or isinstance(value, SecretStr):
+        return "none"
     if value is PydanticUndefined:
-        return "required"
+        return "your data folder"
     if isinstance(value, tuple):
-        return ", ".join(default(name, part) for part in value) or "none"
+        return ", ".join(default(part) for part in value) or "none"
     if isinstance(value, timedelta):
         return f"{value.total_seconds():g} s" if value.days < 1 else f"{value.days} d"
-    if value is None:
-        return "your data folder"
-    return f"`{value}`" if str(value) and "*" not in str(value) else "none"
+    return f"`{value}`"
 
 
 def commands() -> Iterator[str]:

@@ -122,7 +122,16 @@ class StoreContract:
     def test_the_kept_log_survives_as_it_was(self, store: Store) -> None:
         lines = (
             LogLine(1, "plain"),
-            LogLine(7, "raised", "error", "task", NOW, (Raised("KeyError", "'a'", notes=("n",), parts=((Raised("X"),),)),), 3, "SIGKILL"),
+            LogLine(
+                7,
+                "raised",
+                "error",
+                "task",
+                NOW,
+                (Raised("KeyError", "'a'", notes=("n",), parts=((Raised("X"),),)),),
+                3,
+                "SIGKILL",
+            ),
         )
         store.put([occurrence(kept=lines)])
         found = store.occurrence(occurrence().key.id)
@@ -133,7 +142,13 @@ class StoreContract:
     def test_due_is_newest_failure_first_and_only_what_is_due(self, store: Store) -> None:
         for n, wait in enumerate((0, 0, 60)):
             at = NOW + timedelta(seconds=n)
-            store.put([occurrence(n, fingerprint="", log=LogStatus.PENDING, at=at, next_fetch_at=NOW + timedelta(seconds=wait))])
+            store.put(
+                [
+                    occurrence(
+                        n, fingerprint="", log=LogStatus.PENDING, at=at, next_fetch_at=NOW + timedelta(seconds=wait)
+                    )
+                ]
+            )
         assert [o.key.run_id for o in store.due("prod", NOW, 10)] == ["run_1", "run_0"]
         assert store.due("dev", NOW, 10) == []
         backlog = store.backlog("prod", NOW)

@@ -50,7 +50,13 @@ def command(tmp_path: Path) -> Iterator[Command]:
             fill(stub)
         settings = {"DATA_DIR": str(tmp_path / "data"), "LOG_WAITS": "1h"}
         for name, stub in (("BAD", bad), ("GOOD", good)):
-            for field, value in (("URL", stub.url), ("USERNAME", "triage"), ("PASSWORD", "right"), ("LOOKBACK", "99w"), ("TIMEOUT", "2s")):
+            for field, value in (
+                ("URL", stub.url),
+                ("USERNAME", "triage"),
+                ("PASSWORD", "right"),
+                ("LOOKBACK", "99w"),
+                ("TIMEOUT", "2s"),
+            ):
                 settings[f"DEPLOYMENTS__{name}__{field}"] = value
         yield Command(tmp_path, bad, settings)
 
@@ -135,7 +141,11 @@ def test_a_typo_in_a_settings_file_is_named_before_anything_is_done(tmp_path: Pa
     file.write_text(f'data_dir = "{tmp_path / "data"}"\n[deployments.prod]\nurl = "http://x"\npasword = "p"\n')
     for arguments in (["up"], ["collect"], ["worker"], ["web"], ["problems"], ["doctor"]):
         done = subprocess.run(
-            [sys.executable, "-m", "ui.cli", "--config", str(file), *arguments], capture_output=True, text=True, env=environment(inherit=False), check=False
+            [sys.executable, "-m", "ui.cli", "--config", str(file), *arguments],
+            capture_output=True,
+            text=True,
+            env=environment(inherit=False),
+            check=False,
         )
         assert done.returncode == 2
         assert "deployments.prod.pasword" in done.stderr
@@ -156,7 +166,9 @@ def test_a_typo_in_a_settings_file_is_named_before_anything_is_done(tmp_path: Pa
         (["search", "--limit", "0"], 2, "--limit"),
     ],
 )
-def test_wrong_words_on_the_command_line_are_one_sentence(command: Command, arguments: list[str], code: int, says: str) -> None:
+def test_wrong_words_on_the_command_line_are_one_sentence(
+    command: Command, arguments: list[str], code: int, says: str
+) -> None:
     done = command(*arguments)
     assert done.returncode == code
     assert says in done.stderr.replace("\n", " ")

@@ -21,7 +21,9 @@ from triage.store import open_store
 def folder(tmp_path: Path) -> Path:
     service = Service(open_store(f"sqlite:///{tmp_path / 'airtriage.db'}"))
     service.record([occurrence(n) for n in range(60)])
-    service.record([occurrence(100 + n, dag="billing", fingerprint="1:bb", title="<b>429</b> \x1b[31mToo many") for n in range(3)])
+    service.record(
+        [occurrence(100 + n, dag="billing", fingerprint="1:bb", title="<b>429</b> \x1b[31mToo many") for n in range(3)]
+    )
     service.record([occurrence(200, fingerprint="", log=LogStatus.PENDING)])
     service.settle(NOW)
     service.store.close()
@@ -30,7 +32,14 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     environ = environment(inherit=False) | {"AIRTRIAGE_DATA_DIR": str(folder)}
-    return subprocess.run([sys.executable, "-m", "ui.cli", *arguments], env=environ, input=stdin, capture_output=True, cwd=folder, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "ui.cli", *arguments],
+        env=environ,
+        input=stdin,
+        capture_output=True,
+        cwd=folder,
+        check=False,
+    )
 
 
 def rows(folder: Path, *arguments: str) -> list[dict[str, object]]:
@@ -41,7 +50,18 @@ def rows(folder: Path, *arguments: str) -> list[dict[str, object]]:
 
 def test_problems_have_the_fields_that_programs_rely_on(folder: Path) -> None:
     first, second = rows(folder, "problems")
-    wanted = {"id", "fingerprint", "title", "state", "cause", "occurrences", "first_seen", "last_seen", "dags", "gitlab_url"}
+    wanted = {
+        "id",
+        "fingerprint",
+        "title",
+        "state",
+        "cause",
+        "occurrences",
+        "first_seen",
+        "last_seen",
+        "dags",
+        "gitlab_url",
+    }
     assert wanted <= first.keys()
     assert {first["occurrences"], second["occurrences"]} == {60, 3}
 
@@ -49,7 +69,21 @@ def test_problems_have_the_fields_that_programs_rely_on(folder: Path) -> None:
 def test_search_gives_all_with_json_and_fifty_on_a_terminal(folder: Path) -> None:
     found = rows(folder, "search")
     assert len(found) == 64
-    wanted = {"deployment", "dag_id", "run_id", "task_id", "map_index", "try_number", "problem", "fingerprint", "title", "cause", "log", "started_at", "ended_at"}
+    wanted = {
+        "deployment",
+        "dag_id",
+        "run_id",
+        "task_id",
+        "map_index",
+        "try_number",
+        "problem",
+        "fingerprint",
+        "title",
+        "cause",
+        "log",
+        "started_at",
+        "ended_at",
+    }
     assert wanted <= found[0].keys()
     assert len(rows(folder, "search", "*", "--limit", "7")) == 7
     assert len(rows(folder, "search", "dag:billing")) == 3
@@ -58,7 +92,12 @@ def test_search_gives_all_with_json_and_fifty_on_a_terminal(folder: Path) -> Non
 
 def test_decisions_are_made_and_remembered(folder: Path) -> None:
     id = str(rows(folder, "problems", "dag:billing")[0]["id"])
-    for command, state in ((["mute", id, "--for", "8h", "--why", "known"], "MUTED"), (["unmute", id], "NEW"), (["resolve", id[:6]], "RESOLVED"), (["reopen", id], "NEW")):
+    for command, state in (
+        (["mute", id, "--for", "8h", "--why", "known"], "MUTED"),
+        (["unmute", id], "NEW"),
+        (["resolve", id[:6]], "RESOLVED"),
+        (["reopen", id], "NEW"),
+    ):
         (row,) = rows(folder, *command)
         assert (row["id"], row["state"]) == (id, state)
     done = run(folder, "problem", id)
@@ -67,7 +106,11 @@ def test_decisions_are_made_and_remembered(folder: Path) -> None:
 
 
 def test_people_never_get_control_characters_of_a_log(folder: Path) -> None:
-    for arguments in (["problems"], ["search", "dag:billing"], ["problem", str(rows(folder, "problems", "dag:billing")[0]["id"])]):
+    for arguments in (
+        ["problems"],
+        ["search", "dag:billing"],
+        ["problem", str(rows(folder, "problems", "dag:billing")[0]["id"])],
+    ):
         done = run(folder, *arguments)
         assert done.returncode == 0
         assert b"Too many" in done.stdout.replace(b"\n", b" ") or b"Too" in done.stdout
@@ -82,7 +125,16 @@ def test_sign_reads_a_file_standard_input_and_records(folder: Path) -> None:
     assert from_file["fingerprint"] == piped["fingerprint"]
     assert "KeyError" in str(from_file["title"])
     records = folder / "logs.jsonl"
-    records.write_text("\n".join([json.dumps({"id": "a", "log_text": whole_log().decode()}), "{not json", json.dumps({"id": "b"}), json.dumps({"id": "c", "log_text": "x"})]))
+    records.write_text(
+        "\n".join(
+            [
+                json.dumps({"id": "a", "log_text": whole_log().decode()}),
+                "{not json",
+                json.dumps({"id": "b"}),
+                json.dumps({"id": "c", "log_text": "x"}),
+            ]
+        )
+    )
     done = run(folder, "sign", str(records), "--json")
     assert done.returncode == 1
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["a", "c"]

@@ -182,7 +182,10 @@ def test_the_cursor_moves_by_the_server_s_clock_and_overlaps(service: Service, c
     make_pass(service, source, clock)
     clock.at += timedelta(hours=1)
     make_pass(service, source, clock)
-    assert source.since == [START + timedelta(hours=1) - timedelta(days=7), START + timedelta(hours=1) - timedelta(minutes=5)]
+    assert source.since == [
+        START + timedelta(hours=1) - timedelta(days=7),
+        START + timedelta(hours=1) - timedelta(minutes=5),
+    ]
 
 
 def test_a_list_that_breaks_off_keeps_what_came_and_leaves_the_cursor(service: Service, clock: Clock) -> None:
@@ -195,8 +198,13 @@ def test_a_list_that_breaks_off_keeps_what_came_and_leaves_the_cursor(service: S
     assert (found[0].events_until, found[0].list_until) == (None, START)
 
 
-def test_without_the_right_to_read_the_event_log_the_list_serves_alone_and_says_so(service: Service, clock: Clock) -> None:
-    source = Script(listing=[failed(1)], fails={"events": SourceForbidden("prod: the account may not read the event log.", "Grant Audit Logs.")})
+def test_without_the_right_to_read_the_event_log_the_list_serves_alone_and_says_so(
+    service: Service, clock: Clock
+) -> None:
+    source = Script(
+        listing=[failed(1)],
+        fails={"events": SourceForbidden("prod: the account may not read the event log.", "Grant Audit Logs.")},
+    )
     report = make_pass(service, source, clock)
     assert report.new == 1
     (health,) = service.health(clock())
@@ -204,7 +212,9 @@ def test_without_the_right_to_read_the_event_log_the_list_serves_alone_and_says_
     assert not health.is_stale(clock())
 
 
-def test_a_log_that_is_not_whole_is_asked_for_again_and_never_signed_as_if_it_were(service: Service, clock: Clock) -> None:
+def test_a_log_that_is_not_whole_is_asked_for_again_and_never_signed_as_if_it_were(
+    service: Service, clock: Clock
+) -> None:
     half = whole_log()[: whole_log().rindex(b"{")]
     source = Script([failed(1)], {failed(1).key: half})
     report = make_pass(service, source, clock)
@@ -222,7 +232,9 @@ def test_a_log_that_is_not_whole_is_asked_for_again_and_never_signed_as_if_it_we
     assert len(service.queue(clock())) == 1
 
 
-def test_a_log_that_stays_away_shows_after_two_minutes_and_is_better_when_it_comes(service: Service, clock: Clock) -> None:
+def test_a_log_that_stays_away_shows_after_two_minutes_and_is_better_when_it_comes(
+    service: Service, clock: Clock
+) -> None:
     source = Script([failed(1)], {failed(1).key: NO_LOG})
     make_pass(service, source, clock)
     for seconds in (31, 121):
@@ -308,7 +320,9 @@ def test_only_one_pass_at_a_time(service: Service, clock: Clock) -> None:
     assert not make_pass(service, Script([failed(1)]), clock).skipped
 
 
-def test_a_lease_is_taken_over_from_a_dead_process_at_once_and_from_another_host_after_its_time(service: Service, clock: Clock) -> None:
+def test_a_lease_is_taken_over_from_a_dead_process_at_once_and_from_another_host_after_its_time(
+    service: Service, clock: Clock
+) -> None:
     import socket
     import subprocess
     import sys
@@ -337,7 +351,11 @@ def test_a_lease_that_was_lost_stops_its_holder(service: Service, clock: Clock) 
 
 
 def test_health_is_kept_per_deployment(service: Service, clock: Clock) -> None:
-    make_pass(service, Script(fails={"pools": SourceForbidden("prod: the account may not read Pools.", "Grant Pools.")}), clock)
+    make_pass(
+        service,
+        Script(fails={"pools": SourceForbidden("prod: the account may not read Pools.", "Grant Pools.")}),
+        clock,
+    )
     found = service.store.get(DeploymentHealth, "prod")
     assert found is not None
     assert [t.fix for t in found[0].troubles] == ["Grant Pools."]

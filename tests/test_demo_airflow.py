@@ -19,7 +19,7 @@ import pytest
 from tests.airflow_fixture import FinishedAirflow
 from triage.errors import ProcessError
 from ui.demo import install as install_
-from ui.demo.airflow import MARK, ThrowawayAirflow, install
+from ui.demo.airflow import COMPONENTS, MARK, ThrowawayAirflow, install
 from ui.demo.expected import CAUSES, IMPORT_FAILURES, disagreements
 
 # A component that has a child in its own session and a grandchild whose parent is gone, as Airflow's Bash tasks do.
@@ -78,11 +78,11 @@ def test_stop_ends_orphans_of_killed_components(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(ThrowawayAirflow, "_wait_until_healthy", lambda self, deadline: None)
     airflow = ThrowawayAirflow(_environment(tmp_path / "env", BUSY), home)
     airflow.start()
-    assert _eventually(lambda: len(_left_behind(home)) == 12)
+    assert _eventually(lambda: len(_left_behind(home)) == 3 * len(COMPONENTS))
     for child in airflow.children():
         os.kill(child.process.pid, number)
         child.process.wait()
-    assert len(_left_behind(home)) == 8
+    assert len(_left_behind(home)) == 2 * len(COMPONENTS)
     airflow.stop()
     assert _left_behind(home) == []
     airflow.stop()

@@ -37,7 +37,12 @@ class Place:
 
     def run(self, *arguments: str, code: int = 0) -> list[dict[str, object]]:
         done = subprocess.run(
-            [sys.executable, "-m", "ui.cli", *arguments], env=self.environ, cwd=self.folder, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "ui.cli", *arguments],
+            env=self.environ,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == code, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()] if "--json" in arguments else []
@@ -46,7 +51,12 @@ class Place:
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         with (self.folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ui.cli", *arguments], env=self.environ, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+                [sys.executable, "-m", "ui.cli", *arguments],
+                env=self.environ,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             yield process
@@ -83,8 +93,14 @@ def keys(service: Service) -> list[tuple[str, str, str, int, int]]:
 def snapshot(service: Service) -> object:
     """What a user can see of a store, without the times of our own clock."""
     now = datetime.now(UTC)
-    rows = [(r.problem.id, r.problem.title, r.problem.state, r.total, r.final, r.first_seen, r.last_seen, r.daily, r.tasks) for r in service.queue(now)]
-    tries = [(o.key, o.log, o.fingerprint, o.is_final, o.ended_at, o.started_at, o.operator) for o in service.store.search(EVERYTHING, 10_000)]
+    rows = [
+        (r.problem.id, r.problem.title, r.problem.state, r.total, r.final, r.first_seen, r.last_seen, r.daily, r.tasks)
+        for r in service.queue(now)
+    ]
+    tries = [
+        (o.key, o.log, o.fingerprint, o.is_final, o.ended_at, o.started_at, o.operator)
+        for o in service.store.search(EVERYTHING, 10_000)
+    ]
     return sorted(rows), sorted(tries)
 
 
@@ -117,7 +133,9 @@ def test_the_queue_folds_them_as_a_careful_engineer_would(collected: Place) -> N
 
 
 # Shapes of the made-up secrets that the demo's DAGs print, by their issuers' documentation.
-SECRETS = re.compile(rb"AKIA[A-Z0-9]{16}|glpat-[\w-]{20}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|(?<=postgresql://etl:)[^@\s]+(?=@)")
+SECRETS = re.compile(
+    rb"AKIA[A-Z0-9]{16}|glpat-[\w-]{20}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|(?<=postgresql://etl:)[^@\s]+(?=@)"
+)
 
 
 def test_no_secret_of_a_log_is_kept(collected: Place, airflow: FinishedAirflow) -> None:
@@ -137,7 +155,9 @@ def test_import_errors_and_components_are_on_the_health_page(collected: Place) -
     assert view.health.troubles == ()
 
 
-def test_a_worker_and_the_embedded_broker_reach_the_same(tmp_path: Path, collected: Place, airflow: FinishedAirflow) -> None:
+def test_a_worker_and_the_embedded_broker_reach_the_same(
+    tmp_path: Path, collected: Place, airflow: FinishedAirflow
+) -> None:
     where = place(tmp_path, airflow)
     service = where.service()
     with where.running("worker", "--beat"):

@@ -59,7 +59,10 @@ def test_printable_leaves_plain_text_as_it_is(text: str) -> None:
 
 
 def test_colour_codes_go_and_bidi_controls_are_named() -> None:
-    assert fmt.printable("\x1b[31;1mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07 \u202eexe\r\nnext") == "red link <U+202E>exe\nnext"
+    assert (
+        fmt.printable("\x1b[31;1mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07 \u202eexe\r\nnext")
+        == "red link <U+202E>exe\nnext"
+    )
 
 
 @given(EVIL)
@@ -86,10 +89,37 @@ def test_the_json_of_a_problem_and_a_try_has_the_promised_keys(tmp_path: Path) -
     made_up.fill(service)
     row = service.queue(made_up.NOW)[0]
     problem = json.loads(json.dumps(fmt.problem_json(row)))
-    assert list(problem)[:10] == ["id", "fingerprint", "title", "state", "cause", "occurrences", "first_seen", "last_seen", "dags", "gitlab_url"]
+    assert list(problem)[:10] == [
+        "id",
+        "fingerprint",
+        "title",
+        "state",
+        "cause",
+        "occurrences",
+        "first_seen",
+        "last_seen",
+        "dags",
+        "gitlab_url",
+    ]
     assert datetime.fromisoformat(problem["last_seen"]) == row.last_seen
-    found = json.loads(json.dumps(fmt.occurrence_json(service.problem(row.problem.id, made_up.NOW).occurrences[0], row.problem.id)))
-    assert list(found)[:13] == ["deployment", "dag_id", "run_id", "task_id", "map_index", "try_number", "problem", "fingerprint", "title", "cause", "log", "started_at", "ended_at"]
+    found = json.loads(
+        json.dumps(fmt.occurrence_json(service.problem(row.problem.id, made_up.NOW).occurrences[0], row.problem.id))
+    )
+    assert list(found)[:13] == [
+        "deployment",
+        "dag_id",
+        "run_id",
+        "task_id",
+        "map_index",
+        "try_number",
+        "problem",
+        "fingerprint",
+        "title",
+        "cause",
+        "log",
+        "started_at",
+        "ended_at",
+    ]
     assert (found["problem"], found["log"]) == (row.problem.id, "whole")
     waiting = fmt.occurrence_json(made_up.pending(made_up.NOW), "")
     assert (waiting["problem"], waiting["title"], waiting["log"]) == (None, None, "pending")

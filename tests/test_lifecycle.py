@@ -82,7 +82,9 @@ def test_undo_goes_back_to_what_it_was() -> None:
     assert regressed is not None
     for problem in (opened(), regressed.problem):
         assert lifecycle.unmute(lifecycle.mute(problem, "ann", NOW).problem, "ann", NOW).problem.state is problem.state
-        assert lifecycle.reopen(lifecycle.resolve(problem, "ann", NOW).problem, "ann", NOW).problem.state is problem.state
+        assert (
+            lifecycle.reopen(lifecycle.resolve(problem, "ann", NOW).problem, "ann", NOW).problem.state is problem.state
+        )
 
 
 def test_what_makes_no_sense_is_refused() -> None:
@@ -99,7 +101,12 @@ def test_what_makes_no_sense_is_refused() -> None:
             wrong()
 
 
-ACTIONS = st.lists(st.tuples(st.sampled_from(["resolve", "mute", "mute time", "mute count", "unmute", "reopen", "fail", "wait"]), st.integers(0, 200)))
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["resolve", "mute", "mute time", "mute count", "unmute", "reopen", "fail", "wait"]),
+        st.integers(0, 200),
+    )
+)
 
 
 @given(ACTIONS)

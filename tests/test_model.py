@@ -38,7 +38,10 @@ def facts(draw: st.DrawFn) -> Occurrence:
 
 def test_the_id_is_the_same_everywhere_and_tells_keys_apart() -> None:
     assert KEY.id == "316e923d57a583ebeb54c401385d018d"
-    ids = {replace(KEY, **{name: value}).id for name, value in [("map_index", -1), ("try_number", 1), ("run_id", "r"), ("deployment", "dev")]}  # type: ignore[arg-type]
+    ids = {
+        replace(KEY, **{name: value}).id
+        for name, value in [("map_index", -1), ("try_number", 1), ("run_id", "r"), ("deployment", "dev")]
+    }  # type: ignore[arg-type]
     assert len(ids | {KEY.id}) == 5
 
 
@@ -55,7 +58,9 @@ def test_merging_gives_the_same_reading_in_any_order_and_however_often(several: 
 
 
 def test_a_later_lesser_reading_never_replaces_a_better_one() -> None:
-    whole = fact(log=LogStatus.WHOLE, fetches=1, log_bytes=9, signature=Signature(1, "1:a", "t", "c"), kept=(LogLine(1, "x"),))
+    whole = fact(
+        log=LogStatus.WHOLE, fetches=1, log_bytes=9, signature=Signature(1, "1:a", "t", "c"), kept=(LogLine(1, "x"),)
+    )
     for status in (LogStatus.PENDING, LogStatus.MISSING, LogStatus.PARTIAL):
         merged = merge(whole, fact(log=status, fetches=5, next_fetch_at=NOW))
         assert (merged.log, merged.kept, merged.next_fetch_at) == (LogStatus.WHOLE, whole.kept, None)

@@ -31,11 +31,9 @@ def empty(tmp_path: Path) -> Iterator[Service]:
     service.store.close()
 
 
-def _shown(page: str = "", **query: str) -> str:
-    """Run a page and return every component's data as text."""
+def _shown(**query: str) -> str:
+    """Run the queue page and return every component's data as text."""
     app = AppTest.from_file(MAIN, default_timeout=20)
-    if page:
-        app.switch_page_by_url(page) if hasattr(app, "switch_page_by_url") else app.run()
     for name, value in query.items():
         app.query_params[name] = value
     app.run()
@@ -75,7 +73,10 @@ class Watched:
         self.page, self.base = page, base
         self.wrong: list[str] = []
         page.on("pageerror", lambda error: self.wrong.append(f"error {error}"))
-        page.on("request", lambda request: self.wrong.append(f"request {request.url}") if self._foreign(request.url) else None)
+        page.on(
+            "request",
+            lambda request: self.wrong.append(f"request {request.url}") if self._foreign(request.url) else None,
+        )
 
     def _foreign(self, url: str) -> bool:
         return not url.startswith((self.base, self.base.replace("http", "ws"), "data:", "blob:"))
@@ -241,7 +242,7 @@ def test_hostile_text_is_shown_as_text_on_every_page(tab: Watched, base: str, fo
         assert "![x](https://evil.example/a.png)" in (shown.text_content() or "")
         assert "<U+202E>" in (shown.text_content() or "")
         assert page.locator(".root img, .root script").count() == 0
-        assert not [a for a in page.locator("a[href]").all() if "evil" in (a.get_attribute("href") or "").split("?")[0]]
+        assert not [a for a in page.locator("a[href]").all() if "//evil" in (a.get_attribute("href") or "")]
     expect(page.get_by_text("javascript:window").first).to_be_visible()
     assert page.locator("a[href^='javascript']").count() == 0
 
@@ -279,7 +280,12 @@ def test_health_says_what_is_wrong_and_what_to_do(tab: Watched, base: str) -> No
 def test_both_themes_and_a_narrow_window_fit(browser: Browser, base: str, folder: Path, scheme: str) -> None:
     context = browser.new_context(viewport={"width": 768, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
     tab = Watched(context.new_page(), base)
-    for path, sign in (("/", "[data-id]"), (f"/problem?id={_id(folder, 0)}", "[data-testid=log]"), ("/search?q=deadlock", "[data-try]"), ("/health", "dl")):
+    for path, sign in (
+        ("/", "[data-id]"),
+        (f"/problem?id={_id(folder, 0)}", "[data-testid=log]"),
+        ("/search?q=deadlock", "[data-try]"),
+        ("/health", "dl"),
+    ):
         tab.page.goto(base + path)
         tab.page.locator(sign).first.wait_for()
         assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

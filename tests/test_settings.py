@@ -26,7 +26,9 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
     file.write_text(
         f'store = "sqlite:///x.db"\n[deployments.prod]\nurl = "https://a.example/air/"\npassword_file = "{secret}"\nlookback = "2d"\n'
     )
-    settings = load(str(file), {"AIRTRIAGE_DEPLOYMENTS__PROD__USERNAME": "svc", "AIRTRIAGE_DEPLOYMENTS__DEV__URL": "http://b"})
+    settings = load(
+        str(file), {"AIRTRIAGE_DEPLOYMENTS__PROD__USERNAME": "svc", "AIRTRIAGE_DEPLOYMENTS__DEV__URL": "http://b"}
+    )
     prod = settings.deployments["prod"]
     assert (prod.url, prod.username, prod.lookback) == ("https://a.example/air", "svc", timedelta(days=2))
     assert prod.password.get_secret_value() == "hunter2"
@@ -35,7 +37,9 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
     assert settings.scopes == {"prod": "prod", "dev": "dev"}
 
 
-def test_the_file_is_found_by_the_environment_and_where_you_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_found_by_the_environment_and_where_you_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "airtriage.toml").write_text('store = "sqlite:///here.db"')
     (tmp_path / "other.toml").write_text('store = "sqlite:///other.db"')
     monkeypatch.chdir(tmp_path)
@@ -47,19 +51,30 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(tmp_path: Path
     ("environ", "says"),
     [
         ({"STOER": "x"}, r"no setting stoer.*Did you mean 'store'"),
-        ({"DEPLOYMENTS__P__URLL": "x", "DEPLOYMENTS__P__URL": "http://a"}, r"no setting deployments\.p\.urll.*Did you mean 'url'"),
+        (
+            {"DEPLOYMENTS__P__URLL": "x", "DEPLOYMENTS__P__URL": "http://a"},
+            r"no setting deployments\.p\.urll.*Did you mean 'url'",
+        ),
         ({"DEPLOYMENTS__P__USERNAME": "x"}, r"deployments\.p\.url is missing.*AIRTRIAGE_DEPLOYMENTS__P__URL"),
         ({"DEPLOYMENTS__P__URL": "airflow:8080"}, r"deployments\.p\.url is wrong.*not an http"),
-        ({"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__POLL": "often"}, r"deployments\.p\.poll is wrong.*time span"),
+        (
+            {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__POLL": "often"},
+            r"deployments\.p\.poll is wrong.*time span",
+        ),
         ({"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__POLL": "0"}, r"longer than nothing"),
         ({"DEPLOYMENTS__My Prod__URL": "http://a"}, r"no good name"),
         ({"WEB__PORT": "99999"}, r"web\.port is wrong"),
         ({"STORE": "somewhere"}, r"store is wrong.*not a URL"),
-        ({"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__PASSWORD_FILE": "/nope"}, r"password_file = '/nope' cannot be read"),
+        (
+            {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__PASSWORD_FILE": "/nope"},
+            r"password_file = '/nope' cannot be read",
+        ),
         ({"STORE": "sqlite:///x", "STORE__X": "1"}, r"STORE__X sets a part of 'store'"),
     ],
 )
-def test_a_mistake_gets_one_sentence_that_names_the_field(environ: dict[str, str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_gets_one_sentence_that_names_the_field(
+    environ: dict[str, str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=says) as caught:
         load(environ={f"AIRTRIAGE_{name}": value for name, value in environ.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -85,10 +86,8 @@ def test_many_threads_write_and_read_at_once(tmp_path: Path) -> None:
             store.put([occurrence(n * 100 + i)])
             found = store.get(Problem, "p1")
             assert found is not None
-            try:
+            with contextlib.suppress(StaleProblem):
                 wins.append(store.save(problem(title=f"{n}.{i}"), found[1]))
-            except StaleProblem:
-                pass
 
     threads = [threading.Thread(target=write, args=(n,)) for n in range(12)]
     for thread in threads:

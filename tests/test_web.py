@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -30,7 +29,11 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def client(service: Service, tmp_path: Path) -> TestClient:
-    app = web.make_app(service, made_up.settings(tmp_path, "prod", allowed_hosts=["triage.example.com"], base_path="/triage"), now=lambda: NOW)
+    app = web.make_app(
+        service,
+        made_up.settings(tmp_path, "prod", allowed_hosts=["triage.example.com"], base_path="/triage"),
+        now=lambda: NOW,
+    )
     routes = app._user_routes  # our own routes; Streamlit's are driven by a browser in test_pages
     return TestClient(Starlette(routes=routes, middleware=app._user_middleware), base_url="http://127.0.0.1:8501")
 
@@ -40,7 +43,9 @@ def test_healthz_says_ok_while_the_store_answers(client: TestClient) -> None:
     assert client.get("/triage/healthz").status_code == 200
 
 
-def test_healthz_is_503_with_a_sentence_when_the_store_is_away(client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_healthz_is_503_with_a_sentence_when_the_store_is_away(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(self: object) -> int:
         raise StoreError("The store /x cannot be used: unable to open.", "Check that the folder exists.")
 
@@ -119,7 +124,16 @@ def test_healthz_answers_under_any_name(client: TestClient) -> None:
     assert client.get("/healthz", headers={"host": "web"}).status_code == 200
 
 
-@pytest.mark.parametrize(("origin", "enters"), [("http://127.0.0.1:8501", True), (None, True), ("https://evil.example", False), ("http://127.0.0.1:9999", False), ("null", False)])
+@pytest.mark.parametrize(
+    ("origin", "enters"),
+    [
+        ("http://127.0.0.1:8501", True),
+        (None, True),
+        ("https://evil.example", False),
+        ("http://127.0.0.1:9999", False),
+        ("null", False),
+    ],
+)
 def test_a_foreign_page_cannot_open_a_websocket(origin: str | None, enters: bool) -> None:
     async def echo(scope, receive, send):  # type: ignore[no-untyped-def]
         socket = WebSocket(scope, receive, send)
@@ -158,5 +172,9 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_stale_deployment_has_lag(service: Service) -> None:
-    lag = next(m for m in web.Numbers(service, lambda: NOW + timedelta(minutes=5)).collect() if m.name == "airtriage_pass_lag_seconds")
+    lag = next(
+        m
+        for m in web.Numbers(service, lambda: NOW + timedelta(minutes=5)).collect()
+        if m.name == "airtriage_pass_lag_seconds"
+    )
     assert lag.samples[0].value == 5 * 60 + 12 - 30

@@ -39,7 +39,9 @@ def open_problem(scope: str, fingerprint: str, tally: Tally, now: datetime) -> D
         reason="first seen",
         wake_at=now + SETTLES_AFTER,
     )
-    return Decision(problem, Change(problem.id, now, "airtriage", "opened", f"first seen {tally.first_seen:%Y-%m-%d %H:%M} UTC"))
+    return Decision(
+        problem, Change(problem.id, now, "airtriage", "opened", f"first seen {tally.first_seen:%Y-%m-%d %H:%M} UTC")
+    )
 
 
 def observe(problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
@@ -49,7 +51,9 @@ def observe(problem: Problem, tally: Tally | None, now: datetime) -> Decision | 
             why = f"failed again in a try that started {tally.last_started:%Y-%m-%d %H:%M} UTC, after it was resolved"
             return _by_itself(problem, TriageState.REGRESSED, "regressed", why, now)
         if problem.muted_until_count is not None and tally.occurrences >= problem.muted_until_count:
-            return _by_itself(problem, TriageState.ONGOING, "unmuted", "the number of failures it was muted for is reached", now)
+            return _by_itself(
+                problem, TriageState.ONGOING, "unmuted", "the number of failures it was muted for is reached", now
+            )
     if problem.muted_until is not None and now >= problem.muted_until:
         return _by_itself(problem, TriageState.ONGOING, "unmuted", "the time it was muted for is over", now)
     if problem.state in (TriageState.NEW, TriageState.REGRESSED) and now >= problem.state_at + SETTLES_AFTER:

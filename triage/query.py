@@ -113,7 +113,9 @@ def parse(text: str, now: datetime) -> Query:
     try:
         tree = luqum_parse(text)
     except ParseError as exc:
-        raise InputError(f"The query {text!r} cannot be read: {exc}.", "Put special characters in double quotes.") from exc
+        raise InputError(
+            f"The query {text!r} cannot be read: {exc}.", "Put special characters in double quotes."
+        ) from exc
     except RecursionError as exc:
         raise InputError("The query is nested too deeply.", "Use fewer brackets.") from exc
     return _node(tree, "", now)
@@ -209,9 +211,7 @@ def _bound(field: str, value: str, now: datetime) -> datetime | int:
     try:
         when = datetime.fromisoformat(value)
     except ValueError as exc:
-        raise InputError(
-            f"{field}:{value} is not a date.", "Write 2026-11-24, \"2026-11-24T10:00\" or now-7d."
-        ) from exc
+        raise InputError(f"{field}:{value} is not a date.", 'Write 2026-11-24, "2026-11-24T10:00" or now-7d.') from exc
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 

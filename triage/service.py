@@ -8,6 +8,7 @@ compared with tries.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,7 +27,7 @@ from triage.model import (
     TriageState,
     problem_id,
 )
-from triage.query import EVERYTHING, Field, Members, Query, both, rewrite
+from triage.query import EVERYTHING, Field, Members, Query, rewrite
 from triage.store import Backlog, Put, Store, Summary, Touched
 
 # Days of the sparkline in the queue.
@@ -158,10 +159,8 @@ class Service:
         return True
 
     def _save_new(self, record: Problem | Change | Membership) -> None:
-        try:
+        with suppress(StaleProblem):  # another pass was first with the same record
             self.store.save(record, None)
-        except StaleProblem:
-            pass  # another pass was first with the same record
 
     def _wake(self, problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
         return lifecycle.observe(problem, tally, self._server_now(self._deployments(problem.scope), now))
@@ -193,9 +192,7 @@ class Service:
         """Undo a mute."""
         return self._change(id, now, lambda problem, tally, at: lifecycle.unmute(problem, who, at, why, origin))
 
-    def _change(
-        self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision]
-    ) -> Problem:
+    def _change(self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision]) -> Problem:
         def at_server(problem: Problem, tally: Tally | None) -> Decision:
             return decide(problem, tally, self._server_now(self._deployments(problem.scope), now))
 
@@ -255,7 +252,9 @@ class Service:
             if problem:
                 groups.setdefault(problem, []).append(summary)
         if wanted is not None:
-            groups = {id: parts for id, parts in groups.items() if any((p.deployment, p.fingerprint) in wanted for p in parts)}
+            groups = {
+                id: parts for id, parts in groups.items() if any((p.deployment, p.fingerprint) in wanted for p in parts)
+            }
         spark = {(s.deployment, s.fingerprint): s.daily for s in self.store.summaries(since=spark_from)}
         days = [(now - timedelta(days=SPARK_DAYS - 1 - i)).date().isoformat() for i in range(SPARK_DAYS)]
         rows = [
@@ -319,9 +318,7 @@ class Service:
             match term.name:
                 case "state":
                     if value.upper() not in TriageState.__members__:
-                        raise InputError(
-                            f"state:{value} is not a state.", f"The states are {', '.join(TriageState)}."
-                        )
+                        raise InputError(f"state:{value} is not a state.", f"The states are {', '.join(TriageState)}.")
                     return members_where(lambda row: row.problem.state == value.upper())
                 case "is":
                     if value not in [str(pill) for pill in Pill] + ["needs"]:

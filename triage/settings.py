@@ -84,9 +84,10 @@ class Web(_Section):
     host: str = Field("127.0.0.1", description="the address to listen on; loopback until told otherwise")
     port: int = Field(8501, ge=1, le=65535, description="the port to listen on")
     base_path: str = Field("", description="the path prefix a proxy serves us under, such as /triage")
-    user_header: str = Field("", description="a header set by a trusted proxy that names the person, e.g. X-Forwarded-User")
+    user_header: str = Field(
+        "", description="a header set by a trusted proxy that names the person, e.g. X-Forwarded-User"
+    )
     allowed_hosts: tuple[str, ...] = Field((), description="other names the page is reached by, behind a proxy")
-
 
     @property
     def url(self) -> str:
@@ -99,7 +100,8 @@ class Settings(_Section):
     """Everything that can be set; every field has a default or an error that names it."""
 
     data_dir: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_data_dir("airtriage")), description="where the embedded store and broker live"
+        default_factory=lambda: Path(platformdirs.user_data_dir("airtriage")),
+        description="where the embedded store and broker live",
     )
     store: str = Field("", description="sqlite:///path; by default airtriage.db in data_dir")
     broker: str = Field("", description="redis://… or filesystem://path; by default a folder in data_dir")
@@ -127,7 +129,9 @@ class Settings(_Section):
     @classmethod
     def _scheme(cls, value: str) -> str:
         if value and "://" not in value:
-            raise ValueError(f"{value!r} is not a URL such as sqlite:///path, redis://host:6379/0 or filesystem:///path")
+            raise ValueError(
+                f"{value!r} is not a URL such as sqlite:///path, redis://host:6379/0 or filesystem:///path"
+            )
         return value
 
     @property

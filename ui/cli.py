@@ -11,7 +11,7 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,7 +72,11 @@ passes = click.make_pass_decorator(Context)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="airtriage", prog_name="airtriage")
-@click.option("--config", metavar="FILE", help="The settings file (else AIRTRIAGE_CONFIG, ./airtriage.toml, the user's config folder).")
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="The settings file (else AIRTRIAGE_CONFIG, ./airtriage.toml, the user's config folder).",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option("--until-parent-ends", is_flag=True, hidden=True)
 @click.pass_context
@@ -97,9 +101,14 @@ def up(context: Context) -> None:
     prepare(settings)
     check_port(settings.web.host, settings.web.port)
     context.service.store.close()
-    supervisor = Supervisor(lambda text: err.print(text, markup=False, soft_wrap=True), settings_.environment(inherit=True))
+    supervisor = Supervisor(
+        lambda text: err.print(text, markup=False, soft_wrap=True), settings_.environment(inherit=True)
+    )
     start_children(supervisor, context._config, settings)
-    out.print(f"airtriage watches {', '.join(settings.deployments)}. The page: {settings.web.url} (Ctrl-C ends it)", markup=False)
+    out.print(
+        f"airtriage watches {', '.join(settings.deployments)}. The page: {settings.web.url} (Ctrl-C ends it)",
+        markup=False,
+    )
     try:
         while True:
             supervisor.watch()
@@ -143,7 +152,11 @@ def web(context: Context) -> None:
 
 @cli.command()
 @click.option("--once", is_flag=True, help="Print the queue when it is whole, and exit.")
-@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where everything goes (the user's cache folder).")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where everything goes (the user's cache folder).",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="The page's port (a free one).")
 @json_option
 def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> None:
@@ -166,7 +179,9 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     _needs_deployments(settings)
     for name in names:
         if name not in settings.deployments:
-            raise InputError(f"There is no deployment {name!r}.", f"The settings name: {', '.join(settings.deployments)}.")
+            raise InputError(
+                f"There is no deployment {name!r}.", f"The settings name: {', '.join(settings.deployments)}."
+            )
     prepare(settings)
     collector = Collector(settings)
     reports: list[Report] = []
@@ -176,7 +191,12 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
 
             def show(report: Report, task: Any = task, name: str = name) -> None:
                 due = collector.service.store.backlog(name, now()).due
-                bar.update(task, description=f"{name}: {report.new} new failed tries", completed=report.fetched, total=report.fetched + due)
+                bar.update(
+                    task,
+                    description=f"{name}: {report.new} new failed tries",
+                    completed=report.fetched,
+                    total=report.fetched + due,
+                )
 
             report = collector.run(name, progress=show)
             while report.skipped:  # the schedule is just making one
@@ -192,7 +212,10 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
             }))  # fmt: skip
         else:
             waiting = f", {report.backlog.waiting} logs awaited" if report.backlog.waiting else ""
-            out.print(f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.", markup=False)
+            out.print(
+                f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.",
+                markup=False,
+            )
         for trouble in report.troubles:
             err.print(f"{trouble.what} {trouble.fix}".strip(), markup=False, soft_wrap=True)
     if any(report.troubles for report in reports):
@@ -201,11 +224,19 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
 
 @cli.command()
 @click.argument("query", nargs=-1)
-@click.option("--state", "states", multiple=True, type=click.Choice([*TriageState, "OPEN", "ALL"], case_sensitive=False), help="Only these states (OPEN).")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([*TriageState, "OPEN", "ALL"], case_sensitive=False),
+    help="Only these states (OPEN).",
+)
 @limit_option
 @json_option
 @passes
-def problems(context: Context, query: tuple[str, ...], states: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+def problems(
+    context: Context, query: tuple[str, ...], states: tuple[str, ...], limit: int | None, as_json: bool
+) -> None:
     """Print the triage queue: the open problems, most urgent first."""
     at = now()
     wanted = {state.upper() for state in states or (["ALL"] if query or as_json else ["OPEN"])}
@@ -276,7 +307,7 @@ def _decision(name: str) -> Callable[[F], F]:
     """Make a command over one or many problem ids that prints what became of them."""
 
     def decorate(body: F) -> F:
-        def command(context: Context, ids: tuple[str, ...], as_json: bool, **options: Any) -> None:
+        def command(context: Context, /, ids: tuple[str, ...], as_json: bool, **options: Any) -> None:
             for problem in [context.service.find(id) for id in ids]:
                 changed: Problem = body(context.service, problem.id, getpass.getuser(), now(), **options)
                 if as_json:

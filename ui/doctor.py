@@ -34,7 +34,12 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield _try("store", lambda: _store(settings))
     yield _try("broker", lambda: _broker(settings))
     if not settings.deployments:
-        yield Finding("deployments", False, "none is configured.", "Set AIRTRIAGE_DEPLOYMENTS__PROD__URL, __USERNAME and __PASSWORD.")
+        yield Finding(
+            "deployments",
+            False,
+            "none is configured.",
+            "Set AIRTRIAGE_DEPLOYMENTS__PROD__URL, __USERNAME and __PASSWORD.",
+        )
     for name, its in settings.deployments.items():
         yield from _deployment(name, its)
 

@@ -19,7 +19,9 @@ from triage.service import HealthView, QueueRow
 # CSI and OSC sequences (ECMA-48, 5.4 and 5.6), then the two-byte escapes.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 # Characters that draw nothing or reorder their neighbours: C0, C1, bidi controls, zero width, lone surrogates.
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 _STEPS = ((60, "s", 1), (3600, "min", 60), (86400, "h", 3600), (86400 * 60, "d", 86400))
 
 
@@ -124,7 +126,9 @@ def next_step(row: QueueRow, now: datetime) -> str:
         case TriageState.ONGOING:
             return "Nothing by itself: resolve or mute it when you know more."
         case _:
-            return f"Counts as ongoing {ago(problem.wake_at, now)}." if problem.wake_at else "Counts as ongoing in a week."
+            return (
+                f"Counts as ongoing {ago(problem.wake_at, now)}." if problem.wake_at else "Counts as ongoing in a week."
+            )
 
 
 def freshness(view: HealthView, now: datetime) -> str:

@@ -42,7 +42,9 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         with Path(file).open("rb") as source:
             yield source
     except OSError as exc:
-        raise InputError(f"{file} cannot be read: {exc.strerror}.", "Give the path of a log, or - for standard input.") from exc
+        raise InputError(
+            f"{file} cannot be read: {exc.strerror}.", "Give the path of a log, or - for standard input."
+        ) from exc
 
 
 def _sign_records(source: BinaryIO, *, explain: bool, as_json: bool) -> int:
@@ -65,7 +67,12 @@ def _sign_records(source: BinaryIO, *, explain: bool, as_json: bool) -> int:
 
 def _print(id: str, signed: Signature, *, explain: bool, as_json: bool) -> None:
     if as_json:
-        answer: dict[str, object] = {"id": id, "fingerprint": signed.fingerprint, "title": signed.title, "cause": signed.cause}
+        answer: dict[str, object] = {
+            "id": id,
+            "fingerprint": signed.fingerprint,
+            "title": signed.title,
+            "cause": signed.cause,
+        }
         if explain:
             answer |= {
                 "evidence": [{"line": e.number, "text": e.text} for e in signed.evidence],

@@ -17,7 +17,13 @@ from triage.model import Evidence, Occurrence
 from triage.service import ProblemView, QueueRow
 from ui import format as fmt
 
-_STATE_STYLE = {"NEW": "bold red", "REGRESSED": "bold magenta", "ONGOING": "yellow", "MUTED": "dim", "RESOLVED": "green"}
+_STATE_STYLE = {
+    "NEW": "bold red",
+    "REGRESSED": "bold magenta",
+    "ONGOING": "yellow",
+    "MUTED": "dim",
+    "RESOLVED": "green",
+}
 
 
 def progress_bar(console: Console, quiet: bool) -> Progress:
@@ -79,5 +85,7 @@ def evidence(view: ProblemView) -> tuple[Evidence, ...]:
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in names:
-        table.add_column(name, overflow="fold", justify="right" if name == "tries" else "left", no_wrap=name in ("id", "state"))
+        table.add_column(
+            name, overflow="fold", justify="right" if name == "tries" else "left", no_wrap=name in ("id", "state")
+        )
     return table

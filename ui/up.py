@@ -126,7 +126,8 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as exc:
             raise ProcessError(
-                f"Port {port} on {host} cannot be used: {exc.strerror}.", "Set web.port (AIRTRIAGE_WEB__PORT) to a free one."
+                f"Port {port} on {host} cannot be used: {exc.strerror}.",
+                "Set web.port (AIRTRIAGE_WEB__PORT) to a free one.",
             ) from exc
 
 

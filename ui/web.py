@@ -89,7 +89,8 @@ def serve(settings: Settings) -> None:
             probe.bind((web.host, web.port))
         except OSError as exc:
             raise ProcessError(
-                f"The page cannot listen on {web.host}:{web.port}: {exc.strerror}.", "Set web.port to a free port, or stop what uses it."
+                f"The page cannot listen on {web.host}:{web.port}: {exc.strerror}.",
+                "Set web.port to a free port, or stop what uses it.",
             ) from exc
     service = Service(open_store(settings.store_url), settings.scopes)
     try:
@@ -171,7 +172,13 @@ class _Api:
             view = self._service.problem(request.path_params["id"], self._now(), limit=_LIMIT)
             tries = [occurrence_json(occurrence, view.row.problem.id) for occurrence in view.occurrences]
             history = [
-                {"at": change.at.isoformat(), "who": change.who, "what": change.what, "why": change.why, "origin": change.origin}
+                {
+                    "at": change.at.isoformat(),
+                    "who": change.who,
+                    "what": change.what,
+                    "why": change.why,
+                    "origin": change.origin,
+                }
                 for change in view.history
             ]
             return {**problem_json(view.row), "fingerprints": view.fingerprints, "latest": tries, "history": history}
@@ -181,13 +188,18 @@ class _Api:
     def search(self, request: Request) -> Response:
         def find() -> list[dict[str, Any]]:
             now = self._now()
-            found = self._service.search(parse(request.query_params.get("q", ""), now), now, _limit(request.query_params.get("limit")))
+            found = self._service.search(
+                parse(request.query_params.get("q", ""), now), now, _limit(request.query_params.get("limit"))
+            )
             return [occurrence_json(occurrence, self._service.problem_of(occurrence)) for occurrence in found]
 
         return _answer(find)
 
     def unknown(self, request: Request) -> Response:
-        return JSONResponse({"error": f"There is nothing at {request.url.path}: try /api/problems, /api/problems/ID or /api/search."}, 404)
+        return JSONResponse(
+            {"error": f"There is nothing at {request.url.path}: try /api/problems, /api/problems/ID or /api/search."},
+            404,
+        )
 
 
 def _answer(make: Callable[[], Any], bad: int = 400) -> Response:
@@ -277,7 +289,9 @@ class Guard:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         if scope["path"] not in self._open and not self._known(host):
-            return await _refuse(scope, receive, send, f"The host {host!r} is not known here; add it to web.allowed_hosts.")
+            return await _refuse(
+                scope, receive, send, f"The host {host!r} is not known here; add it to web.allowed_hosts."
+            )
         if scope["type"] == "websocket":
             origin = headers.get(b"origin")
             if origin is not None and not self._own(origin, host):
@@ -288,7 +302,10 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 ours = {name for name, _ in _HEADERS}
-                message = {**message, "headers": [p for p in message.get("headers", ()) if p[0].lower() not in ours] + list(_HEADERS)}
+                message = {
+                    **message,
+                    "headers": [p for p in message.get("headers", ()) if p[0].lower() not in ours] + list(_HEADERS),
+                }
             await send(message)
 
         await self._app(scope, receive, guarded)
@@ -308,7 +325,9 @@ class Guard:
             netloc = urlsplit(origin).netloc.lower()
         except ValueError:
             return False
-        return netloc == host.lower() or (_hostname(origin) in self._hosts - {"localhost"} and _hostname(f"//{host}") in self._hosts)
+        return netloc == host.lower() or (
+            _hostname(origin) in self._hosts - {"localhost"} and _hostname(f"//{host}") in self._hosts
+        )
 
 
 def _hostname(url: str) -> str:

@@ -39,7 +39,7 @@ def _path(match: re.Match[str]) -> str:
 
 
 _KEPT_NUMBER = (
-    r"(?:\d{1,3}\.){3}\d{1,3}(?::\d{2,5})?(?!\d|\.\d)|\[Errno -?\d+\]|\b(?:exit(?:ed)?(?: with)?(?: return)?(?: code| status)?|exit code|return code|status(?:[_ ]code)?"
+    r"(?<=://)[^\s/'\"<>]{1,200}|\butf-?\d{1,2}\b|(?:\d{1,3}\.){3}\d{1,3}(?::\d{2,5})?(?!\d|\.\d)|\[Errno -?\d+\]|\b(?:exit(?:ed)?(?: with)?(?: return)?(?: code| status)?|exit code|return code|status(?:[_ ]code)?"
     r"|errno|HTTP(?:/\d(?:\.\d)?)?(?: Error)?|Error(?: code)?|code|port|SQLSTATE|signal|base|exitcode|state)\b[ :=(]{0,3}-?\d{1,5}\b"
     r"|\bcurl: \(\d+\)|\b[A-Z]{2,6}-\d{3,5}\b|(?<=[\w\]>]):\d{2,5}(?![\d:.]|\w)|^\s*[45]\d\d\b"
     r"|\b[45]\d\d (?=Client|Server|Too|Bad|Not|Forbidden|Unauth|Service|Gateway|Internal|-)"

@@ -159,7 +159,9 @@ def judge(chain: Sequence[Raised]) -> Finding:
     texts = [_said(one)[1] for one in (teller, root, *chain)]
     if key := outage(cause, *texts):
         decisions.append(f"A service that cannot be reached counts once, whoever calls it: {key[1]}.")
-        return Finding(key, _title(kind, masked), cause, kind, decisions=decisions)
+        shown = _title(kind, masked)
+        title = shown if key[1].partition(":")[0] in shown.lower() else f"{shown} ({key[1]})"
+        return Finding(key, title, cause, kind, decisions=decisions)
     vague = len(_WORD.findall(_without(masked, kind))) < 2
     placed = kind in _OF_CODE or cause in _PLACED or vague or (cause not in _OF_MACHINE and not _NAME.search(masked))
     if cause == "unknown" and where:

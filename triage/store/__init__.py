@@ -103,9 +103,7 @@ class Store(Protocol):
     def backlog(self, deployment: str, now: datetime) -> Backlog:
         """Count the logs still awaited."""
 
-    def search(
-        self, query: Query, limit: int, after: tuple[datetime, str] | None = None
-    ) -> list[Occurrence]:
+    def search(self, query: Query, limit: int, after: tuple[datetime, str] | None = None) -> list[Occurrence]:
         """Return matching occurrences, newest `ended_at` first, then by id; `after` is the last row's (ended_at, id)."""
 
     def count(self, query: Query) -> int:
@@ -160,7 +158,4 @@ def open_store(url: str) -> Store:
         from triage.store.sqlite import SqliteStore
 
         return SqliteStore.open(url)
-    raise SettingsError(
-        f"store = {url!r} is not a store this version knows.", "Use sqlite:///path/to/airtriage.db."
-    )
-
+    raise SettingsError(f"store = {url!r} is not a store this version knows.", "Use sqlite:///path/to/airtriage.db.")

@@ -102,7 +102,8 @@ class SqliteStore:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise StoreError(
-                    f"The folder of the store {path} cannot be made: {exc.strerror}.", "Set data_dir to a folder you may write."
+                    f"The folder of the store {path} cannot be made: {exc.strerror}.",
+                    "Set data_dir to a folder you may write.",
                 ) from exc
         store = cls(path or ":memory:", _POOL if path else 1)
         store._migrate()
@@ -120,7 +121,9 @@ class SqliteStore:
 
     def get(self, kind: type[R], id: str) -> tuple[R, int] | None:
         with self._reading() as db:
-            row = db.execute("SELECT body, revision FROM record WHERE kind = ? AND id = ?", (kind.__name__, id)).fetchone()
+            row = db.execute(
+                "SELECT body, revision FROM record WHERE kind = ? AND id = ?", (kind.__name__, id)
+            ).fetchone()
         return (msgspec.json.decode(row[0], type=kind), row[1]) if row else None
 
     def save(self, record: Record, revision: int | None) -> int:
@@ -142,13 +145,17 @@ class SqliteStore:
             gone = db.execute(
                 "DELETE FROM record WHERE kind = ? AND id = ? AND revision = ?", (kind.__name__, id, revision)
             ).rowcount
-            if not gone and db.execute("SELECT 1 FROM record WHERE kind = ? AND id = ?", (kind.__name__, id)).fetchone():
+            if (
+                not gone
+                and db.execute("SELECT 1 FROM record WHERE kind = ? AND id = ?", (kind.__name__, id)).fetchone()
+            ):
                 raise StaleProblem(f"{kind.__name__} {id} was saved by somebody else meanwhile.", "Try again.")
 
     def records(
         self, kind: type[R], parent: str | None = None, wake_before: datetime | None = None
     ) -> list[tuple[R, int]]:
-        sql, params = "SELECT body, revision FROM record WHERE kind = ?", [kind.__name__]
+        sql = "SELECT body, revision FROM record WHERE kind = ?"
+        params: list[Any] = [kind.__name__]
         if parent is not None:
             sql, params = sql + " AND parent = ?", [*params, parent]
         if wake_before is not None:
@@ -195,9 +202,7 @@ class SqliteStore:
             return _load(db, "id = ?", (id,), kept=True)
 
     def due(self, deployment: str, now: datetime, limit: int) -> list[Occurrence]:
-        sql = (
-            "SELECT body FROM occurrence WHERE deployment = ? AND next_fetch <= ? ORDER BY at DESC, id LIMIT ?"
-        )
+        sql = "SELECT body FROM occurrence WHERE deployment = ? AND next_fetch <= ? ORDER BY at DESC, id LIMIT ?"
         with self._reading() as db:
             return [_decode(body) for (body,) in db.execute(sql, (deployment, _micros(now), limit))]
 
@@ -269,7 +274,9 @@ class SqliteStore:
                 ).fetchone()
                 if row[0]:
                     total, final = total + row[0], final + row[1]
-                    first.append(row[2]), last.append(row[3]), started.append(row[4])
+                    first.append(row[2])
+                    last.append(row[3])
+                    started.append(row[4])
             if not total:
                 return None
             where, params = _compile(Members(frozenset(members)))
@@ -440,7 +447,13 @@ def _row(fact: Occurrence, words: int | None) -> tuple[Any, ...]:
 
 def _words(fact: Occurrence, lines: Sequence[LogLine]) -> str:
     """What a search for words looks at: title, ids, and the kept log with its exceptions."""
-    parts = [fact.signature.title if fact.signature else "", fact.key.dag_id, fact.key.task_id, fact.key.run_id, fact.host]
+    parts = [
+        fact.signature.title if fact.signature else "",
+        fact.key.dag_id,
+        fact.key.task_id,
+        fact.key.run_id,
+        fact.host,
+    ]
     for line in lines:
         parts.append(line.text)
         parts += [f"{raised.type}: {raised.value}" for raised in line.raised]
@@ -462,7 +475,11 @@ def _compile(query: Query) -> tuple[str, list[Any]]:
             return f"lower(o.{name}) GLOB ?", [_glob(value)]
         case Between(name, low, high):
             column, bounds = f"o.{name}", [(">=", low), ("<=", high)]
-            tests = [(f"{column} {sign} ?", _micros(b) if isinstance(b, datetime) else b) for sign, b in bounds if b is not None]
+            tests = [
+                (f"{column} {sign} ?", _micros(b) if isinstance(b, datetime) else b)
+                for sign, b in bounds
+                if b is not None
+            ]
             return " AND ".join(test for test, _ in tests) or "1", [bound for _, bound in tests]
         case Members(pairs):
             sql = (

@@ -34,8 +34,12 @@ __all__ = ["Child", "ThrowawayAirflow", "cache_folder", "install"]
 
 HERE = Path(__file__).parent
 MARK = "AIRTRIAGE_THROWAWAY"
+# The tasks' own API is a process apart. In one process the two stop each other on SQLite: Airflow logs a person's request
+# to its database on the event loop, on which a task's request may hold the write lock: both wait until SQLite gives up,
+# and whatever else wants to write fails with them (the triggerer dies of it).
 COMPONENTS = {
-    "api-server": ["api-server"],
+    "api-server": ["api-server", "--apps", "core"],
+    "execution-api": ["api-server", "--apps", "execution"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
@@ -77,6 +81,7 @@ class ThrowawayAirflow:
         self.port = port or _free_port()
         self._port_was_given = port is not None
         self.url = f"http://127.0.0.1:{self.port}"
+        self._execution_port = _free_port()
         self.password = secrets.token_urlsafe(12)
         self._admin_password = secrets.token_urlsafe(12)
         self._mark = secrets.token_hex(16)
@@ -108,7 +113,9 @@ class ThrowawayAirflow:
             self._services = DemoServices()
             self._services.start()
             settings = self._settings() | self._services.environment
-            self._children = [self._start_child(name, words, settings) for name, words in COMPONENTS.items()]
+            apart = {"execution-api": {"AIRFLOW__API__PORT": str(self._execution_port)}}
+            for name, words in COMPONENTS.items():
+                self._children.append(self._start_child(name, words, settings | apart.get(name, {})))
             self._wait_until_healthy(time.monotonic() + timeout)
         except BaseException:
             self.stop()
@@ -203,10 +210,11 @@ class ThrowawayAirflow:
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "CORE__EXECUTOR": "LocalExecutor",
             "CORE__PARALLELISM": "6",
-            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self._execution_port}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:viewer,admin:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            # Five processes write to one file: a busy machine needs more patience than SQLite's usual 5 s.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=20",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),
             "API__BASE_URL": self.url,
@@ -311,11 +319,7 @@ class ThrowawayAirflow:
 
 
 def _done(status: int, body: Any, purpose: str) -> bool:
-    """Say whether it was done; a 5xx says "not now".
-
-    Airflow logs each such request to its database on the API's one event loop; where a task's request there holds SQLite's
-    write lock meanwhile, the two wait for each other until SQLite gives up after 5 s (seen in 1 of 10 demos).
-    """
+    """Say whether it was done; a 5xx says "not now": SQLite's one writer let this one wait too long."""
     return status < 500 and _expect(status, body, purpose) is not None
 
 

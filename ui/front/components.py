@@ -26,7 +26,9 @@ def _register(name: str) -> Any:
     return st.components.v2.component(f"airtriage.{name}", js=_SHARED_JS + js, css=_SHARED_CSS + css)
 
 
-_queue, _log, _tries, _bars, _box, _sheet = (_register(name) for name in ("queue", "log", "tries", "bars", "box", "sheet"))
+_queue, _log, _tries, _bars, _box, _sheet = (
+    _register(name) for name in ("queue", "log", "tries", "bars", "box", "sheet")
+)
 
 
 def columns(data: dict[str, Any]) -> bytes:

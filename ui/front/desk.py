@@ -61,7 +61,9 @@ class Desk:
 
         def find() -> set[str]:
             owned = self.remembered(
-                "owned", revision, lambda: {(m.scope, m.fingerprint): m.problem for m, _ in service.store.records(Membership)}
+                "owned",
+                revision,
+                lambda: {(m.scope, m.fingerprint): m.problem for m, _ in service.store.records(Membership)},
             )
             pairs = service.store.matching(service.resolve_terms(query, self.now()))
             return {owned.get((service.scope(deployment), print_), "") for deployment, print_ in pairs}

@@ -20,9 +20,14 @@ from ui.front.sheet import Run
 
 def around(page: Callable[[], None]) -> None:
     """Draw the strip, then the page; what an operator can fix becomes a sentence."""
+    _strip()
+    guarded(page)
+
+
+def guarded(draw: Callable[[], None]) -> None:
+    """Draw; what an operator can fix becomes a sentence. A fragment needs its own, as it is drawn again by itself."""
     try:
-        _strip()
-        page()
+        draw()
     except TriageError as exc:
         failed(exc)
 
@@ -55,7 +60,16 @@ def _strip() -> None:
     stale = desk().stale()
     if stale:
         lines = [freshness(view, desk().now()).rstrip(".") for view in stale]
-        show("stale", [sheet.p("What you see is old. " + "; ".join(lines) + ". ", sheet.link("Health says more", "health"), tone="warn")])
+        show(
+            "stale",
+            [
+                sheet.p(
+                    "What you see is old. " + "; ".join(lines) + ". ",
+                    sheet.link("Health says more", "health"),
+                    tone="warn",
+                )
+            ],
+        )
 
 
 def _short(views: list[HealthView]) -> list[Run]:
@@ -64,5 +78,9 @@ def _short(views: list[HealthView]) -> list[Run]:
     for view in views[:3]:
         name = view.health.deployment
         runs += [" · "] if runs else []
-        runs += [sheet.dot("warn" if view.is_stale(now) else "good", name), " ", sheet.when(view.health.succeeded_at, "not read yet")]
+        runs += [
+            sheet.dot("warn" if view.is_stale(now) else "good", name),
+            " ",
+            sheet.when(view.health.succeeded_at, "not read yet"),
+        ]
     return [*runs, f" and {len(views) - 3} more"] if len(views) > 3 else runs

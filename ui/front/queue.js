@@ -84,12 +84,12 @@ export default component((root, first) => {
       const states = new Set(view.filter((i) => selected.has(rows.id[i])).map((i) => rows.state[i]));
       const button = (words, key, act) => { const it = attrs(el("button", "btn", words), { "data-act": key }); it.addEventListener("click", act); return it; };
       const mute = button("Mute…", "mute", () => openMenu(mute));
-      top.replaceChildren(attrs(el("div", "acts", el("span", "count", `${selected.size.toLocaleString("en")} selected`),
+      top.replaceChildren(el("div", "acts", el("span", "count", `${selected.size.toLocaleString("en")} selected`),
         states.has("RESOLVED") ? null : mute, states.has("RESOLVED") ? null : button("Resolve", "resolve", () => act("resolve")),
         states.has("MUTED") && states.size === 1 ? button("Unmute", "unmute", () => act("unmute")) : null,
         states.has("RESOLVED") && states.size === 1 ? button("Reopen", "reopen", () => act("reopen")) : null,
         selected.size < view.length ? button(`Select all ${short(view.length)}`, "all", () => { view.forEach((i) => selected.add(rows.id[i])); drawTop(); paint(); }) : null,
-        button("Clear", "clear", () => { selected.clear(); drawTop(); paint(); }))));
+        button("Clear", "clear", () => { selected.clear(); drawTop(); paint(); })));
       return;
     }
     menu = null;

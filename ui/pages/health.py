@@ -13,6 +13,7 @@ from ui.format import length, many, number
 from ui.front import sheet
 from ui.front.components import sheet as show
 from ui.front.desk import desk
+from ui.front.frame import guarded
 from ui.front.sheet import Block, Run
 
 _SHOWN = 30  # import errors listed; a broken shared module breaks every file
@@ -26,6 +27,10 @@ def render() -> None:
 
 @st.fragment(run_every=10)
 def _health() -> None:
+    guarded(_draw)
+
+
+def _draw() -> None:
     at = desk()
     views = {view.health.deployment: view for view in at.service.health(at.now())}
     if not views and not at.settings.deployments:
@@ -45,23 +50,52 @@ def _health() -> None:
 def _unread(name: str) -> list[Block]:
     return [
         sheet.headline(name, sheet.dot("warn", "Not read yet")),
-        sheet.p("No pass over it has ended. Is the collector running? airtriage up starts it; airtriage doctor says what is in its way."),
+        sheet.p(
+            "No pass over it has ended. Is the collector running? airtriage up starts it; airtriage doctor says what is in its way."
+        ),
     ]
 
 
 def _deployment(view: HealthView) -> list[Block]:
     health, backlog, now = view.health, view.backlog, desk().now()
     stale = view.is_stale(now)
-    mark = sheet.dot("bad", "Stale") if stale else sheet.dot("warn", "In part") if health.troubles else sheet.dot("good", "Fresh")
-    blocks = [sheet.headline(health.deployment, mark, sheet.away(urlsplit(health.url).netloc or health.url, health.url), f"Airflow {health.version}" if health.version else "")]
+    mark = (
+        sheet.dot("bad", "Stale")
+        if stale
+        else sheet.dot("warn", "In part")
+        if health.troubles
+        else sheet.dot("good", "Fresh")
+    )
+    blocks = [
+        sheet.headline(
+            health.deployment,
+            mark,
+            sheet.away(urlsplit(health.url).netloc or health.url, health.url),
+            f"Airflow {health.version}" if health.version else "",
+        )
+    ]
     for trouble in health.troubles:
         blocks.append(sheet.p(sheet.strong(trouble.what), f" {trouble.fix}", tone="bad" if stale else "warn"))
     if stale and not health.troubles:
-        blocks.append(sheet.p(sheet.strong("No pass has ended for longer than three polls."), " Is the collector running? airtriage up starts it.", tone="bad"))
-    waits: list[Run] = [sheet.count(backlog.waiting, "log"), f" awaited, {number(backlog.due)} due now"] if backlog.waiting else ["none"]
+        blocks.append(
+            sheet.p(
+                sheet.strong("No pass has ended for longer than three polls."),
+                " Is the collector running? airtriage up starts it.",
+                tone="bad",
+            )
+        )
+    waits: list[Run] = (
+        [sheet.count(backlog.waiting, "log"), f" awaited, {number(backlog.due)} due now"]
+        if backlog.waiting
+        else ["none"]
+    )
     if backlog.oldest:
         waits += [", the oldest failed ", sheet.when(backlog.oldest)]
-    offset = f"{abs(health.offset):.1f} s {'ahead of' if health.offset > 0 else 'behind'} ours" if abs(health.offset) >= 1 else ""
+    offset = (
+        f"{abs(health.offset):.1f} s {'ahead of' if health.offset > 0 else 'behind'} ours"
+        if abs(health.offset) >= 1
+        else ""
+    )
     blocks.append(sheet.facts([
         ("Last good pass", [sheet.when(health.succeeded_at), f", one every {health.poll:g} s; {many(health.listed, 'failed try', 'failed tries')} listed, {many(health.fetched, 'log')} read"]),
         ("Last look", [sheet.when(health.passed_at)] if health.passed_at != health.succeeded_at else []),
@@ -77,7 +111,9 @@ def _components(components: tuple[Component, ...]) -> list[Run]:
     runs: list[Run] = []
     for it in components:
         runs += ["   "] if runs else []
-        runs.append(sheet.dot(_WAITING.get(it.status, "quiet"), f"{it.name.replace('_', ' ')} {it.status or 'unknown'}"))
+        runs.append(
+            sheet.dot(_WAITING.get(it.status, "quiet"), f"{it.name.replace('_', ' ')} {it.status or 'unknown'}")
+        )
         if it.heartbeat and it.status != "healthy":
             runs += [", heartbeat ", sheet.when(it.heartbeat)]
     return runs
@@ -87,21 +123,34 @@ def _sick(components: tuple[Component, ...]) -> list[Block]:
     sick = [it.name.replace("_", " ") for it in components if it.status == "unhealthy"]
     if not sick:
         return []
-    return [sheet.p(sheet.strong(f"Airflow's {' and '.join(sick)} gives no sign of life."), " Look at its process and its log on Airflow's host, and restart it.", tone="bad")]
+    return [
+        sheet.p(
+            sheet.strong(f"Airflow's {' and '.join(sick)} gives no sign of life."),
+            " Look at its process and its log on Airflow's host, and restart it.",
+            tone="bad",
+        )
+    ]
 
 
 def _pools(pools: tuple[PoolLoad, ...]) -> list[Block]:
     waiting = [pool for pool in pools if pool.queued + pool.scheduled]
     if not waiting:
         return []
-    rows = [[pool.name, number(pool.slots), number(pool.running), sheet.strong(number(pool.queued + pool.scheduled))] for pool in waiting]
+    rows = [
+        [pool.name, number(pool.slots), number(pool.running), sheet.strong(number(pool.queued + pool.scheduled))]
+        for pool in waiting
+    ]
     return [sheet.label("Pools with waiting tasks"), sheet.table(["Pool", "Slots", "Running", "Waiting"], rows)]
 
 
 def _imports(imports: tuple[ImportFailure, ...]) -> list[Block]:
     if not imports:
         return []
-    blocks = [sheet.label(f"{many(len(imports), 'DAG file')} not importable", "their DAGs do not run in the version you wrote")]
+    blocks = [
+        sheet.label(
+            f"{many(len(imports), 'DAG file')} not importable", "their DAGs do not run in the version you wrote"
+        )
+    ]
     for it in imports[:_SHOWN]:
         last = next((line.strip() for line in reversed(it.trace.splitlines()) if line.strip()), "no trace")
         blocks.append(sheet.fold([sheet.code(it.file), " ", sheet.quiet(last)], [sheet.pre(it.trace)]))

@@ -74,7 +74,11 @@ def _headline(view: ProblemView) -> None:
 
 
 def _summary(row: QueueRow) -> list[sheet.Run]:
-    ends = "All of them ended their task instance." if row.final == row.total else f"{number(row.final)} of them ended their task instance."
+    ends = (
+        "All of them ended their task instance."
+        if row.final == row.total
+        else f"{number(row.final)} of them ended their task instance."
+    )
     if row.total == 1:
         ends = "It ended its task instance."
     if row.is_flaky:
@@ -83,7 +87,14 @@ def _summary(row: QueueRow) -> list[sheet.Run]:
     if row.total == 1:
         return [counted, ", ", sheet.when(row.last_seen), f". {ends}"]
     where = f" in {many(len(row.dags), 'DAG')}" if len(row.dags) > 1 else ""
-    return [counted, f"{where}, the first ", sheet.when(row.first_seen), ", the last ", sheet.when(row.last_seen), f". {ends}"]
+    return [
+        counted,
+        f"{where}, the first ",
+        sheet.when(row.first_seen),
+        ", the last ",
+        sheet.when(row.last_seen),
+        f". {ends}",
+    ]
 
 
 def _shown(view: ProblemView, chosen: str) -> Occurrence | None:
@@ -97,7 +108,13 @@ def _shown(view: ProblemView, chosen: str) -> Occurrence | None:
 
 def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
     if shown is not None:
-        runs = [sheet.code(shown.key.run_id), f" try {shown.key.try_number}, ", sheet.when(shown.ended_at), " · ", *_open_in_airflow(shown)]
+        runs = [
+            sheet.code(shown.key.run_id),
+            f" try {shown.key.try_number}, ",
+            sheet.when(shown.ended_at),
+            " · ",
+            *_open_in_airflow(shown),
+        ]
         show("evidence", [sheet.label("Evidence", *runs)])
         _log(shown)
     cause = CAUSES.get(view.row.problem.cause)
@@ -112,7 +129,11 @@ def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
     said = f"the newest {_SHOWN} of {number(view.row.total)}, " if more else "newest first, "
     show("occurrences", [sheet.label("Occurrences", said, sheet.link("all in Search", query))])
     rows = [try_row(o, view.row.problem.id) for o in view.occurrences[:_SHOWN]]
-    tries("tries", {"titles": False, "words": [], "shown": shown.key.id if shown else "", "more": ""}, columns({"tries": rows}))
+    tries(
+        "tries",
+        {"titles": False, "words": [], "shown": shown.key.id if shown else "", "more": ""},
+        columns({"tries": rows}),
+    )
 
 
 def _open_in_airflow(shown: Occurrence) -> list[sheet.Run]:
@@ -130,7 +151,11 @@ def _log(shown: Occurrence) -> None:
         return
     telling = {line.number for line in shown.signature.evidence} if shown.signature else set()
     lines = [_line(line, telling) for line in shown.kept]
-    kept = f"{len(lines):,} of {shown.log_lines:,} lines kept" if shown.log_lines > len(lines) else many(len(lines), "line")
+    kept = (
+        f"{len(lines):,} of {shown.log_lines:,} lines kept"
+        if shown.log_lines > len(lines)
+        else many(len(lines), "line")
+    )
     if shown.log is LogStatus.PARTIAL:
         kept += ", the log was not whole when it was read"
     if circumstance := _circumstance(shown):
@@ -144,7 +169,9 @@ def _circumstance(shown: Occurrence) -> list[sheet.Block]:
     if found is None:
         return []
     by = f" by {found.by}" if found.by else ""
-    return [sheet.p(sheet.strong(f"Airflow says: {found.kind}{by}"), f". {found.text}" if found.text else ".", tone="warn")]
+    return [
+        sheet.p(sheet.strong(f"Airflow says: {found.kind}{by}"), f". {found.text}" if found.text else ".", tone="warn")
+    ]
 
 
 def _line(line: LogLine, telling: set[int]) -> list[Any]:
@@ -171,7 +198,9 @@ def try_row(it: Occurrence, problem_id: str) -> dict[str, Any]:
     mapped = f"[{it.map_label or key.map_index}]" if key.map_index >= 0 else ""
     marks = [
         {True: "final", False: "tried again", None: ""}[it.is_final],
-        {LogStatus.PENDING: "log awaited", LogStatus.MISSING: "no log", LogStatus.PARTIAL: "part of the log"}.get(it.log, ""),
+        {LogStatus.PENDING: "log awaited", LogStatus.MISSING: "no log", LogStatus.PARTIAL: "part of the log"}.get(
+            it.log, ""
+        ),
         str(it.circumstance.kind) if it.circumstance else "",
     ]
     return {
@@ -190,7 +219,9 @@ def _why(view: ProblemView) -> None:
         return
     parts: list[sheet.Block] = [sheet.steps(signature.decisions)]
     parts.append(sheet.facts([("Fingerprints", [sheet.code(", ".join(view.fingerprints))])]))
-    show("why", [sheet.label("Why one problem"), sheet.fold(["What the signature took, and what it passed over"], parts)])
+    show(
+        "why", [sheet.label("Why one problem"), sheet.fold(["What the signature took, and what it passed over"], parts)]
+    )
 
 
 def _side(view: ProblemView) -> None:

@@ -17,7 +17,7 @@ from triage.service import QueueRow
 from ui.format import many, one_line
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
-from ui.front.frame import who
+from ui.front.frame import guarded, who
 
 _WORDS = {"24h": "24 h", "7d": "7 d", "30d": "30 d", "all": "All"}
 _EVERY = 10  # seconds between looks at the store while the page is open
@@ -32,6 +32,10 @@ def render() -> None:
 
 @st.fragment(run_every=_EVERY)
 def _list() -> None:
+    guarded(_draw)
+
+
+def _draw() -> None:
     at, now = desk(), desk().now()
     text = st.query_params.get("q", "").strip()
     span = st.query_params.get("range", "7d")
@@ -69,7 +73,11 @@ def _matching(at: Desk, text: str, query: Query) -> Any:
 def _plain_words(query: Query) -> list[str]:
     """Return the words of a query that is nothing but words, else nothing."""
     parts = query.parts if isinstance(query, Both) else (query,)
-    return [part.text.casefold() for part in parts if isinstance(part, Text)] if all(isinstance(p, Text) for p in parts) else []
+    return (
+        [part.text.casefold() for part in parts if isinstance(part, Text)]
+        if all(isinstance(p, Text) for p in parts)
+        else []
+    )
 
 
 def _own_text(row: QueueRow) -> str:
@@ -109,17 +117,33 @@ def _empties(text: str, span: str) -> dict[str, Any]:
     return {
         "unconfigured": {
             "title": "No Airflow is watched yet",
-            "lines": ["Name one in airtriage.toml (or in AIRTRIAGE_DEPLOYMENTS__PROD__URL), then start airtriage up again."],
+            "lines": [
+                "Name one in airtriage.toml (or in AIRTRIAGE_DEPLOYMENTS__PROD__URL), then start airtriage up again."
+            ],
             "pre": '[deployments.prod]\nurl = "https://airflow.example.com"\nusername = "svc_triage"\npassword_file = "/run/secrets/airflow"',
         },
         "clean": {
             "title": "No failed try so far",
-            "lines": ["airtriage looks at every deployment again and again; Health shows when it last did, and what is in its way."],
+            "lines": [
+                "airtriage looks at every deployment again and again; Health shows when it last did, and what is in its way."
+            ],
         },
-        "quiet": {"title": "Nothing needs you", "lines": ["Nothing is new and nothing came back. The other tabs hold what is known, muted or resolved."]},
-        "tab": {"title": "Nothing here", "lines": ["The other tabs hold the rest." if not text else "Other tabs may hold what matches."]},
-        "range": {"title": f"Nothing failed in the last {_WORDS[span]}", "lines": ["Choose a longer range to see what failed before."]},
-        "filter": {"title": "No problem matches", "lines": [f"Nothing matches {text} in this range. Use fewer words, or a longer range."]},
+        "quiet": {
+            "title": "Nothing needs you",
+            "lines": ["Nothing is new and nothing came back. The other tabs hold what is known, muted or resolved."],
+        },
+        "tab": {
+            "title": "Nothing here",
+            "lines": ["The other tabs hold the rest." if not text else "Other tabs may hold what matches."],
+        },
+        "range": {
+            "title": f"Nothing failed in the last {_WORDS[span]}",
+            "lines": ["Choose a longer range to see what failed before."],
+        },
+        "filter": {
+            "title": "No problem matches",
+            "lines": [f"Nothing matches {text} in this range. Use fewer words, or a longer range."],
+        },
     }
 
 

@@ -23,7 +23,13 @@ from ui.front.desk import desk
 from ui.pages.problem import try_row
 
 _PAGE, _MOST = 50, 1000
-_EXAMPLES = ("deadlock", "exception:TimeoutError", "dag:orders* try:[2 TO *]", '"connection refused" at:now-1d', "is:needs cause:database")
+_EXAMPLES = (
+    "deadlock",
+    "exception:TimeoutError",
+    "dag:orders* try:[2 TO *]",
+    '"connection refused" at:now-1d',
+    "is:needs cause:database",
+)
 
 
 def render() -> None:
@@ -51,10 +57,25 @@ def _found(text: str, query: Query, now: datetime) -> None:
     shown = min(int(params.get("limit", "") if params.get("limit", "").isdecimal() else _PAGE) or _PAGE, _MOST)
     hits = store.search(query, shown)
     bars("hist", counted, narrow="search?" + _address(text, {}) + "from={from}&to={to}")
-    show("counts", [sheet.p(sheet.strong(f"{number(total)} {'failed try' if total == 1 else 'failed tries'}"), *_facets(text, hits), tone="quiet")])
+    show(
+        "counts",
+        [
+            sheet.p(
+                sheet.strong(f"{number(total)} {'failed try' if total == 1 else 'failed tries'}"),
+                *_facets(text, hits),
+                tone="quiet",
+            )
+        ],
+    )
     rows = [try_row(hit, desk().service.problem_of(hit)) for hit in hits]
     more = "search?" + _address(text, dict(params)) + f"limit={shown + _PAGE}" if shown < min(total, _MOST) else ""
-    head = {"titles": True, "words": _words(query), "shown": "", "more": more, "left": f"{number(total - len(hits))} more"}
+    head = {
+        "titles": True,
+        "words": _words(query),
+        "shown": "",
+        "more": more,
+        "left": f"{number(total - len(hits))} more",
+    }
     tries("hits", head, columns({"tries": rows}))
 
 
@@ -70,22 +91,54 @@ def _facets(text: str, hits: list[Occurrence]) -> list[sheet.Run]:
         if len(counts) > 1:
             runs += [f"   {field}: "]
             for place, (name, count) in enumerate(counts.most_common(4)):
-                term = f"{field}:{name}" if name.replace("_", "").replace("-", "").isalnum() else f'{field}:"{_quoted(name)}"'
-                runs += [", " if place else "", sheet.link(f"{name} {count}", "search?" + urlencode({"q": f"{text} {term}".strip()}))]
+                term = (
+                    f"{field}:{name}"
+                    if name.replace("_", "").replace("-", "").isalnum()
+                    else f'{field}:"{_quoted(name)}"'
+                )
+                runs += [
+                    ", " if place else "",
+                    sheet.link(f"{name} {count}", "search?" + urlencode({"q": f"{text} {term}".strip()})),
+                ]
     return [*runs, f"   (of the newest {len(hits)})"] if runs and len(hits) == _PAGE else runs
 
 
 def _nothing(text: str, query: Query, now: datetime) -> None:
     if not text and not desk().service.store.count(Both()):
-        show("none", [sheet.empty("No failed try so far", ["They show here as soon as a pass has found one. ", sheet.link("Health", "health"), " says when airtriage last looked."])])
+        show(
+            "none",
+            [
+                sheet.empty(
+                    "No failed try so far",
+                    [
+                        "They show here as soon as a pass has found one. ",
+                        sheet.link("Health", "health"),
+                        " says when airtriage last looked.",
+                    ],
+                )
+            ],
+        )
         return
     guilty = []
     for part in query.parts if isinstance(query, Both) else ():
         if not desk().service.store.count(part):
             guilty.append(part)
-    said = "Each part finds something, but no try has all of them." if not guilty else f"{many(len(guilty), 'part')} of the query finds nothing by itself: {'; '.join(map(_told, guilty))}."
+    said = (
+        "Each part finds something, but no try has all of them."
+        if not guilty
+        else f"{many(len(guilty), 'part')} of the query finds nothing by itself: {'; '.join(map(_told, guilty))}."
+    )
     advice = "Logs are searched by whole words; end one with * for any ending: time*."
-    show("none", [sheet.empty("No failed try matches", [said] if isinstance(query, Both) and query.parts else ["No kept log, title or id holds this."], [advice])])
+    show(
+        "none",
+        [
+            sheet.empty(
+                "No failed try matches",
+                [said] if isinstance(query, Both) and query.parts else ["No kept log, title or id holds this."],
+                [advice],
+            )
+        ],
+    )
 
 
 def _told(part: Query) -> str:
