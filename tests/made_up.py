@@ -116,7 +116,7 @@ def many(made: Service, count: int, now: datetime = NOW) -> None:
     for place in range(count):
         case = CASES[place % len(CASES)]
         title = f"{HOSTILE} {place}" if place % 10 == 3 else f"{case[0]} #{place}"
-        signature = Signature(1, f"1:{place:08x}", title, case[1], case[2])
+        signature = Signature(1, f"1:a{place:07x}", title, case[1], case[2])
         for number in range(rng.randint(1, 3)):
             ended = now - timedelta(minutes=rng.randint(1, 9_000))
             dag, task = case[4][number % len(case[4])]

@@ -192,7 +192,7 @@ class Occurrence:
 # What describes the try itself: an empty value of the older fact is filled by the newer one.
 _DESCRIPTION = (
     "started_at", "operator", "owner", "queue", "pool", "host", "tags", "map_label", "dag_version", "bundle_version",
-    "bundle_url", "upstream_failed", "first_fetch_at",
+    "bundle_url", "first_fetch_at",
 )  # fmt: skip
 # What came from reading the log: taken together from the better fact.
 _READING = ("log", "log_lines", "log_bytes", "signature", "kept")
@@ -209,6 +209,7 @@ def merge(old: Occurrence, new: Occurrence) -> Occurrence:
     for name in _DESCRIPTION:
         if not getattr(old, name) and getattr(new, name):
             changes[name] = getattr(new, name)
+    changes["upstream_failed"] = tuple(sorted({*old.upstream_failed, *new.upstream_failed}))
     if new.is_final is not None and (old.is_final is None or (old.is_final and not new.is_final)):
         changes["is_final"] = new.is_final
     if _reading_rank(new) > _reading_rank(old):

@@ -174,7 +174,7 @@ RULES: tuple[Rule, ...] = (
     _rule("short option", "-p", r"(\b(?:mysql|mysqldump|mariadb|sshpass|mongo|mongosh)\b[^\n]{0,200}?\s-p ?)(?!\*\*\*)[^\s\-][^\s]{2,100}", r"\1***",
           "mysql -u root -phunter2 db", "mysql -u root -p*** db"),
     _rule(
-        "assignment", "password passwd passphrase passwrd pwd secret credential key token sas connection conn_ conn- dsn session webhook pat",
+        "assignment", "password passwd passphrase passwrd pwd secret credential _key -key apikey accesskey accountkey privatekey signingkey token sas: sas= sas\" sas' _sas connectionstring connection_ connection- conn_ conn- connstr dsn sessionid session_ session- webhook pat= pat: pat\" pat' _pat pat_",
         rf"(?P<lead>{_NAME}(?:\\?[\"'])?\s{{0,3}}(?:=>|[:=])\s{{0,3}})"
         r"(?P<value>\\\"[^\"\\\n]{1,4000}\\\"|\\'[^'\\\n]{1,4000}\\'|b?\"(?:[^\"\\\n]|\\.){1,4000}\"|b?'(?:[^'\\\n]|\\.){1,4000}'|[^\s\"'&,;)}\]\\]{1,4000})",
         lambda match: _quoted(match), "DB_PASSWORD=hunter2 and {'api_key': 'abc'}", "DB_PASSWORD=*** and {'api_key': '***'}",
@@ -210,8 +210,12 @@ def redact(text: str, extra: Sequence[str] = ()) -> str:
     for value in extra:
         if value and value != MASK and value in text:
             text = text.replace(value, MASK)
+    return _masked(text, RULES)
+
+
+def _masked(text: str, rules: Sequence[Rule]) -> str:
     low = text.lower()
-    for rule in RULES:
+    for rule in rules:
         for hint in rule.hints:
             if hint in low:
                 text = rule.pattern.sub(rule.into, text)
@@ -223,15 +227,25 @@ def redact(text: str, extra: Sequence[str] = ()) -> str:
 
 def line(line: LogLine) -> LogLine:
     """Mask the secrets of one line: its text, the values and notes of its exceptions."""
-    text = redact(line.text)
-    raised = tuple(map(_raised, line.raised)) if line.raised else line.raised
+    return _line(line, RULES)
+
+
+def _line(line: LogLine, rules: Sequence[Rule]) -> LogLine:
+    text = _masked(line.text, rules)
+    raised = tuple(_raised(one, rules) for one in line.raised) if line.raised else line.raised
     return line if text is line.text and raised == line.raised else replace(line, text=text, raised=raised)
 
 
 def lines(lines: Iterable[LogLine]) -> Iterator[LogLine]:
-    """Mask the secrets of consecutive lines, a private key that is written over several of them included."""
+    """Mask the secrets of consecutive lines, a private key that is written over several of them included.
+
+    The lines of one log are taken together: most logs hold the hints of few rules, and only those are tried.
+    """
+    several = list(lines)
+    low = "\n".join([one.text for one in several if not one.raised]).lower()
+    plain = [rule for rule in RULES if any(hint in low for hint in rule.hints)]
     inside = False
-    for one in lines:
+    for one in several:
         text = one.text
         if inside:
             end = _END.search(text)
@@ -245,7 +259,7 @@ def lines(lines: Iterable[LogLine]) -> Iterator[LogLine]:
             inside = True
         if len(text) >= 64 and _KEY_LINE.search(text) and _mixed(text):
             text = _KEY_LINE.sub(MASK, text)
-        yield line(one if text is one.text else replace(one, text=text))
+        yield _line(one if text is one.text else replace(one, text=text), RULES if one.raised else plain)
 
 
 def _mixed(text: str) -> bool:
@@ -263,10 +277,10 @@ def trimmed(text: str, limit: int, seen: int) -> str:
     return f"{begin[:half]} … [{max(0, len(text) - 2 * half)} characters cut] … {end[-half:]}"
 
 
-def _raised(one: Raised) -> Raised:
+def _raised(one: Raised, rules: Sequence[Rule]) -> Raised:
     return replace(
         one,
-        value=redact(one.value),
-        notes=tuple(map(redact, one.notes)),
-        parts=tuple(tuple(map(_raised, part)) for part in one.parts),
+        value=_masked(one.value, rules),
+        notes=tuple(_masked(note, rules) for note in one.notes),
+        parts=tuple(tuple(_raised(inner, rules) for inner in part) for part in one.parts),
     )

@@ -228,6 +228,8 @@ class ThrowawayAirflow:
             # A worker sees its task's end this late at worst; at the default of 5 s slots stand idle, and a task that
             # pauses comes back before its pause was noticed: Airflow then loses that try ("state mismatch").
             "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # The first request of all imports much: 9 s on a busy machine, where tasks wait 5 s by default.
+            "WORKERS__EXECUTION_API_TIMEOUT": "30",
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
             "LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
         }
@@ -268,7 +270,8 @@ class ThrowawayAirflow:
     def _wait_until_healthy(self, deadline: float) -> None:
         while True:
             self.check()
-            with suppress(ProcessError):
+            with suppress(ProcessError, OSError):
+                socket.create_connection(("127.0.0.1", self._execution_port), timeout=5).close()
                 status, body = self._call("GET", "/api/v2/monitor/health")
                 parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
                 if status == 200 and all(body[part]["status"] == "healthy" for part in parts):
