@@ -183,7 +183,8 @@ class Pass:
         failures = 0
         asked: set[TaskTry] = set()  # never the same try twice in one pass
         due: deque[Occurrence] = deque()
-        running: set[Future[SourceError | None]] = set()
+        running: set[Future[tuple[Occurrence, SourceError | None]]] = set()
+        read: list[Occurrence] = []
         with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix=f"log-{self.deployment}") as threads:
             while True:
                 if not due:
@@ -194,12 +195,17 @@ class Pass:
                     fact = due.popleft()
                     asked.add(fact.key)
                     running.add(threads.submit(self._read, fact))
+                # One writer, while the next logs are under way: four of them wait for each other's transactions.
+                if read:
+                    self.service.record(read)
+                    read = []
                 if not running:
                     break
                 done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                for error in (future.result() for future in done):
+                for fact, error in (future.result() for future in done):
                     failures = failures + 1 if error else 0
                     report.fetched += 1
+                    read.append(fact)
                     if error:
                         report.trouble(error)
                 renew()
@@ -208,8 +214,8 @@ class Pass:
                     settled = self.clock()
                 self.progress(report)
 
-    def _read(self, occurrence: Occurrence) -> SourceError | None:
-        """Read, sign and record one log; returns what went wrong on the server's side."""
+    def _read(self, occurrence: Occurrence) -> tuple[Occurrence, SourceError | None]:
+        """Read and sign one log; returns what is now known, and what went wrong on the server's side."""
         error = None
         fact = occurrence
         try:
@@ -219,8 +225,7 @@ class Pass:
             kept = logs.keep(())
         except SourceError as exc:
             error, kept = exc, logs.keep(())
-        self.service.record([self._judge(fact, kept)])
-        return error
+        return self._judge(fact, kept), error
 
     def _judge(self, fact: Occurrence, kept: logs.Kept) -> Occurrence:
         """Decide whether a log is whole, is asked for again, or stands as it is; sign it unless it is asked for again."""

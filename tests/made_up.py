@@ -116,6 +116,7 @@ def many(made: Service, count: int, now: datetime = NOW) -> None:
     for place in range(count):
         case = CASES[place % len(CASES)]
         title = f"{HOSTILE} {place}" if place % 10 == 3 else f"{case[0]} #{place}"
+        kept = _log(title, case[2], *case[4][0])
         signature = Signature(1, f"1:a{place:07x}", title, case[1], case[2])
         for number in range(rng.randint(1, 3)):
             ended = now - timedelta(minutes=rng.randint(1, 9_000))
@@ -130,7 +131,9 @@ def many(made: Service, count: int, now: datetime = NOW) -> None:
                     is_final=True,
                     owner=case[3],
                     log=LogStatus.WHOLE,
+                    log_lines=3412,
                     signature=signature,
+                    kept=kept,
                 )
             )
     for start in range(0, len(facts), 2000):

@@ -88,6 +88,16 @@ def test_a_bare_error_at_another_place_is_another_problem() -> None:
     assert prints(sign([failed(raised("KeyError", "0"))]), sign([failed(raised("KeyError", "0", other))])) == 2
 
 
+def test_a_package_of_ones_own_that_is_installed_counts_as_the_users_code() -> None:
+    def inside(function: str) -> Signature:
+        own = Frame("/venv/lib/python3.12/site-packages/acme_jobs/load.py", 7, function)
+        deeper = Frame("/venv/lib/python3.12/site-packages/pandas/x.py", 1, "get")
+        return sign([failed(raised("KeyError", "'k'", own, deeper))])
+
+    assert inside("rows").title == "KeyError: 'k' in rows()"
+    assert prints(inside("rows"), inside("columns")) == 2
+
+
 def test_lines_numbers_and_folders_of_a_bundle_change_nothing() -> None:
     moved = Frame("/tmp/dag_bundles/main/versions/0a1b2c/shop.py", 99, "load")
     assert prints(sign([failed(raised("KeyError", "'a'"))]), sign([failed(raised("KeyError", "'a'", moved))])) == 1

@@ -144,6 +144,6 @@ def classify(exception: str | None, message: str, is_python: bool = False) -> st
     """
     said = f"{exception}: {message}" if exception else message
     for name, pattern in _RULES:
-        if pattern.search(said[:1000]):
+        if pattern.search(said[:400]):
             return name
     return "code error" if is_python else "unknown"

@@ -122,6 +122,14 @@ RULES: tuple[Rule, ...] = (
         "mysql://root:a/b#c@db:3306/x", "mysql://root:***@db:3306/x",
     ),
     _rule(
+        "address password",
+        "@",
+        r"(\b[\w.\-]{1,60}:)(?!\*\*\*@)[^\s:@/\"']{1,200}(?=@[\w.\-]{1,200}:\d{2,5}\b)",
+        r"\1***",
+        "connect app:hunter2@db:5432",
+        "connect app:***@db:5432",
+    ),
+    _rule(
         "URL token", "://", r"(\bhttps?://)(?!\*\*\*@)(?=[^\s/@:]{0,300}\d)[\w.~%\-]{16,300}(?=@)", r"\1***",
         "https://x0ken1234567890abcdef@git.example.com/a", "https://***@git.example.com/a",
     ),
@@ -150,7 +158,7 @@ RULES: tuple[Rule, ...] = (
           MASK, "xoxb-123456789012-abcdef", "***"),
     _rule(
         "vendor token",
-        "sk- sk_ rk_ npm_ pypi- hf_ dapi dop_v1 sg. shpat_ sq0 key- eaac ntn_ lin_api pat- hvs. dckr_pat glc_ secret_",
+        "sk- k_live k_test npm_ pypi- hf_ dapi dop_v1 sg. shpat_ sq0atp sq0csp key- ntn_ lin_api hvs. dckr_pat glc_ secret_",
         r"\b(?:sk-(?:ant-|proj-)?[\w\-]{20,300}|[sr]k_(?:live|test)_\w{10,200}|npm_\w{30,60}|pypi-[\w\-]{30,300}|hf_\w{30,60}"
         r"|dapi[0-9a-f]{32}(?:-\d)?|dop_v1_[0-9a-f]{60,70}|SG\.[\w\-]{16,40}\.[\w\-]{30,60}|shpat_[0-9a-f]{30,40}"
         r"|sq0(?:atp|csp)-[\w\-]{20,60}|key-[0-9a-f]{32}|ntn_\w{30,60}|lin_api_\w{30,60}|hvs\.[\w\-]{20,300}"
@@ -169,9 +177,9 @@ RULES: tuple[Rule, ...] = (
         r"(?:[ ]{1,3}|=))(?P<value>\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|[^\s\"',;\-][^\s\"',;]{0,400})", _assigned,
         "mysql --password hunter2 -h db", "mysql --password *** -h db",
     ),
-    _rule("user:password option", "-u", r"(curl\b[^\n]{0,400}?\s-(?:u|-user)[ =]?[\"']?[^\s:\"']{1,100}:)(?!\*\*\*)[^\s\"']{1,200}", r"\1***",
+    _rule("user:password option", "curl", r"(curl\b[^\n]{0,400}?\s-(?:u|-user)[ =]?[\"']?[^\s:\"']{1,100}:)(?!\*\*\*)[^\s\"']{1,200}", r"\1***",
           "curl -u bob:pw1 https://x", "curl -u bob:*** https://x"),
-    _rule("short option", "-p", r"(\b(?:mysql|mysqldump|mariadb|sshpass|mongo|mongosh)\b[^\n]{0,200}?\s-p ?)(?!\*\*\*)[^\s\-][^\s]{2,100}", r"\1***",
+    _rule("short option", "mysql mariadb sshpass mongo", r"(\b(?:mysql|mysqldump|mariadb|sshpass|mongo|mongosh)\b[^\n]{0,200}?\s-p ?)(?!\*\*\*)[^\s\-][^\s]{2,100}", r"\1***",
           "mysql -u root -phunter2 db", "mysql -u root -p*** db"),
     _rule(
         "assignment", "password passwd passphrase passwrd pwd secret credential _key -key apikey accesskey accountkey privatekey signingkey token sas: sas= sas\" sas' _sas connectionstring connection_ connection- conn_ conn- connstr dsn sessionid session_ session- webhook pat= pat: pat\" pat' _pat pat_",

@@ -194,6 +194,10 @@ def view(text: str) -> str:
     return text if len(text) <= 2 * VIEW else text[:VIEW] + "\n" + text[-VIEW:]
 
 
+def _looks_bad(low: str) -> bool:
+    return any(word in low for word in _MAYBE)
+
+
 def is_routine(text: str) -> bool:
     """Whether every try writes this line, failed or not."""
     return _ROUTINE.match(text) is not None
@@ -285,8 +289,7 @@ class Scan:
             self._keep(Block("raised", 3, [line], [text[:VIEW]]), here)
 
     def _start(self, line: LogLine, part: str, here: Segment) -> None:
-        low = part.lower()
-        if line.raised or not any(word in low for word in _MAYBE) or is_routine(part):
+        if line.raised or not _looks_bad(part.lower()) or is_routine(part):
             return
         if traces.HEADING in part or traces.is_frame(part):
             kind, strength = "python", 3

@@ -76,11 +76,14 @@ def _find(segment: Segment, scan: Scan, circumstance: Circumstance | None, task:
         return found
     if segment.job is not None and (found := _from_job(segment, segment.job, task)):
         return found
-    if found := output.choose(segment, least=2):
-        return found
     if circumstance is not None:
         kind = circumstance.kind.value
-        return _known(kind, kind.capitalize(), task, "Nothing in the log says why; Airflow's event log does.")
+        return _known(kind, kind.capitalize(), task, "The log holds no end of the try; Airflow's event log does.")
+    if found := output.choose(segment, least=2):
+        if found.is_vague or (found.exception and output.DELEGATED.search(found.title)):
+            found.key = (*found.key, task)
+            found.decisions.append("It only says that something failed, so the task counts too.")
+        return found
     if segment.ended is not None:
         return _from_exit(segment, segment.ended, task)
     if found := output.choose(segment):
@@ -96,7 +99,7 @@ def _from_exception(segment: Segment, scan: Scan, line: LogLine, task: str) -> F
     found.decisions.insert(0, f"Line {line.number} holds the exception that ended the try: {chain[0].type}.")
     if root.type in _GIVEN_UP:
         return _timed_out(found, segment, root.type, own_place(chain), task)
-    if root.type == "TaskDeferralError" or output.DELEGATED.search(root.value[:4000]):
+    if root.type == "TaskDeferralError" or output.DELEGATED.search(root.value[:600]):
         delegated = output.pod(root.value) or output.choose(segment)
         if delegated is None and scan.earlier is not None:
             delegated = output.choose(scan.earlier)
@@ -133,7 +136,7 @@ def _from_code(found: Finding, segment: Segment, value: str, where: str, task: s
     last = output.last_words(segment.before)
     if last is None:
         title = f"Exited with code {code}"
-        return Finding(("exit", str(code), where or task), title, causes.classify(None, title), numbers=found.numbers,
+        return Finding(("exit", str(code), where, task), title, causes.classify(None, title), numbers=found.numbers,
                        decisions=["No words in its output: the exit code and the task count."])  # fmt: skip
     said = output.line(last.text.split("\n")[-1] or last.text)
     said.key = ("exit", str(code), *said.key)
@@ -173,7 +176,7 @@ def _killed(signal: str, number: int, task: str, where: str = "") -> Finding:
     memory = signal in ("SIGKILL", "9", "-9")
     title = f"Killed by {signal}{' (out of memory?)' if memory else ''}"
     cause = "out of memory" if memory else "killed from outside"
-    return Finding(("killed", signal, where or task), title, cause, numbers=(number,),
+    return Finding(("killed", signal, where, task), title, cause, numbers=(number,),
                    decisions=[f"Line {number}: the process was killed; the signal and the task count."])  # fmt: skip
 
 

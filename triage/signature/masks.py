@@ -108,6 +108,7 @@ _LIBRARY = re.compile(
 )
 
 
+_PACKAGE = re.compile(r"[/\\](?:site|dist)-packages[/\\]([\w.\-]{1,80})")
 _RUNNER = re.compile(r"[/\\](?:airflow|\*\*\*)[/\\](?:sdk|models|operators|providers|utils)[/\\]")
 
 
@@ -119,6 +120,11 @@ def is_runner(file: str) -> bool:
 def is_library(file: str) -> bool:
     """Whether a frame's file belongs to Python, Airflow or an installed package rather than to the user."""
     return not file or _LIBRARY.search(file) is not None
+
+
+def package(file: str) -> str:
+    """Name the installed package that a frame's file belongs to, or ""."""
+    return found[1] if (found := _PACKAGE.search(file)) else ""
 
 
 def place(file: str, function: str) -> str:

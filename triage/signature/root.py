@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from triage import causes
-from triage.model import Raised
-from triage.signature.masks import is_library, is_runner, mask, place
+from triage.model import Frame, Raised
+from triage.signature.masks import is_library, is_runner, mask, package, place
 
 # Exceptions of the language itself: their words repeat over unrelated bugs, so the place belongs to the cause.
 _OF_CODE = frozenset(
@@ -122,15 +122,24 @@ def leaves(chain: Sequence[Raised]) -> Iterator[Raised]:
 def own_place(chain: Sequence[Raised]) -> str:
     """The innermost frame of the user's own code: in the root, else in what it became; "" if there is none.
 
-    A root that came up through Airflow's own frames has passed all of the user's code there was.
+    A root that came up through Airflow's own frames has passed all of the user's code there was; then the installed
+    package that Airflow called is taken for the user's.
     """
     for one in reversed(chain):
         for frame in reversed(one.frames):
-            if not is_library(frame.file) and frame.function and frame.line is not None:
+            if not is_library(frame.file) and frame.function:
                 return place(frame.file, frame.function)
         if any(is_runner(frame.file) for frame in one.frames):
-            return ""
+            return _called(one.frames)
     return ""
+
+
+def _called(frames: Sequence[Frame]) -> str:
+    """The innermost frame of the package that Airflow called."""
+    last = max(i for i, frame in enumerate(frames) if is_runner(frame.file))
+    inner = [frame for frame in frames[last + 1 :] if package(frame.file)]
+    own = [frame for frame in inner if package(frame.file) == package(inner[0].file)]
+    return place(own[-1].file, own[-1].function) if own else ""
 
 
 def judge(chain: Sequence[Raised]) -> Finding:

@@ -1,4 +1,4 @@
-"""A throwaway Airflow: four processes on SQLite, gone without a trace when stopped.
+"""A throwaway Airflow: five processes on SQLite, gone without a trace when stopped.
 
 Owns the settings that make failures quick, the processes and their end, and the few calls of Airflow's API that a person
 at its page would make. Hides ports, passwords and AIRFLOW_HOME's layout. Must not know how airtriage works: what watches

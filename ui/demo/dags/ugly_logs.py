@@ -55,8 +55,10 @@ def partner_upload():
         print(f"aws_secret_access_key={made_up('', 40)}")
         print(f"Authorization: Bearer {token}")
         print(f"git clone https://oauth2:{made_up('glpat-', 20)}@gitlab.example.com/data/partner.git")
-        host = f"db-{random.randint(1, 9)}.example.com"
-        raise PermissionError(f"access denied: postgresql://uploader:{password}@{host}/partner")
+        batch = random.randint(1000, 9999)
+        raise PermissionError(
+            f"batch {batch}: access denied: postgresql://uploader:{password}@db-3.example.com/partner"
+        )
 
     upload()
 
