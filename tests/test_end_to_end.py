@@ -203,7 +203,8 @@ def test_up_keeps_its_children_alive_and_takes_them_along(tmp_path: Path, airflo
         me = psutil.Process(up.pid)
 
         def child(name: str) -> psutil.Process | None:
-            return next((c for c in me.children() if name in c.cmdline()), None)
+            living = (c for c in me.children() if c.status() != psutil.STATUS_ZOMBIE)
+            return next((c for c in living if name in c.cmdline()), None)
 
         wait_for(lambda: all(child(name) for name in ("worker", "beat", "web")))
         victim = child("worker")

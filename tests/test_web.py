@@ -103,12 +103,12 @@ def test_metrics_count_problems_backlog_and_age(client: TestClient) -> None:
 
 
 def test_every_answer_carries_the_policy(client: TestClient) -> None:
-    for path in ("/healthz", "/api/problems", "/"):
+    for path in ("/healthz", "/api/problems", "/triage/"):
         assert "default-src 'none'" in client.get(path).headers["content-security-policy"]
 
 
 def test_a_tab_never_says_streamlit(client: TestClient) -> None:
-    assert "<title>Queue · airtriage</title>" in client.get("/").text
+    assert "<title>Queue · airtriage</title>" in client.get("/triage/").text
     assert "<title>Problem · airtriage</title>" in client.get("/triage/problem?id=1").text
 
 

@@ -95,7 +95,7 @@ CAUSES: dict[str, Cause] = dict(
         _cause("marked by hand", "A person set this try to failed.", "Ask who did it and why: Airflow's audit log names the account."),
         _cause("no usable log", "The try failed, and its log does not say why.",
                "Look at Airflow's events of this try, and at the host it ran on.", "If logs are often missing, check remote logging and the worker's log server."),
-        _cause("unknown", "The log says something that airtriage does not know yet.", "Read the evidence.", "Tell us with `airtriage case`, so that it gets a name."),
+        _cause("unknown", "The log says something that airtriage does not know yet.", "Read the evidence.", "Put the log, redacted, into a bug report, so that it gets a name."),
     )
 )  # fmt: skip
 

@@ -68,12 +68,13 @@ def make_app(service: Service, settings: Settings, *, now: Callable[[], datetime
     routes: list[tuple[str, Callable[..., Response]]] = [
         ("/healthz", api.healthz), ("/metrics", api.metrics), ("/api/problems", api.problems),
         ("/api/problems/{id}", api.problem), ("/api/search", api.search), ("/api/{rest:path}", api.unknown),
-        *((path, partial(_shell, title)) for path, title in _TITLES.items()),
     ]  # fmt: skip
+    # A probe or scraper may come past the proxy, without the prefix; the pages may not.
     prefixes = dict.fromkeys((prefix, ""))
+    shells = [Route(prefix + path, partial(_shell, title)) for path, title in _TITLES.items()]
     return App(
         Path(__file__).parent / "front" / "main.py",
-        routes=[Route(start + path, endpoint) for start in prefixes for path, endpoint in routes if start + path],
+        routes=[*shells, *(Route(start + path, endpoint) for start in prefixes for path, endpoint in routes)],
         middleware=[Middleware(Guard, hosts=_hosts(settings), open_paths={start + "/healthz" for start in prefixes})],
         on_script_error=_script_error,
     )

@@ -70,7 +70,9 @@ def download(airflow: ThrowawayAirflow, keys: Sequence[Try]) -> int:
     """Download these logs and drop them; returns their bytes."""
     pool = urllib3.PoolManager(maxsize=IN_FLIGHT)
     account = json.dumps({"username": airflow.username, "password": airflow.password})
-    answer = pool.request("POST", f"{airflow.url}/auth/token", body=account, headers={"Content-Type": "application/json"})
+    answer = pool.request(
+        "POST", f"{airflow.url}/auth/token", body=account, headers={"Content-Type": "application/json"}
+    )
     headers = {
         "Authorization": f"Bearer {answer.json()['access_token']}",
         "Accept": "application/x-ndjson",

@@ -67,7 +67,10 @@ def _ours(page: Page, base: str, id: str) -> dict[str, tuple[list[float], int | 
     cold = [_load(page, base, rows)]
     _load(page, base, rows)
     loads = [_load(page, base, rows) for _ in range(ROUNDS)]
-    figures: dict[str, tuple[list[float], int | None]] = {"queue, cold tab": (cold, None), "queue, warm tab": (loads, 1000)}
+    figures: dict[str, tuple[list[float], int | None]] = {
+        "queue, cold tab": (cold, None),
+        "queue, warm tab": (loads, 1000),
+    }
     opened, back, filtered, acted = [], [], [], []
     for _ in range(ROUNDS):
         page.keyboard.press("Home")
@@ -99,7 +102,9 @@ def _ours(page: Page, base: str, id: str) -> dict[str, tuple[list[float], int | 
     return figures
 
 
-_FORGET = "() => { for (const node of document.querySelectorAll('*')) node.shadowRoot?.querySelector('.said')?.remove(); }"
+_FORGET = (
+    "() => { for (const node of document.querySelectorAll('*')) node.shadowRoot?.querySelector('.said')?.remove(); }"
+)
 
 
 def _load(page: Page, url: str, selector: str) -> float:
@@ -117,9 +122,17 @@ def _bare(folder: Path, page: Page) -> list[float]:
     """Serve the smallest Streamlit page there is, in the same way, and load it."""
     script, port = folder / "bare.py", free_port()
     script.write_text("import streamlit as st\nst.text('bare')\n", "utf-8")
-    options = ["--server.headless=true", f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none", "--browser.gatherUsageStats=false"]
+    options = [
+        "--server.headless=true",
+        f"--server.port={port}",
+        "--server.address=127.0.0.1",
+        "--server.fileWatcherType=none",
+        "--browser.gatherUsageStats=false",
+    ]
     with (folder / "bare.log").open("wb") as out:
-        server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(script), *options], stdout=out, stderr=out)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", str(script), *options], stdout=out, stderr=out
+        )
     try:
         for _ in range(100):
             try:

@@ -48,18 +48,20 @@ def show(title: str, figures: Sequence[Figure]) -> int:
     return int(any(f.is_met is False for f in figures))
 
 
-def interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Time each contender once a round, in turns that change their order; seconds by name.
 
-    What the machine does beside us thus meets all of them alike.
+    What the machine does beside us thus meets all of them alike. `clock` may be that of this process alone.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         order = list(contenders)
         for name in order if number % 2 else reversed(order):
-            began = time.perf_counter()
+            began = clock()
             contenders[name]()
-            times[name].append(time.perf_counter() - began)
+            times[name].append(clock() - began)
         told = ", ".join(f"{name} {times[name][-1]:.2f} s" for name in order)
         say(f"  round {number + 1} of {rounds}: {told}")
     return times

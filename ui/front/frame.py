@@ -64,7 +64,9 @@ def _strip() -> None:
             "stale",
             [
                 sheet.p(
-                    "What you see is old. " + "; ".join(lines) + ". ",
+                    ("What you see is old. " if len(stale) == len(views) else "Part of what you see is old. ")
+                    + "; ".join(lines)
+                    + ". ",
                     sheet.link("Health says more", "health"),
                     tone="warn",
                 )

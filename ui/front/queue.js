@@ -93,6 +93,7 @@ export default component((root, first) => {
       return;
     }
     menu = null;
+    if (!view.length) { top.replaceChildren(); return; }
     const by = (name, words, cls = "") => { const it = attrs(el("button", cls, words, sort() === name ? " ↓" : ""), { "aria-pressed": String(sort() === name), title: sort() === name ? "Back to the order of urgency" : "Order by this" }); it.addEventListener("click", () => move({ sort: sort() === name ? "" : name })); return it; };
     const every = attrs(document.createElement("input"), { type: "checkbox", "aria-label": "Select all", style: "margin-left:8px;width:15px;height:15px" });
     every.addEventListener("change", () => { view.forEach((i) => selected.add(rows.id[i])); drawTop(); paint(); });

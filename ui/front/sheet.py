@@ -37,14 +37,17 @@ def away(text: str, url: str) -> Run:
 
 
 def strong(text: str) -> Run:
+    """Text that stands out."""
     return {"t": "b", "text": printable(text)}
 
 
 def quiet(text: str) -> Run:
+    """Text that stands back."""
     return {"t": "quiet", "text": printable(text)}
 
 
 def code(text: str) -> Run:
+    """Text as a program has it."""
     return {"t": "code", "text": printable(text)}
 
 
@@ -59,6 +62,7 @@ def dot(tone: str, word: str) -> Run:
 
 
 def chip(text: str) -> Run:
+    """A small label."""
     return {"t": "chip", "text": printable(text)}
 
 

@@ -56,7 +56,7 @@ def _draw() -> None:
     head = {
         "q": text, "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "error": error, "note": "",
         "deployments": sorted({*at.settings.deployments, *(name for row in rows for name in row.deployments)}),
-        "reply": st.session_state.get("queue_reply"), "empty": _empties(text, span), "nothing": _nothing(at, text, span),
+        "reply": st.session_state.get("queue_reply"), "empty": _empties(text, span), "nothing": "" if rows else _nothing(at, text, span),
     }  # fmt: skip
     queue_list("list", head, body, _act)
 
