@@ -172,6 +172,12 @@ def test_a_deep_link_opens_the_problem_the_try_and_the_line(tab: Watched, base: 
     link = page.locator("[data-try] a.ext").first
     assert (link.get_attribute("href") or "").startswith("https://prod.airflow.example/dags/")
     assert link.get_attribute("target") == "_blank"
+    page.goto(f"{base}/problem?id=nope")
+    expect(page.get_by_text("There is no such problem")).to_be_visible()
+    page.goto(f"{base}/problem?try={made_up.pending(made_up.NOW).key.id}")
+    expect(page.get_by_text("The log is still awaited")).to_be_visible()
+    page.goto(f"{base}/problem")
+    expect(page.get_by_text("No problem is named in this address")).to_be_visible()
 
 
 @needs_chromium

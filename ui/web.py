@@ -215,7 +215,7 @@ def _answer(make: Callable[[], Any], bad: int = 400) -> Response:
 def _limit(text: str | None) -> int:
     if text is None:
         return _LIMIT
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= _MOST:
+    if not re.fullmatch("[0-9]{1,6}", text) or not 1 <= int(text) <= _MOST:
         raise InputError(f"limit={text} is not a number from 1 to {_MOST}.")
     return int(text)
 

@@ -42,7 +42,7 @@ token = urllib3.request("POST", url + "/auth/token", body=account, headers={"Con
 headers = {"Authorization": "Bearer " + token["access_token"], "Accept-Encoding": "gzip"}
 path = "/api/v2/dags/etl/dagRuns/x/taskInstances/load/logs/1"
 log = urllib3.PoolManager().request("GET", url + path, headers=headers, preload_content=False)
-print(sum(map(len, log.stream(65536))))
+print(sum(map(len, log.stream(65536, decode_content=True))))
 sys.stdin.read()
 """
 

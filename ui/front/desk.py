@@ -83,11 +83,6 @@ class Desk:
         known = {view.health.deployment: view.health.url for view in self.health()}
         return links.try_url(known.get(key.deployment, ""), key)
 
-    def stale(self) -> list[HealthView]:
-        """Return the deployments whose last good pass is older than three polls."""
-        now = self.now()
-        return [view for view in self.health() if view.is_stale(now)]
-
 
 RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "all": None}
 _desk: Desk | None = None

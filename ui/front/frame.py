@@ -57,7 +57,7 @@ def _strip() -> None:
         return  # the page says it
     with st.container(key="fresh"):
         show("strip", [sheet.p(*_short(views), tone="right")])
-    stale = desk().stale()
+    stale = [view for view in views if view.is_stale(desk().now())]
     if stale:
         lines = [freshness(view, desk().now()).rstrip(".") for view in stale]
         show(

@@ -5,6 +5,7 @@ A query is the language of `triage.query`. Zero hits say which part of the query
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
@@ -54,7 +55,8 @@ def _found(text: str, query: Query, now: datetime) -> None:
     if not total:
         _nothing(text, query, now)
         return
-    shown = min(int(params.get("limit", "") if params.get("limit", "").isdecimal() else _PAGE) or _PAGE, _MOST)
+    asked = params.get("limit", "")
+    shown = min(int(asked), _MOST) if re.fullmatch("[1-9][0-9]{0,5}", asked) else _PAGE
     hits = store.search(query, shown)
     bars("hist", counted, narrow="search?" + _address(text, {}) + "from={from}&to={to}")
     show(
