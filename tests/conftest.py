@@ -21,6 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name, why in missing.items():
             if why and item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=why))
+        if item.get_closest_marker("xdist_group"):
+            continue  # more than one group would be a group of its own
         if item.get_closest_marker("airflow"):
             item.add_marker(pytest.mark.xdist_group("airflow"))
         elif item.get_closest_marker("browser"):

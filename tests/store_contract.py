@@ -229,7 +229,7 @@ class StoreContract:
     # --- summaries
 
     def test_summaries_are_absolute_and_may_be_repeated(self, store: Store) -> None:
-        store.put([occurrence(n, at=NOW - timedelta(days=n % 2)) for n in range(6)])
+        store.put([occurrence(n, at=NOW - timedelta(days=n % 2), owner=f"a, b {n % 2}") for n in range(6)])
         touched = store.touched(10)
         assert {t.day for t in touched} == {"2026-11-24", "2026-11-23"}
         for _ in range(3):
@@ -238,8 +238,10 @@ class StoreContract:
         assert (summary.total, summary.final) == (6, 6)
         assert summary.daily == {"2026-11-24": 3, "2026-11-23": 3}
         assert summary.tasks == {("orders", "load"): 6}
+        assert sorted(summary.owners) == ["a, b 0", "a, b 1"]
         assert store.summaries(since="2026-11-24")[0].daily == {"2026-11-24": 3}
-        assert store.summaries(deployments=["dev"]) == []
+        assert store.summaries(members=[("dev", "1:aa"), ("prod", "1:bb")]) == []
+        assert store.summaries(members=[("prod", "1:aa")]) == [summary]
 
     def test_a_fingerprint_that_an_occurrence_has_left_is_counted_again(self, store: Store) -> None:
         store.put([occurrence(1, log=LogStatus.MISSING, fingerprint="1:none"), occurrence(2, fingerprint="1:none")])

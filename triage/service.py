@@ -7,6 +7,7 @@ compared with tries.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ class Pill(StrEnum):
 class QueueRow:
     """A problem as the queue shows it.
 
-    `total` and `final` are of all time, `recent` counts the range asked for, `daily` the last 14 days, oldest first.
+    `recent` counts the range asked for, `daily` the last 14 days, oldest first; everything else is of all time.
     `dags` and `tasks` (as `dag.task`) come with their counts, most first. `rank` sorts by urgency, smallest first.
     """
 
@@ -241,26 +242,20 @@ class Service:
     def queue(self, now: datetime, query: Query = EVERYTHING, since: datetime | None = None) -> list[QueueRow]:
         """Return the problems with an occurrence that satisfies `query`, most urgent first.
 
-        `since` bounds what `recent`, `dags`, `tasks` count, not which problems are listed.
+        `since` bounds, in whole days, what `recent` counts, not which problems are listed.
         """
-        spark_from = (now - timedelta(days=SPARK_DAYS - 1)).date().isoformat()
         owned = {(m.scope, m.fingerprint): m.problem for m, _ in self.store.records(Membership)}
         wanted = None if query == EVERYTHING else self.store.matching(self.resolve_terms(query, now))
         groups: dict[str, list[Summary]] = {}
-        for summary in self.store.summaries(since=since.date().isoformat() if since else None):
+        for summary in self.store.summaries(_first_day(now, since)):
             problem = owned.get((self.scope(summary.deployment), summary.fingerprint))
             if problem:
                 groups.setdefault(problem, []).append(summary)
-        if wanted is not None:
-            groups = {
-                id: parts for id, parts in groups.items() if any((p.deployment, p.fingerprint) in wanted for p in parts)
-            }
-        spark = {(s.deployment, s.fingerprint): s.daily for s in self.store.summaries(since=spark_from)}
-        days = [(now - timedelta(days=SPARK_DAYS - 1 - i)).date().isoformat() for i in range(SPARK_DAYS)]
         rows = [
-            _row(problem, groups[problem.id], spark, days, now)
+            _row(problem, parts, now, since)
             for problem, _ in self.store.records(Problem)
-            if problem.id in groups
+            if (parts := groups.get(problem.id))
+            and (wanted is None or any((part.deployment, part.fingerprint) in wanted for part in parts))
         ]
         return sorted(rows, key=lambda row: row.rank)
 
@@ -268,18 +263,11 @@ class Service:
         """Return a problem with its newest `limit` occurrences; InputError if there is none."""
         problem = self.find(id)
         members = self._members(problem)
-        pairs = Members(frozenset(members))
-        spark_from = (now - timedelta(days=SPARK_DAYS - 1)).date().isoformat()
-        days = [(now - timedelta(days=SPARK_DAYS - 1 - i)).date().isoformat() for i in range(SPARK_DAYS)]
-        deployments = {deployment for deployment, _ in members}
-        parts = [s for s in self.store.summaries(deployments=deployments) if (s.deployment, s.fingerprint) in members]
-        spark = {(s.deployment, s.fingerprint): s.daily for s in self.store.summaries(spark_from, deployments)}
-        occurrences = tuple(self.store.search(pairs, limit))
-        latest = self.store.occurrence(occurrences[0].key.id) if occurrences else None
+        occurrences = tuple(self.store.search(Members(frozenset(members)), limit))
         history = [change for change, _ in self.store.records(Change, parent=problem.id)]
         return ProblemView(
-            row=_row(problem, parts, spark, days, now),
-            latest=latest,
+            row=_row(problem, self.store.summaries(_first_day(now), members), now),
+            latest=self.store.occurrence(occurrences[0].key.id) if occurrences else None,
             occurrences=occurrences,
             history=tuple(sorted(history, key=lambda change: change.at))[::-1],
             fingerprints=tuple(sorted({fingerprint for _, fingerprint in members})),
@@ -354,30 +342,34 @@ def _pairs(touched: Iterable[Touched]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((touch.deployment, touch.fingerprint) for touch in touched))
 
 
-def _row(
-    problem: Problem, parts: list[Summary], spark: Mapping[tuple[str, str], Mapping[str, int]], days: list[str],
-    now: datetime,
-) -> QueueRow:  # fmt: skip
-    dags: dict[str, int] = {}
-    tasks: dict[str, int] = {}
+def _first_day(now: datetime, since: datetime | None = None) -> str:
+    """Return the ISO day from which daily counts are needed: the sparkline's first, or an earlier one asked for."""
+    spark = now - timedelta(days=SPARK_DAYS - 1)
+    return min(spark, since or spark).date().isoformat()
+
+
+def _row(problem: Problem, parts: list[Summary], now: datetime, since: datetime | None = None) -> QueueRow:
+    dags: Counter[str] = Counter()
+    tasks: Counter[str] = Counter()
+    daily: Counter[str] = Counter()
     for part in parts:
+        daily.update(part.daily)
         for (dag, task), count in part.tasks.items():
-            dags[dag] = dags.get(dag, 0) + count
-            tasks[f"{dag}.{task}"] = tasks.get(f"{dag}.{task}", 0) + count
-    daily = tuple(sum(spark.get((p.deployment, p.fingerprint), {}).get(day, 0) for p in parts) for day in days)
-    first = min((p.first_seen for p in parts), default=problem.opened_at)
-    last = max((p.last_seen for p in parts), default=problem.opened_at)
-    final = sum(p.final for p in parts)
-    owners = dict.fromkeys(owner for p in parts for owner in p.owners if owner)
+            dags[dag] += count
+            tasks[f"{dag}.{task}"] += count
+    total = sum(part.total for part in parts)
+    final = sum(part.final for part in parts)
+    last = max((part.last_seen for part in parts), default=problem.opened_at)
+    owners = dict.fromkeys(owner for part in parts for owner in part.owners)
     return QueueRow(
         problem=problem,
-        total=sum(p.total for p in parts),
+        total=total,
         final=final,
-        recent=sum(sum(p.daily.values()) for p in parts),
-        first_seen=first,
+        recent=sum(n for day, n in daily.items() if day >= since.date().isoformat()) if since else total,
+        first_seen=min((part.first_seen for part in parts), default=problem.opened_at),
         last_seen=last,
-        daily=daily,
-        deployments=tuple(sorted({p.deployment for p in parts})),
+        daily=tuple(daily[(now - timedelta(days=ago)).date().isoformat()] for ago in reversed(range(SPARK_DAYS))),
+        deployments=tuple(sorted({part.deployment for part in parts})),
         dags=_most(dags),
         tasks=_most(tasks),
         owner=problem.owner or ", ".join(owners),

@@ -127,8 +127,11 @@ class Store(Protocol):
     def tally(self, members: Iterable[tuple[str, str]]) -> Tally | None:
         """Count the occurrences of these (deployment, fingerprint) pairs; None if there are none."""
 
-    def summaries(self, since: str | None = None, deployments: Iterable[str] | None = None) -> list[Summary]:
-        """Return every fingerprint's summary; `daily` from the ISO day `since` on, all days by default."""
+    def summaries(self, since: str | None = None, members: Iterable[tuple[str, str]] | None = None) -> list[Summary]:
+        """Return the summary of every fingerprint, or of these (deployment, fingerprint) pairs.
+
+        `daily` begins at the ISO day `since`, by default at the first.
+        """
 
     def revision(self) -> int:
         """A number that changes whenever anything stored changes: for caches."""

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,12 +20,12 @@ import msgspec
 
 from triage.errors import SettingsError, StaleProblem, StoreError
 from triage.model import LogLine, Occurrence, Record, Tally, merge
-from triage.query import Between, Both, Either, Field, Members, Never, Query, Text
+from triage.query import EVERYTHING, Members, Query
 from triage.store import Backlog, Put, Summary, Touched, record_keys
+from triage.store.where import micros, time, where, words
 
 R = TypeVar("R", bound=Record)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POOL = 8  # connections kept; more threads wait for one
 _BUSY_SECONDS = 30.0  # how long a writer waits for another; a put takes milliseconds
 
@@ -128,7 +128,7 @@ class SqliteStore:
 
     def save(self, record: Record, revision: int | None) -> int:
         id, parent, wake_at = record_keys(record)
-        values = (parent, _micros(wake_at), msgspec.json.encode(record), type(record).__name__, id)
+        values = (parent, micros(wake_at), msgspec.json.encode(record), type(record).__name__, id)
         with self._writing() as db:
             if revision is None:
                 sql = "INSERT INTO record (parent, wake_at, body, kind, id, revision) VALUES (?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING"
@@ -159,7 +159,7 @@ class SqliteStore:
         if parent is not None:
             sql, params = sql + " AND parent = ?", [*params, parent]
         if wake_before is not None:
-            sql, params = sql + " AND wake_at <= ?", [*params, _micros(wake_before)]
+            sql, params = sql + " AND wake_at <= ?", [*params, micros(wake_before)]
         with self._reading() as db:
             rows = db.execute(sql + " ORDER BY id", params).fetchall()
         decoder = msgspec.json.Decoder(kind)
@@ -171,7 +171,7 @@ class SqliteStore:
         new = better = 0
         with self._writing() as db:
             for fact in occurrences:
-                old = _load(db, "id = ?", (fact.key.id,), kept=fact.kept is not None)
+                old = _load(db, fact.key.id, kept=fact.kept is not None)
                 merged = merge(old, fact) if old else fact
                 if merged is old:
                     continue
@@ -186,25 +186,25 @@ class SqliteStore:
         return Put(new, better)
 
     def _write(self, db: sqlite3.Connection, fact: Occurrence, old: Occurrence | None) -> None:
-        words = None
+        indexed = None  # the row of the words of this reading; those of an earlier one are found by nothing any more
         if fact.signature and (old is None or fact.signature != old.signature or fact.kept != old.kept):
             lines = fact.kept if fact.kept is not None else _load_kept(db, fact.key.id)
-            words = db.execute("INSERT INTO words (body) VALUES (?)", (_words(fact, lines or ()),)).lastrowid
+            indexed = db.execute("INSERT INTO words (body) VALUES (?)", (words(fact, lines or ()),)).lastrowid
         elif old is not None:
-            words = db.execute("SELECT words FROM occurrence WHERE id = ?", (fact.key.id,)).fetchone()[0]
-        rowid = db.execute(_UPSERT, _row(fact, words)).fetchone()[0]
+            indexed = db.execute("SELECT words FROM occurrence WHERE id = ?", (fact.key.id,)).fetchone()[0]
+        rowid = db.execute(_UPSERT, _row(fact, indexed)).fetchone()[0]
         if fact.kept is not None and (old is None or fact.kept != old.kept):
             body = zlib.compress(msgspec.json.encode(fact.kept), 6)
             db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (rowid, body))
 
     def occurrence(self, id: str) -> Occurrence | None:
         with self._reading() as db:
-            return _load(db, "id = ?", (id,), kept=True)
+            return _load(db, id, kept=True)
 
     def due(self, deployment: str, now: datetime, limit: int) -> list[Occurrence]:
         sql = "SELECT body FROM occurrence WHERE deployment = ? AND next_fetch <= ? ORDER BY at DESC, id LIMIT ?"
         with self._reading() as db:
-            return [_decode(body) for (body,) in db.execute(sql, (deployment, _micros(now), limit))]
+            return [_decode(body) for (body,) in db.execute(sql, (deployment, micros(now), limit))]
 
     def backlog(self, deployment: str, now: datetime) -> Backlog:
         sql = (
@@ -212,31 +212,31 @@ class SqliteStore:
             "WHERE deployment = ? AND next_fetch IS NOT NULL"
         )
         with self._reading() as db:
-            waiting, due, oldest = db.execute(sql, (_micros(now), deployment)).fetchone()
-        return Backlog(waiting, due, _time(oldest) if oldest is not None else None)
+            waiting, due, oldest = db.execute(sql, (micros(now), deployment)).fetchone()
+        return Backlog(waiting, due, time(oldest) if oldest is not None else None)
 
     def search(self, query: Query, limit: int, after: tuple[datetime, str] | None = None) -> list[Occurrence]:
-        where, params = _compile(query)
+        clause, params = where(query)
         if after:
-            where, params = f"({where}) AND (o.at, o.id) < (?, ?)", [*params, _micros(after[0]), after[1]]
-        sql = f"SELECT o.body FROM occurrence o WHERE {where} ORDER BY o.at DESC, o.id DESC LIMIT ?"
+            clause, params = f"({clause}) AND (o.at, o.id) < (?, ?)", [*params, micros(after[0]), after[1]]
+        sql = f"SELECT o.body FROM occurrence o WHERE {clause} ORDER BY o.at DESC, o.id DESC LIMIT ?"
         with self._reading() as db:
             return [_decode(body) for (body,) in db.execute(sql, [*params, limit])]
 
     def count(self, query: Query) -> int:
-        where, params = _compile(query)
+        clause, params = where(query)
         with self._reading() as db:
-            return int(db.execute(f"SELECT count(*) FROM occurrence o WHERE {where}", params).fetchone()[0])
+            return int(db.execute(f"SELECT count(*) FROM occurrence o WHERE {clause}", params).fetchone()[0])
 
     def histogram(self, query: Query) -> dict[str, int]:
-        where, params = _compile(query)
+        clause, params = where(query)
         with self._reading() as db:
-            sql = f"SELECT o.day, count(*) FROM occurrence o WHERE {where} GROUP BY o.day ORDER BY o.day"
+            sql = f"SELECT o.day, count(*) FROM occurrence o WHERE {clause} GROUP BY o.day ORDER BY o.day"
             return dict(db.execute(sql, params).fetchall())
 
     def matching(self, query: Query) -> set[tuple[str, str]]:
-        where, params = _compile(query)
-        sql = f"SELECT DISTINCT o.deployment, o.fingerprint FROM occurrence o WHERE o.fingerprint != '' AND ({where})"
+        clause, params = where(query)
+        sql = f"SELECT DISTINCT o.deployment, o.fingerprint FROM occurrence o WHERE o.fingerprint != '' AND ({clause})"
         with self._reading() as db:
             return set(db.execute(sql, params).fetchall())
 
@@ -279,30 +279,29 @@ class SqliteStore:
                     started.append(row[4])
             if not total:
                 return None
-            where, params = _compile(Members(frozenset(members)))
-            sql = f"SELECT o.title, o.cause FROM occurrence o WHERE {where} ORDER BY o.at, o.id LIMIT 1"
+            clause, params = where(Members(frozenset(members)))
+            sql = f"SELECT o.title, o.cause FROM occurrence o WHERE {clause} ORDER BY o.at, o.id LIMIT 1"
             title, cause = db.execute(sql, params).fetchone() or ("", "")
-        return Tally(total, final, _time(min(first)), _time(max(last)), _time(max(started)), title, cause)
+        return Tally(total, final, time(min(first)), time(max(last)), time(max(started)), title, cause)
 
-    def summaries(self, since: str | None = None, deployments: Iterable[str] | None = None) -> list[Summary]:
-        names = None if deployments is None else msgspec.json.encode(sorted(deployments)).decode()
-        where = "1" if names is None else "deployment IN (SELECT value FROM json_each(?))"
-        params: list[Any] = [] if names is None else [names]
+    def summaries(self, since: str | None = None, members: Iterable[tuple[str, str]] | None = None) -> list[Summary]:
+        clause, params = where(EVERYTHING if members is None else Members(frozenset(members)))
+        source = f"FROM summary o WHERE {clause}"
         found: dict[tuple[str, str], Summary] = {}
         with self._reading() as db:
             totals = (
                 "SELECT deployment, fingerprint, sum(occurrences), sum(final), min(first_at), max(last_at), "
-                f"group_concat(DISTINCT owner) FROM summary WHERE {where} GROUP BY fingerprint, deployment"
+                f"json_group_array(DISTINCT owner) {source} GROUP BY fingerprint, deployment"
             )
             for deployment, print_, total, final, first, last, owners in db.execute(totals, params):
+                named = tuple(owner for owner in msgspec.json.decode(owners) if owner)
                 found[deployment, print_] = Summary(
-                    deployment, print_, total, final, _time(first), _time(last), {}, {},
-                    tuple(owner for owner in (owners or "").split(",") if owner),
-                )  # fmt: skip
-            days = f"SELECT deployment, fingerprint, day, sum(occurrences) FROM summary WHERE day >= ? AND {where} GROUP BY fingerprint, deployment, day"
-            for deployment, print_, day, count in db.execute(days, [since or "", *params]):
+                    deployment, print_, total, final, time(first), time(last), {}, {}, named
+                )
+            days = f"SELECT deployment, fingerprint, day, sum(occurrences) {source} AND day >= ? GROUP BY fingerprint, deployment, day"
+            for deployment, print_, day, count in db.execute(days, [*params, since or ""]):
                 found[deployment, print_].daily[day] = count
-            tasks = f"SELECT deployment, fingerprint, dag, task, sum(occurrences) FROM summary WHERE {where} GROUP BY fingerprint, deployment, dag, task"
+            tasks = f"SELECT deployment, fingerprint, dag, task, sum(occurrences) {source} GROUP BY fingerprint, deployment, dag, task"
             for deployment, print_, dag, task, count in db.execute(tasks, params):
                 found[deployment, print_].tasks[dag, task] = count
         return list(found.values())
@@ -413,12 +412,12 @@ def _mapped(target: str) -> Iterator[None]:
         raise
 
 
-def _load(db: sqlite3.Connection, where: str, params: tuple[Any, ...], *, kept: bool) -> Occurrence | None:
-    row = db.execute(f"SELECT body FROM occurrence WHERE {where}", params).fetchone()
+def _load(db: sqlite3.Connection, id: str, *, kept: bool) -> Occurrence | None:
+    row = db.execute("SELECT body FROM occurrence WHERE id = ?", (id,)).fetchone()
     if row is None:
         return None
     fact = _decode(row[0])
-    return replace(fact, kept=_load_kept(db, fact.key.id)) if kept else fact
+    return replace(fact, kept=_load_kept(db, id)) if kept else fact
 
 
 def _load_kept(db: sqlite3.Connection, id: str) -> tuple[LogLine, ...] | None:
@@ -438,77 +437,8 @@ def _row(fact: Occurrence, words: int | None) -> tuple[Any, ...]:
     key, signed = fact.key, fact.signature
     return (
         key.id, key.deployment, key.dag_id, key.run_id, key.task_id, key.map_index, key.try_number,
-        _micros(fact.ended_at), _micros(fact.started_at or fact.ended_at), fact.day, fact.fingerprint, fact.is_final,
-        fact.log, _micros(fact.next_fetch_at), signed.cause if signed else "", signed.title if signed else "",
+        micros(fact.ended_at), micros(fact.started_at or fact.ended_at), fact.day, fact.fingerprint, fact.is_final,
+        fact.log, micros(fact.next_fetch_at), signed.cause if signed else "", signed.title if signed else "",
         signed.exception or "" if signed else "", fact.owner, fact.operator, fact.queue, fact.pool, fact.host,
         "\n".join(fact.tags), words, msgspec.json.encode(replace(fact, kept=None)),
     )  # fmt: skip
-
-
-def _words(fact: Occurrence, lines: Sequence[LogLine]) -> str:
-    """What a search for words looks at: title, ids, and the kept log with its exceptions."""
-    parts = [
-        fact.signature.title if fact.signature else "",
-        fact.key.dag_id,
-        fact.key.task_id,
-        fact.key.run_id,
-        fact.host,
-    ]
-    for line in lines:
-        parts.append(line.text)
-        parts += [f"{raised.type}: {raised.value}" for raised in line.raised]
-    return "\n".join(parts)
-
-
-_EXACT = {"deployment", "dag", "task", "run", "cause", "title", "exception", "owner", "operator", "queue", "pool", "host", "log", "fingerprint"}  # fmt: skip
-
-
-def _compile(query: Query) -> tuple[str, list[Any]]:
-    """Turn a query tree into a WHERE clause over `occurrence o` and its parameters."""
-    match query:
-        case Text(text, prefix):
-            phrase = '"' + text.replace('"', '""') + '"' + ("*" if prefix else "")
-            return "o.words IN (SELECT rowid FROM words WHERE words MATCH ?)", [phrase]
-        case Field("tag", value):
-            return r"('\n' || lower(o.tags) || '\n') GLOB ?".replace("'\\n'", "char(10)"), [f"*\n{_glob(value)}\n*"]
-        case Field(name, value) if name in _EXACT:
-            return f"lower(o.{name}) GLOB ?", [_glob(value)]
-        case Between(name, low, high):
-            column, bounds = f"o.{name}", [(">=", low), ("<=", high)]
-            tests = [
-                (f"{column} {sign} ?", _micros(b) if isinstance(b, datetime) else b)
-                for sign, b in bounds
-                if b is not None
-            ]
-            return " AND ".join(test for test, _ in tests) or "1", [bound for _, bound in tests]
-        case Members(pairs):
-            sql = (
-                "(o.fingerprint, o.deployment) IN "
-                "(SELECT json_extract(value, '$[1]'), json_extract(value, '$[0]') FROM json_each(?))"
-            )
-            return sql, [msgspec.json.encode(sorted(pairs)).decode()]
-        case Both(parts) | Either(parts):
-            compiled = [_compile(part) for part in parts]
-            word = " AND " if isinstance(query, Both) else " OR "
-            joined = word.join(f"({sql})" for sql, _ in compiled)
-            return joined or "1", [param for _, params in compiled for param in params]
-        case Never(part):
-            sql, params = _compile(part)
-            return f"NOT coalesce(({sql}), 0)", params
-        case _:
-            raise StoreError(f"The store cannot search by {query!r}.")
-
-
-def _glob(value: str) -> str:
-    """A GLOB pattern for a value that may end with `*`; everything else in it is literal."""
-    rest = value.endswith("*")
-    literal = value[:-1] if rest else value
-    return "".join(f"[{c}]" if c in "*?[" else c for c in literal) + ("*" if rest else "")
-
-
-def _micros(when: datetime | None) -> int | None:
-    return None if when is None else (when - _EPOCH) // timedelta(microseconds=1)
-
-
-def _time(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
