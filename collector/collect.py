@@ -7,7 +7,6 @@ lease in the store; its four threads are the only readers of logs there.
 
 from __future__ import annotations
 
-import os
 import socket
 import uuid
 from collections import deque
@@ -17,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
+
+import psutil
 
 from triage import logs, signature
 from triage.errors import LogGone, SourceError, StaleProblem
@@ -44,6 +45,8 @@ OVERLAP = timedelta(minutes=5)
 PROVISIONAL_AFTER = timedelta(minutes=2)
 # A lease outlives the longest read of a log (180 s) without being renewed.
 LEASE = timedelta(minutes=5)
+# Between two questions for a log that the server has trouble with.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=10)
 _RENEW = timedelta(seconds=30)
 _SETTLE_EVERY = timedelta(seconds=1)
 _BATCH = 200
@@ -138,10 +141,13 @@ class Pass:
             version = ""
             try:
                 version = self.source.version()
-                self._list(report)
+                self._list(report, renew)
                 self._fetch(report, renew)
             except SourceError as exc:
                 report.trouble(exc)
+            except LeaseLost:
+                report.skipped = True
+                return report
             self.service.settle(self.clock())
             self._save_health(report, version)
         report.backlog = self.service.store.backlog(self.deployment, self.clock())
@@ -149,26 +155,31 @@ class Pass:
 
     # --- list
 
-    def _list(self, report: Report) -> None:
+    def _list(self, report: Report, renew: Callable[[], None]) -> None:
         found = self.service.store.get(Cursor, self.deployment)
         cursor, revision = found or (Cursor(self.deployment), None)
+        scope = self.service.scope(self.deployment)
+        if cursor.scope not in ("", scope):
+            self.service.adopt(self.deployment, cursor.scope, self.clock())
+        cursor = replace(cursor, scope=scope)
         horizon = self._server_now() - self.lookback
         started = self._server_now()
         events = self.source.events(cursor.events_until - OVERLAP if cursor.events_until else horizon, self.clock())
         listed = self.source.listed(cursor.list_until - OVERLAP if cursor.list_until else horizon, self.clock())
-        if self._keep(events, report):
+        if self._keep(events, report, renew):
             cursor, report.is_listed = replace(cursor, events_until=started), True
-        if self._keep(listed, report):
+        if self._keep(listed, report, renew):
             cursor, report.is_listed = replace(cursor, list_until=started), True
         self.service.store.save(cursor, revision)
 
-    def _keep(self, pages: Iterable[list[Occurrence]], report: Report) -> bool:
+    def _keep(self, pages: Iterable[list[Occurrence]], report: Report, renew: Callable[[], None]) -> bool:
         """Keep every page; False where the source broke off, so that its cursor stays."""
         try:
             for page in pages:
                 put = self.service.record(replace(fact, next_fetch_at=self.clock()) for fact in page)
                 report.listed += len(page)
                 report.new += put.new
+                renew()
                 self.progress(report)
         except SourceError as exc:
             report.trouble(exc)
@@ -216,7 +227,6 @@ class Pass:
 
     def _read(self, occurrence: Occurrence) -> tuple[Occurrence, SourceError | None]:
         """Read and sign one log; returns what is now known, and what went wrong on the server's side."""
-        error = None
         fact = occurrence
         try:
             fact = self.source.describe(fact)
@@ -224,8 +234,22 @@ class Pass:
         except LogGone:
             kept = logs.keep(())
         except SourceError as exc:
-            error, kept = exc, logs.keep(())
-        return self._judge(fact, kept), error
+            return self._postpone(fact), exc
+        return self._judge(fact, kept), None
+
+    def _postpone(self, fact: Occurrence) -> Occurrence:
+        """Ask again later, for as long as the server gives no answer: an outage never settles a try as missing."""
+        now = self.clock()
+        troubles = fact.troubles + 1
+        pause = min(_LONGEST_PAUSE, max(self.poll, _SHORTEST_PAUSE) * 2 ** min(troubles - 1, 10))
+        signed = fact.signature
+        if signed is None and now - fact.seen_at >= PROVISIONAL_AFTER:
+            signed = signature.sign((), fact.circumstance, task=fact.key.task, status=LogStatus.MISSING)
+        log = fact.log if signed is fact.signature else max(fact.log, LogStatus.MISSING, key=lambda status: status.rank)
+        return replace(
+            fact, log=log, signature=signed, troubles=troubles, first_fetch_at=fact.first_fetch_at or now,
+            next_fetch_at=now + pause,
+        )  # fmt: skip
 
     def _judge(self, fact: Occurrence, kept: logs.Kept) -> Occurrence:
         """Decide whether a log is whole, is asked for again, or stands as it is; sign it unless it is asked for again."""
@@ -286,7 +310,8 @@ class Pass:
         return self.clock() + timedelta(seconds=self.source.offset)
 
 
-HOLDER = f"{socket.gethostname()}:{os.getpid()}"
+class LeaseLost(Exception):
+    """The lease ran out and is somebody else's now: stop, they go on."""
 
 
 @contextmanager
@@ -294,10 +319,10 @@ def lease(service: Service, name: str, clock: Callable[[], datetime]) -> Iterato
     """Hold a lease while the block runs; yields None where somebody else holds it, else a function that renews it.
 
     A lease whose holder was a process of this host that is gone is taken over at once, any other after its expiry.
-    Renewing a lease that was lost raises StaleProblem: stop then.
+    Renewing a lease that was lost raises LeaseLost.
     """
     store = service.store
-    mine = Lease(name, f"{HOLDER}:{uuid.uuid4().hex}", clock() + LEASE)
+    mine = Lease(name, f"{socket.gethostname()}:{_process()}:{uuid.uuid4().hex}", clock() + LEASE)
     found = store.get(Lease, name)
     if found and found[0].expires_at > clock() and not _is_dead(found[0].holder):
         yield None
@@ -312,7 +337,10 @@ def lease(service: Service, name: str, clock: Callable[[], datetime]) -> Iterato
     def renew() -> None:
         nonlocal revision, renewed
         if clock() - renewed >= _RENEW:
-            revision = store.save(replace(mine, expires_at=clock() + LEASE), revision)
+            try:
+                revision = store.save(replace(mine, expires_at=clock() + LEASE), revision)
+            except StaleProblem as exc:
+                raise LeaseLost from exc
             renewed = clock()
 
     try:
@@ -322,14 +350,17 @@ def lease(service: Service, name: str, clock: Callable[[], datetime]) -> Iterato
             store.delete(Lease, name, revision)
 
 
+def _process() -> str:
+    """Name this process so that a later one of the same number is told from it: number and start."""
+    me = psutil.Process()
+    return f"{me.pid}:{me.create_time():.0f}"
+
+
 def _is_dead(holder: str) -> bool:
-    host, pid = holder.split(":")[:2]
+    host, pid, started = holder.split(":")[:3]
     if host != socket.gethostname():
         return False
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
+        return f"{psutil.Process(int(pid)).create_time():.0f}" != started
+    except psutil.NoSuchProcess:
         return True
-    except PermissionError:
-        return False
-    return False

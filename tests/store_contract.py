@@ -54,7 +54,7 @@ class StoreContract:
             problem(wake_at=NOW, before=TriageState.MUTED, muted_until_count=3),
             Membership("prod", "1:aa", "p1"),
             Change("p1", NOW, "ann", "resolved", "fixed ✓", "page"),
-            Cursor("prod", NOW, None),
+            Cursor("prod", "prod", NOW, None),
             Lease("pass/prod", "host:1", NOW),
             DeploymentHealth("prod", "http://x", NOW, poll=2.5),
         ]
@@ -186,6 +186,7 @@ class StoreContract:
             ("title:keyerror*", "013"),
             ("exception:KeyError", "0123"),
             ("owner:data", "1"),
+            ("owner:\"ärzte, BOB\"", "3"),
             ("tag:nightly", "2"),
             ("tag:night*", "2"),
             ("map:3", "3"),
@@ -207,7 +208,7 @@ class StoreContract:
             occurrence(0, text="boom here", host="w-7"),
             occurrence(1, text="quiet grüße", owner="data"),
             occurrence(2, dag="billing", text="boom: no space left on disk", fingerprint="1:bb", title="OSError", tags=("nightly", "x")),
-            occurrence(3, dag="billing", text="quiet snake_case.py", map_index=3),
+            occurrence(3, dag="billing", text="quiet snake_case.py", map_index=3, owner="ÄRZTE, Bob"),
         ])  # fmt: skip
         if runs is None:
             from triage.errors import InputError
@@ -283,4 +284,8 @@ class StoreContract:
         store.put([occurrence(1)])
         middle = store.revision()
         store.save(problem(), None)
-        assert before < middle < store.revision()
+        after = store.revision()
+        assert before < middle < after
+        store.put([occurrence(1)])
+        store.delete(Problem, "nope", 1)
+        assert store.revision() == after

@@ -106,6 +106,17 @@ def test_a_403_on_one_endpoint_names_the_permission_and_the_rest_is_read(command
     assert {row["deployment"] for row in command.tries()} == {"bad", "good"}
 
 
+def test_doctor_reads_a_log_too(command: Command) -> None:
+    done = command("doctor")
+    assert (done.returncode, done.stdout.count("task logs: may be read")) == (0, 2)
+    command.bad.fault = lambda handler, path: "/logs/" in path and handler.send(403, {"detail": "Forbidden"})
+    done = command("doctor")
+    assert done.returncode == 1
+    assert "FAIL bad task logs" in done.stdout
+    assert "Task Logs" in done.stdout
+    assert "ok   good task logs" in done.stdout
+
+
 def padded(size: int, *, newlines: bool) -> bytes:
     """A whole log with `size` bytes of output before its error: many lines, or a single one."""
     head, tail = whole_log().rsplit(b'{"timestamp"', 1)
@@ -120,7 +131,7 @@ def padded(size: int, *, newlines: bool) -> bytes:
         (lambda: padded(100_000_000, newlines=True), "whole"),
         (lambda: padded(50_000_000, newlines=False), "whole"),
         (lambda: whole_log().replace(b"amount", b"am\xff\xfe\x80unt"), "whole"),
-        (lambda: b"", "missing"),
+        (lambda: b"", "pending"),  # the storage is away: asked again for as long as it is
         (lambda: b"\x00\xff" * 5000, "partial"),
         (lambda: b"<!doctype html><html><body>Sign in</body></html>", None),
     ],

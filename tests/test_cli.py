@@ -130,6 +130,7 @@ def test_sign_reads_a_file_standard_input_and_records(folder: Path) -> None:
             [
                 json.dumps({"id": "a", "log_text": whole_log().decode()}),
                 "{not json",
+                "[" * 100_000,
                 json.dumps({"id": "b"}),
                 json.dumps({"id": "c", "log_text": "x"}),
             ]
@@ -138,7 +139,7 @@ def test_sign_reads_a_file_standard_input_and_records(folder: Path) -> None:
     done = run(folder, "sign", str(records), "--json")
     assert done.returncode == 1
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["a", "c"]
-    assert done.stderr.count(b"was left out") == 2
+    assert done.stderr.count(b"was left out") == 3
     assert b"Line 2 " in done.stderr
     assert b"Fingerprint" in run(folder, "sign", str(log), "--explain").stdout
 

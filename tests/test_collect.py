@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from collector.collect import IN_FLIGHT, Pass, Report, lease
-from triage.errors import LogGone, SourceError, SourceForbidden, StaleProblem
+from collector.collect import IN_FLIGHT, LeaseLost, Pass, Report, lease
+from triage.errors import LogGone, SourceError, SourceForbidden
 from triage.model import (
     Circumstance,
     CircumstanceKind,
@@ -294,6 +294,41 @@ def test_a_server_that_fails_for_every_log_is_left_alone_after_a_few(service: Se
     assert report.backlog.waiting == 50
 
 
+def test_an_outage_of_hours_settles_nothing_as_missing(service: Service, clock: Clock) -> None:
+    away = SourceError("prod: HTTP 500.", "See its log.")
+    source = Script([failed(n) for n in range(5)], {failed(n).key: away for n in range(5)})
+    for _ in range(100):
+        make_pass(service, source, clock)
+        clock.at += timedelta(minutes=2)
+    assert service.store.backlog("prod", clock()).waiting == 5
+    (row,) = service.queue(clock())
+    assert row.problem.cause == "no usable log", "shown provisionally meanwhile"
+    assert len(source.read) < 5 * 40, "asked less and less often"
+    source.logs.clear()
+    clock.at += timedelta(minutes=10)
+    make_pass(service, source, clock)
+    assert service.store.backlog("prod", clock()).waiting == 0
+    assert len(service.search(parse("log:whole", clock()), clock(), 10)) == 5
+
+
+def test_a_pass_whose_lease_was_lost_ends_quietly(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(3)])
+
+    def stolen(report: Report) -> None:
+        found = service.store.get(Lease, "pass/prod")
+        assert found is not None
+        if found[0].holder != "elsewhere:1:1:x":
+            service.store.save(
+                replace(found[0], holder="elsewhere:1:1:x", expires_at=clock() + timedelta(hours=1)), found[1]
+            )
+        clock.at += timedelta(minutes=1)
+
+    assert make_pass(service, source, clock, progress=stolen).skipped
+    clock.at += timedelta(hours=2)
+    make_pass(service, source, clock)
+    assert service.queue(clock())[0].total == 3
+
+
 def test_one_log_that_cannot_be_read_holds_up_no_other(service: Service, clock: Clock) -> None:
     source = Script([failed(n) for n in range(5)], {failed(2).key: SourceError("prod: HTTP 500.")})
     make_pass(service, source, clock)
@@ -329,8 +364,8 @@ def test_a_lease_is_taken_over_from_a_dead_process_at_once_and_from_another_host
 
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    service.store.save(Lease("a", f"{socket.gethostname()}:{gone.pid}:x", START + timedelta(hours=1)), None)
-    service.store.save(Lease("b", f"elsewhere:{gone.pid}:x", START + timedelta(minutes=1)), None)
+    service.store.save(Lease("a", f"{socket.gethostname()}:{gone.pid}:1:x", START + timedelta(hours=1)), None)
+    service.store.save(Lease("b", f"elsewhere:{gone.pid}:1:x", START + timedelta(minutes=1)), None)
     with lease(service, "a", clock) as renew:
         assert renew is not None
     with lease(service, "b", clock) as renew:
@@ -346,7 +381,7 @@ def test_a_lease_that_was_lost_stops_its_holder(service: Service, clock: Clock) 
         clock.at += timedelta(minutes=6)
         with lease(service, "a", clock) as other:
             assert other is not None
-            with pytest.raises(StaleProblem):
+            with pytest.raises(LeaseLost):
                 renew()
 
 

@@ -87,6 +87,13 @@ def test_undo_goes_back_to_what_it_was() -> None:
         )
 
 
+def test_a_mute_may_be_prolonged_and_still_be_undone() -> None:
+    once = lifecycle.mute(opened(), "ann", NOW, until=NOW + HOUR).problem
+    twice = lifecycle.mute(once, "ann", NOW, until=NOW + 8 * HOUR).problem
+    assert twice.muted_until == NOW + 8 * HOUR
+    assert lifecycle.unmute(twice, "ann", NOW).problem.state is TriageState.NEW
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     resolved = lifecycle.resolve(opened(), "ann", NOW).problem
     for wrong in (
@@ -128,8 +135,10 @@ def test_no_sequence_reaches_an_impossible_state(actions: list[tuple[str, int]])
                     problem = lifecycle.mute(problem, "ann", now, more=n, tally=known).problem
                 case "unmute":
                     problem = lifecycle.unmute(problem, "ann", now).problem
+                    assert problem.state in lifecycle.OPEN
                 case "reopen":
                     problem = lifecycle.reopen(problem, "ann", now).problem
+                    assert problem.state in lifecycle.OPEN
                 case "fail":
                     count, started = count + 1, now
                 case "wait":

@@ -46,6 +46,10 @@ def test_a_query_becomes_a_tree(text: str, tree: object) -> None:
         ("title:[a TO b]", "A range needs one of the fields"),
         ("(a", "cannot be read"),
         ("a~2", "does not know"),
+        ("try:99999999999999999999", "not a whole number"),
+        ("at:[now-999999w TO now]", "not a date"),
+        ("NOT " * 150 + "a", "nested too deeply"),
+        (" OR ".join(["dag:x"] * 1100), "has 9896 characters"),
     ],
 )
 def test_a_wrong_query_gets_one_sentence(text: str, says: str) -> None:

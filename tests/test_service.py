@@ -61,6 +61,37 @@ def test_deployments_of_one_scope_share_their_problems(store: Store) -> None:
     assert len(service.problem(row.problem.id, NOW).occurrences) == 2
 
 
+def test_a_deployment_that_changes_its_scope_takes_its_problems_along(store: Store) -> None:
+    before = Service(store, {"blue": "blue", "green": "green"})
+    before.record(
+        [
+            occurrence(1, deployment="blue"),
+            occurrence(2, deployment="green"),
+            occurrence(3, deployment="blue", fingerprint="1:bb"),
+        ]
+    )
+    before.settle(NOW)
+    known = {(*row.deployments, row.problem.fingerprint): row.problem.id for row in before.queue(NOW)}
+    before.mute(known["blue", "1:bb"], "ann", NOW)
+    after = Service(store, {"blue": "prod", "green": "prod"})
+    for _ in range(2):
+        after.adopt("blue", "blue", NOW)
+        after.adopt("green", "green", NOW)
+    rows = {row.problem.fingerprint: row for row in after.queue(NOW)}
+    assert {fingerprint: row.total for fingerprint, row in rows.items()} == {"1:aa": 2, "1:bb": 1}
+    assert rows["1:aa"].problem.id == known["blue", "1:aa"]
+    assert rows["1:bb"].problem.state is TriageState.MUTED
+
+
+def test_a_deployment_that_leaves_a_shared_scope_opens_its_own_problems(store: Store) -> None:
+    shared = Service(store, {"blue": "prod", "green": "prod"})
+    shared.record([occurrence(1, deployment="blue"), occurrence(2, deployment="green")])
+    shared.settle(NOW)
+    apart = Service(store, {"blue": "prod", "green": "green"})
+    apart.adopt("green", "prod", NOW)
+    assert sorted((row.problem.scope, row.total) for row in apart.queue(NOW)) == [("green", 1), ("prod", 1)]
+
+
 def test_an_occurrence_that_waits_for_its_log_opens_nothing(service: Service) -> None:
     service.record([occurrence(fingerprint="", log=LogStatus.PENDING)])
     assert service.settle(NOW) == 0

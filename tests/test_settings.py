@@ -65,6 +65,16 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(
         ({"DEPLOYMENTS__My Prod__URL": "http://a"}, r"no good name"),
         ({"WEB__PORT": "99999"}, r"web\.port is wrong"),
         ({"STORE": "somewhere"}, r"store is wrong.*not a URL"),
+        ({"STORE": "sqlite://"}, r"store is wrong.*not a URL"),
+        ({"BROKER": "filesystem://"}, r"broker is wrong.*not a URL"),
+        ({"BROKER": "redis:sekret@host"}, r"broker is wrong.*not a URL"),
+        ({"BROKER": "redis://host:abc/0"}, r"broker is wrong.*port"),
+        ({"DATA_DIR": ""}, r"data_dir is wrong.*empty"),
+        ({"DATA_DIR": "~nosuchuser/x"}, r"data_dir is wrong.*home folder"),
+        ({"DEPLOYMENTS__P__URL": "http://x:abc"}, r"deployments\.p\.url is wrong.*port"),
+        ({"DEPLOYMENTS__P__URL": "http://u:sekret@x"}, r"deployments\.p\.url is wrong.*username and password"),
+        ({"DEPLOYMENTS__P__URL": "ftp://u:sekret@x"}, r"deployments\.p\.url is wrong.*not an http"),
+        ({"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__POLL": "999999999w"}, r"longer than 100 years"),
         (
             {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__PASSWORD_FILE": "/nope"},
             r"password_file = '/nope' cannot be read",
@@ -79,6 +89,18 @@ def test_a_mistake_gets_one_sentence_that_names_the_field(
     with pytest.raises(SettingsError, match=says) as caught:
         load(environ={f"AIRTRIAGE_{name}": value for name, value in environ.items()})
     assert "\n" not in str(caught.value)
+    assert "sekret" not in str(caught.value)
+
+
+def test_a_variable_wins_over_a_secret_s_file_and_lists_are_separated_by_commas(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from a file")
+    file = tmp_path / "airtriage.toml"
+    file.write_text(f'[deployments.p]\nurl = "http://a"\npassword_file = "{tmp_path / "secret"}"\n')
+    settings = load(
+        str(file), {"AIRTRIAGE_DEPLOYMENTS__P__PASSWORD": "from a variable", "AIRTRIAGE_WEB__ALLOWED_HOSTS": "a, b"}
+    )
+    assert settings.deployments["p"].password.get_secret_value() == "from a variable"
+    assert settings.web.allowed_hosts == ("a", "b")
 
 
 def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:

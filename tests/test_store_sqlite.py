@@ -11,12 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.store_contract import StoreContract, occurrence, problem
-from triage.errors import SettingsError, StaleProblem, StoreError
+from tests.store_contract import NOW, StoreContract, occurrence, problem
+from triage.errors import InputError, SettingsError, StaleProblem, StoreError
 from triage.model import Problem
-from triage.query import EVERYTHING
+from triage.query import EVERYTHING, parse
 from triage.store import Store, open_store
+
+SEARCHED = open_store("sqlite://")
+SEARCHED.put([occurrence(n, text="no space left on disk") for n in range(3)])
 
 
 class TestSqlite(StoreContract):
@@ -33,6 +38,58 @@ class TestSqliteInMemory(StoreContract):
         store = open_store("sqlite://")
         yield store
         store.close()
+
+
+WORDS = st.sampled_from(
+    [
+        "disk",
+        '"no space"',
+        "dag:a*",
+        "NOT",
+        "AND",
+        "OR",
+        "(",
+        ")",
+        "-x",
+        "try:[1 TO 3]",
+        "at:now-1d",
+        "tag:x",
+        "*",
+        "é\x00ß",
+        '"',
+        "?",
+    ]
+)
+
+
+@given(st.one_of(st.text(max_size=80), st.lists(WORDS, max_size=25).map(" ".join)))
+def test_whatever_can_be_parsed_can_be_searched(text: str) -> None:
+    try:
+        query = parse(text, NOW)
+    except InputError:
+        return
+    assert len(SEARCHED.search(query, 5)) <= 3
+    assert SEARCHED.count(query) == sum(SEARCHED.histogram(query).values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a " * 500,
+        "a OR " * 199 + "a",
+        "dag:" + "x" * 900 + "*",
+        "NOT " * 11 + "a",
+        "(" * 60 + "a" + ")" * 60,
+        '"a\0b"',
+        "\ud800",
+        "at:9999-12-31",
+        "\u0130",
+        '""',
+        "try:-5",
+    ],
+)
+def test_the_worst_queries_are_answered(text: str) -> None:
+    assert SEARCHED.count(parse(text, NOW)) <= 3
 
 
 def test_a_store_of_a_newer_version_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def _decide(
     if state in (TriageState.NEW, TriageState.REGRESSED):
         wake_at = now + SETTLES_AFTER
     changed = replace(
-        problem, state=state, before=problem.state, state_at=now, state_by=who, reason=why or what,
+        problem, state=state, before=problem.before if problem.state is state else problem.state, state_at=now, state_by=who, reason=why or what,
         resolved_at=resolved_at, muted_until=muted_until, muted_until_count=muted_until_count, wake_at=wake_at,
     )  # fmt: skip
     return Decision(changed, Change(problem.id, now, who, what, why, origin))

@@ -149,7 +149,8 @@ class Signature:
 class Occurrence:
     """One failed try, kept: what Airflow says of it, and what its log said once fetched.
 
-    `seen_at`, `first_fetch_at` and `next_fetch_at` are on our clock. `fingerprint` is empty until the log is settled
+    `seen_at`, `first_fetch_at` and `next_fetch_at` are on our clock. `fetches` counts the answers to "what is its log?",
+    `troubles` the times the server gave none: only answers use up the waits. `fingerprint` is empty until the log is settled
     (whole, or its waits are over) or given up provisionally. `kept` is the redacted, bounded log; None where it was
     not loaded (lists never load it). `is_final` is None while unknown, False for a try that was retried.
     """
@@ -175,6 +176,7 @@ class Occurrence:
     log_lines: int = 0
     log_bytes: int = 0
     fetches: int = 0
+    troubles: int = 0
     first_fetch_at: datetime | None = None
     next_fetch_at: datetime | None = None
     signature: Signature | None = None
@@ -214,8 +216,8 @@ def merge(old: Occurrence, new: Occurrence) -> Occurrence:
         changes["is_final"] = new.is_final
     if _reading_rank(new) > _reading_rank(old):
         changes |= {name: getattr(new, name) for name in _READING if name != "kept" or new.kept is not None}
-    if new.fetches > old.fetches:
-        changes |= {"fetches": new.fetches, "next_fetch_at": new.next_fetch_at}
+    if (new.fetches, new.troubles) > (old.fetches, old.troubles):
+        changes |= {"fetches": new.fetches, "troubles": new.troubles, "next_fetch_at": new.next_fetch_at}
     if old.circumstance is None and new.circumstance is not None:
         changes |= {"circumstance": new.circumstance, "next_fetch_at": new.seen_at}
         if new.circumstance.kind is CircumstanceKind.MARKED:
@@ -304,9 +306,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a deployment has been read; times on the Airflow server's clock."""
+    """How far a deployment has been read, on the Airflow server's clock, and the scope its problems were opened in."""
 
     deployment: str
+    scope: str = ""
     events_until: datetime | None = None
     list_until: datetime | None = None
 

@@ -47,6 +47,12 @@ _RELATIVE = re.compile(r"now(?:-(\d{1,6})([mhdw]))?\Z")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+# What every store can take: SQLite's parser stack of 100, its 1,000 levels and its longest pattern are the nearest limits.
+LONGEST = 1_000
+DEEPEST = 12
+_LARGEST = 2**63 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Words anywhere: in the title, the kept log, the ids. `prefix` matches the beginning of the last word."""
@@ -106,8 +112,10 @@ EVERYTHING = Both()
 
 
 def parse(text: str, now: datetime) -> Query:
-    """Parse a person's query; empty or `*` means everything. InputError points at the place that is wrong."""
-    text = text.strip()
+    """Parse a person's query; empty or `*` means everything. InputError says what is wrong, or too much for a store."""
+    text = "".join(" " if char == "\0" or "\ud800" <= char <= "\udfff" else char for char in text).strip()
+    if len(text) > LONGEST:
+        raise InputError(f"The query has {len(text)} characters.", f"Use at most {LONGEST}.")
     if text in ("", "*", "*:*"):
         return EVERYTHING
     try:
@@ -118,7 +126,20 @@ def parse(text: str, now: datetime) -> Query:
         ) from exc
     except RecursionError as exc:
         raise InputError("The query is nested too deeply.", "Use fewer brackets.") from exc
-    return _node(tree, "", now)
+    query = _node(tree, "", now)
+    if _depth(query) > DEEPEST:
+        raise InputError("The query is nested too deeply.", f"Nest at most {DEEPEST} levels.")
+    return query
+
+
+def _depth(query: Query) -> int:
+    match query:
+        case Both(parts) | Either(parts):
+            return 1 + max(map(_depth, parts), default=0)
+        case Never(part):
+            return 1 + _depth(part)
+        case _:
+            return 1
 
 
 def both(*parts: Query) -> Query:
@@ -189,7 +210,7 @@ def _term(value: str, field: str, now: datetime, *, quoted: bool) -> Query:
     if field == "at":
         start = _bound("at", value, now)
         assert isinstance(start, datetime)
-        return Between("at", start, start + timedelta(days=1) if len(value) == 10 else start)
+        return Between("at", start, _next_day(start) if len(value) == 10 else start)
     return Field(field, value.casefold() + "*" if prefix else value.casefold())
 
 
@@ -202,17 +223,23 @@ def _range(item: Range, field: str, now: datetime) -> Query:
 
 def _bound(field: str, value: str, now: datetime) -> datetime | int:
     if field in NUMBERS:
-        try:
-            return int(value)
-        except ValueError as exc:
-            raise InputError(f"{field}:{value} is not a whole number.") from exc
-    if match := _RELATIVE.match(value):
-        return now - timedelta(**{_UNITS[match[2]]: int(match[1])}) if match[1] else now
+        if not re.fullmatch(r"-?\d{1,19}", value) or abs(int(value)) > _LARGEST:
+            raise InputError(f"{field}:{value} is not a whole number.")
+        return int(value)
     try:
+        if match := _RELATIVE.match(value):
+            return now - timedelta(**{_UNITS[match[2]]: int(match[1])}) if match[1] else now
         when = datetime.fromisoformat(value)
-    except ValueError as exc:
+    except (ValueError, OverflowError) as exc:
         raise InputError(f"{field}:{value} is not a date.", 'Write 2026-11-24, "2026-11-24T10:00" or now-7d.') from exc
     return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _next_day(start: datetime) -> datetime | None:
+    try:
+        return start + timedelta(days=1)
+    except OverflowError:
+        return None
 
 
 def _unescape(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -158,6 +158,24 @@ class Service:
             self._save_new(decision.change)
         self._save_new(Membership(scope, fingerprint, decision.problem.id))
         return True
+
+    def adopt(self, deployment: str, former: str, now: datetime) -> None:
+        """Take a deployment's problems along from its former scope into its present one; may be repeated.
+
+        Where another deployment stays in the former scope, so do the problems, and this one's failures open their own.
+        A fingerprint that the present scope knows already keeps its problem there.
+        """
+        scope = self.scope(deployment)
+        is_shared = former in self.scopes.values()
+        for summary in self.store.summaries():
+            if summary.deployment != deployment or self.store.get(Membership, f"{scope}/{summary.fingerprint}"):
+                continue
+            found = self.store.get(Membership, f"{former}/{summary.fingerprint}")
+            if found is None or is_shared:
+                self._open(scope, (deployment, summary.fingerprint), now)
+                continue
+            self._decide(found[0].problem, lambda problem, _: _moved(problem, scope, now))
+            self._save_new(Membership(scope, summary.fingerprint, found[0].problem))
 
     def _save_new(self, record: Problem | Change | Membership) -> None:
         with suppress(StaleProblem):  # another pass was first with the same record
@@ -338,6 +356,13 @@ def open_row(row: QueueRow) -> bool:
     return row.problem.state in lifecycle.OPEN
 
 
+def _moved(problem: Problem, scope: str, now: datetime) -> Decision | None:
+    if problem.scope == scope:
+        return None
+    why = f"its deployments moved from {problem.scope} to {scope}"
+    return Decision(replace(problem, scope=scope), Change(problem.id, now, "airtriage", "changed scope", why))
+
+
 def _pairs(touched: Iterable[Touched]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((touch.deployment, touch.fingerprint) for touch in touched))
 
@@ -360,7 +385,7 @@ def _row(problem: Problem, parts: list[Summary], now: datetime, since: datetime 
     total = sum(part.total for part in parts)
     final = sum(part.final for part in parts)
     last = max((part.last_seen for part in parts), default=problem.opened_at)
-    owners = dict.fromkeys(owner for part in parts for owner in part.owners)
+    owners = dict.fromkeys(name.strip() for part in parts for owner in part.owners for name in owner.split(","))
     return QueueRow(
         problem=problem,
         total=total,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -25,6 +25,7 @@ PREFIX = "AIRTRIAGE_"
 FILE_NAME = "airtriage.toml"
 _NOT_SETTINGS = {"CONFIG"}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|h|d|w)?\Z")
+_LONGEST = timedelta(days=36_500)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -35,7 +36,23 @@ def span(value: object) -> timedelta:
     match = _SPAN.match(str(value).strip())
     if not match:
         raise ValueError(f"{value!r} is not a time span such as 30s, 5m, 2h, 7d")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+    seconds = float(match[1]) * _UNITS[match[2] or "s"]
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError(f"{value!r} is longer than {_LONGEST.days // 365} years")
+    return timedelta(seconds=seconds)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 -- reading it is the check
+    except ValueError as exc:
+        raise ValueError("its host or port cannot be read") from exc
+    return parts
+
+
+def _names(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
 def _spans(value: object) -> object:
@@ -65,9 +82,11 @@ class Deployment(_Section):
     @field_validator("url")
     @classmethod
     def _is_url(cls, value: str) -> str:
-        parts = urlsplit(value)
+        parts = _split(value)  # never shown in an error: an address may hold a password
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{value!r} is not an http:// or https:// address")
+            raise ValueError("it is not an http:// or https:// address")
+        if parts.username or parts.password:
+            raise ValueError("it holds an account, which belongs into username and password")
         return value.rstrip("/")
 
     @field_validator("poll", "timeout", "lookback")
@@ -87,7 +106,9 @@ class Web(_Section):
     user_header: str = Field(
         "", description="a header set by a trusted proxy that names the person, e.g. X-Forwarded-User"
     )
-    allowed_hosts: tuple[str, ...] = Field((), description="other names the page is reached by, behind a proxy")
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        (), description="other names the page is reached by, behind a proxy"
+    )
 
     @property
     def url(self) -> str:
@@ -112,10 +133,15 @@ class Settings(_Section):
     deployments: dict[str, Deployment] = Field(default_factory=dict, description="the Airflow deployments, by name")
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="the page")
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", mode="before")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: str | Path) -> Path:
+        if not str(value).strip():
+            raise ValueError("it is empty")
+        try:
+            return Path(value).expanduser().absolute()
+        except RuntimeError as exc:
+            raise ValueError(f"{str(value)!r} names a home folder that is not there") from exc
 
     @field_validator("deployments")
     @classmethod
@@ -125,13 +151,21 @@ class Settings(_Section):
                 raise ValueError(f"{name!r} is no good name for a deployment: use a-z, 0-9, - and _")
         return value
 
-    @field_validator("store", "broker")
+    @field_validator("store")
     @classmethod
-    def _scheme(cls, value: str) -> str:
-        if value and "://" not in value:
-            raise ValueError(
-                f"{value!r} is not a URL such as sqlite:///path, redis://host:6379/0 or filesystem:///path"
-            )
+    def _is_store(cls, value: str) -> str:
+        if value and not re.fullmatch(r"sqlite:///.+", value):
+            raise ValueError("it is not a URL such as sqlite:///path/to/airtriage.db")
+        return value
+
+    @field_validator("broker")
+    @classmethod
+    def _is_broker(cls, value: str) -> str:
+        parts = _split(value)
+        is_folder = parts.scheme == "filesystem" and not parts.netloc and parts.path.startswith("/")
+        is_redis = parts.scheme in ("redis", "rediss") and parts.hostname
+        if value and not is_folder and not is_redis:
+            raise ValueError("it is not a URL such as redis://host:6379/0 or filesystem:///path")
         return value
 
     @property
@@ -158,7 +192,7 @@ def load(config: str | None = None, environ: Mapping[str, str] | None = None) ->
     """
     environ = os.environ if environ is None else environ
     path = _find(config or environ.get(PREFIX + "CONFIG"))
-    values = _read(path) if path else {}
+    values = _secrets_from_files(_read(path)) if path else {}
     for name, text in sorted(environ.items()):
         if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in _NOT_SETTINGS:
             _place(values, name.removeprefix(PREFIX).lower().split("__"), text, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from triage import settings as settings_
-from triage.errors import InputError, SettingsError, TriageError
+from triage.errors import InputError, ProcessError, SettingsError, TriageError
 from triage.model import Occurrence, Problem, TriageState
 from triage.query import parse
 from triage.service import QueueRow, Service, open_row
@@ -94,7 +95,7 @@ def cli(context: click.Context, config: str | None, debug: bool, until_parent_en
 def up(context: Context) -> None:
     """Run collector, schedule and web page together; Ctrl-C ends all of it."""
     from collector.tasks import prepare
-    from ui.up import Supervisor, check_port, start_children
+    from ui.up import Supervisor, check_port, interrupt_on_sigterm, start_children
 
     settings = context.settings
     _needs_deployments(settings)
@@ -104,12 +105,13 @@ def up(context: Context) -> None:
     supervisor = Supervisor(
         lambda text: err.print(text, markup=False, soft_wrap=True), settings_.environment(inherit=True)
     )
-    start_children(supervisor, context._config, settings)
     out.print(
         f"airtriage watches {', '.join(settings.deployments)}. The page: {settings.web.url} (Ctrl-C ends it)",
         markup=False,
     )
+    interrupt_on_sigterm()
     try:
+        start_children(supervisor, context._config, settings)
         while True:
             supervisor.watch()
             time.sleep(1)
@@ -173,7 +175,7 @@ def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> No
 @passes
 def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     """Make one pass over every deployment (or those named), in this process."""
-    from collector.collect import Report
+    from collector.collect import LEASE, Report
     from collector.tasks import Collector, prepare
 
     settings = context.settings
@@ -200,7 +202,13 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
                 )
 
             report = collector.run(name, progress=show)
-            while report.skipped:  # the schedule is just making one
+            deadline = time.monotonic() + LEASE.total_seconds()
+            while report.skipped:
+                if time.monotonic() > deadline:
+                    raise ProcessError(
+                        f"Another pass over {name} does not end.", "See what airtriage processes run here."
+                    )
+                bar.update(task, description=f"{name}: another pass is under way, waiting for it")
                 time.sleep(0.5)
                 report = collector.run(name, progress=show)
             bar.update(task, completed=report.fetched, total=report.fetched)
@@ -310,7 +318,7 @@ def _decision(name: str) -> Callable[[F], F]:
     def decorate(body: F) -> F:
         def command(context: Context, /, ids: tuple[str, ...], as_json: bool, **options: Any) -> None:
             for problem in [context.service.find(id) for id in ids]:
-                changed: Problem = body(context.service, problem.id, getpass.getuser(), now(), **options)
+                changed: Problem = body(context.service, problem.id, _user(), now(), **options)
                 if as_json:
                     click.echo(json.dumps({"id": changed.id, "state": changed.state}))
                 else:
@@ -421,6 +429,14 @@ def _needs_deployments(settings: Settings) -> None:
             "No deployment is configured.",
             "Set AIRTRIAGE_DEPLOYMENTS__PROD__URL (and __USERNAME, __PASSWORD), or write [deployments.prod] in airtriage.toml.",
         )
+
+
+def _user() -> str:
+    """Return the operating system's user; its number where it has no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _span(text: str | None) -> timedelta | None:

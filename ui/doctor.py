@@ -5,17 +5,20 @@ Owns which checks there are and their order. Changes nothing but the store's own
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 
 from collector.airflow import Airflow
 from collector.tasks import access, now, ping_broker
-from triage.errors import TriageError
+from triage.errors import LogGone, TriageError
 from triage.settings import Deployment, Settings
 from triage.store import open_store
+
+_NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,12 @@ def _deployment(name: str, its: Deployment) -> Iterator[Finding]:
     yield reached
     if not reached.ok:
         return
-    since, at = now() - timedelta(hours=1), now()
+    at = now()
+    since = at - its.lookback
     checks: dict[str, Callable[[], object]] = {
         "event log": lambda: next(iter(source.events(since, at)), None),
         "task instances": lambda: next(iter(source.listed(since, at)), None),
+        "task logs": lambda: _log(source, since),
         "components": source.health,
         "import errors": source.import_failures,
         "pools": source.pools,
@@ -66,8 +71,18 @@ def _deployment(name: str, its: Deployment) -> Iterator[Finding]:
 
 
 def _readable(ask: Callable[[], object]) -> str:
-    ask()
-    return "may be read"
+    return "may be read" if ask() is not _NOTHING else "not tried: no task has failed lately"
+
+
+def _log(source: Airflow, since: datetime) -> object:
+    """Read the beginning of one failed try's log, and what belongs to its description."""
+    failed = next((fact for page in source.listed(since, now()) for fact in page), None)
+    if failed is None:
+        return _NOTHING
+    source.describe(failed)
+    with contextlib.suppress(LogGone):
+        next(source.read_log(failed.key), None)
+    return None
 
 
 def _store(settings: Settings) -> str:

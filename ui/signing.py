@@ -57,7 +57,7 @@ def _sign_records(source: BinaryIO, *, explain: bool, as_json: bool) -> int:
             id, text = record["id"], record["log_text"]
             if not isinstance(text, str):
                 raise TypeError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             wrong += 1
             click.echo(f'Line {number} is not a JSON object with "id" and "log_text"; it was left out.', err=True)
             continue

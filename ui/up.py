@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from triage.errors import ProcessError
 from triage.settings import Settings
@@ -68,7 +69,7 @@ class Supervisor:
                 raise ProcessError(f"{child.name} cannot start: {_last_line(child.log)}")
             child.deaths = 1 if time.monotonic() - child.started > _STEADY else child.deaths + 1
             pause = _BACKOFF[min(child.deaths, len(_BACKOFF)) - 1]
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            how = f"was killed by {_signal(-code)}" if code < 0 else f"ended with code {code}"
             self.say(f"{child.name} {how}; it starts again in {pause:g} s (its log: {child.log}).")
             _end_group(child.process, signal.SIGKILL)
             child.process, child.due = None, time.monotonic() + pause
@@ -103,6 +104,15 @@ def start_children(supervisor: Supervisor, config: str | None, settings: Setting
         supervisor.start(name, [*flags, name], settings.data_dir / "logs" / f"{name}.log")
 
 
+def interrupt_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, so that what it started is ended too."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
 def end_with_parent() -> None:
     """End this process when its standard input ends: the parent that held the other side is gone."""
 
@@ -134,6 +144,13 @@ def check_port(host: str, port: int) -> None:
 def _end_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, how)
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"
 
 
 def _last_line(log: Path) -> str:

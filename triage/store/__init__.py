@@ -134,7 +134,7 @@ class Store(Protocol):
         """
 
     def revision(self) -> int:
-        """A number that changes whenever anything stored changes: for caches."""
+        """A number that changes whenever anything stored changes, and only then: for caches."""
 
     def close(self) -> None:
         """Release every connection."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import sqlite3
+import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -89,6 +90,7 @@ class SqliteStore:
         self._target = target
         self._size = size
         self._pool: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._opening = threading.Lock()
         self._opened = 0
 
     @classmethod
@@ -110,12 +112,15 @@ class SqliteStore:
         return store
 
     def close(self) -> None:
-        """Close the idle connections; one in use is closed by its thread's end."""
+        """Close the idle connections; the store may be used again, and opens new ones."""
         while True:
             try:
-                self._pool.get_nowait().close()
+                db = self._pool.get_nowait()
             except queue.Empty:
                 return
+            with self._opening:
+                self._opened -= 1
+            db.close()
 
     # --- records
 
@@ -178,7 +183,7 @@ class SqliteStore:
                 new, better = new + (old is None), better + (old is not None)
                 for touched in {(f.key.deployment, f.fingerprint, f.day) for f in (old, merged) if f and f.fingerprint}:
                     db.execute(
-                        "INSERT INTO touched SELECT ?, ?, ?, value FROM counter WHERE true "
+                        "INSERT INTO touched SELECT ?, ?, ?, value + 1 FROM counter WHERE true "
                         "ON CONFLICT DO UPDATE SET stamp = excluded.stamp",
                         touched,
                     )
@@ -314,27 +319,30 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._target, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        db.create_function("fold", 1, str.casefold, deterministic=True)  # SQLite's own lower() knows ASCII alone
         # NORMAL in WAL keeps every committed write over a kill of the process; only a power cut may lose the newest
         # ones, and the cursor with them (https://sqlite.org/pragma.html#pragma_synchronous).
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -16000", "temp_store = MEMORY"):
             db.execute(f"PRAGMA {pragma}")
         return db
 
+    def _borrow(self) -> sqlite3.Connection:
+        with self._opening:
+            may_open = self._pool.empty() and self._opened < self._size
+            self._opened += may_open
+        if not may_open:
+            return self._pool.get()
+        try:
+            return self._connect()
+        except BaseException:
+            with self._opening:
+                self._opened -= 1
+            raise
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         with _mapped(self._target):
-            try:
-                db = self._pool.get_nowait()
-            except queue.Empty:
-                if self._opened < self._size:
-                    self._opened += 1
-                    try:
-                        db = self._connect()
-                    except BaseException:
-                        self._opened -= 1
-                        raise
-                else:
-                    db = self._pool.get()
+            db = self._borrow()
             try:
                 yield db
             finally:
@@ -354,9 +362,11 @@ class SqliteStore:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
+            before = db.total_changes
             try:
-                db.execute("UPDATE counter SET value = value + 1")
                 yield db
+                if db.total_changes != before:
+                    db.execute("UPDATE counter SET value = value + 1")
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:

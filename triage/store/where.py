@@ -43,9 +43,9 @@ def where(query: Query) -> tuple[str, list[Any]]:
             phrase = '"' + text.replace('"', '""') + '"' + ("*" if prefix else "")
             return "o.words IN (SELECT rowid FROM words WHERE words MATCH ?)", [phrase]
         case Field("tag", value):
-            return r"('\n' || lower(o.tags) || '\n') GLOB ?".replace("'\\n'", "char(10)"), [f"*\n{_glob(value)}\n*"]
+            return r"('\n' || fold(o.tags) || '\n') GLOB ?".replace("'\\n'", "char(10)"), [f"*\n{_glob(value)}\n*"]
         case Field(name, value) if name in _EXACT:
-            return f"lower(o.{name}) GLOB ?", [_glob(value)]
+            return f"fold(o.{name}) GLOB ?", [_glob(value)]
         case Between(name, low, high):
             column, bounds = f"o.{name}", [(">=", low), ("<=", high)]
             tests = [

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-import signal
 import socket
 import sys
 import time
@@ -17,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
@@ -35,7 +33,7 @@ from ui import format as fmt
 from ui.demo.airflow import ThrowawayAirflow, cache_folder, install
 from ui.demo.scenario import Scenario
 from ui.tables import queue_table
-from ui.up import Supervisor, check_port, start_children
+from ui.up import Supervisor, check_port, interrupt_on_sigterm, start_children
 
 _DEPLOYMENT = "demo"
 _PATIENCE = 420.0  # seconds for the whole scenario; it takes about 100 on 2 cores
@@ -57,7 +55,7 @@ poll = "3s"
 
 def run(folder: Path | None, port: int | None, *, once: bool, as_json: bool) -> None:
     """Run the demo; with `once`, print the queue when it is whole and return, else stay until Ctrl-C."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_sigterm()
     base = folder or cache_folder()
     with ExitStack() as stack:
         bar = stack.enter_context(_display())
@@ -227,7 +225,3 @@ def _write_settings(home: Path, airflow: ThrowawayAirflow, port: int) -> Setting
     }
     file.write_text(_SETTINGS.format(port=port, **{name: json.dumps(str(value)) for name, value in values.items()}))
     return settings_.load(str(file), {})
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
