@@ -66,7 +66,7 @@ def run(folder: Path | None, port: int | None, *, once: bool, as_json: bool) -> 
             demo = _Demo(bar, line, home, ThrowawayAirflow(environment, home / "airflow"), _port(port))
             rows = demo.run_to_the_end(stack)
             bar.stop()
-            _print(rows, demo.settings, once=once, as_json=as_json)
+            _print(rows, as_json=as_json)
             if not once:
                 demo.stay()
         finally:
@@ -126,7 +126,11 @@ class _Demo:
             time.sleep(1)
 
     def stay(self) -> None:
-        """Keep Airflow and airtriage alive until Ctrl-C."""
+        """Say where everything is, and keep Airflow and airtriage alive until Ctrl-C."""
+        its = self.settings.deployments[_DEPLOYMENT]
+        self._say(f"The page: {self.settings.web.url}")
+        self._say(f"Airflow: {its.url}, user {its.username}, password {its.password.get_secret_value()}")
+        self._say("Ctrl-C ends the demo.")
         while True:
             self._airflow.check()
             self._supervisor.watch()
@@ -157,7 +161,7 @@ class _Demo:
         self._bar.console.print(text, markup=False, soft_wrap=True)
 
 
-def _print(rows: list[QueueRow], settings: Settings, *, once: bool, as_json: bool) -> None:
+def _print(rows: list[QueueRow], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
             click.echo(json.dumps(fmt.problem_json(row)))
@@ -166,8 +170,6 @@ def _print(rows: list[QueueRow], settings: Settings, *, once: bool, as_json: boo
     out.print(queue_table(rows, now()))
     tries = sum(row.total for row in rows)
     out.print(f"\n{tries} failed tries, {len(rows)} problems.")
-    if not once:
-        out.print(f"The page: {settings.web.url}   (Ctrl-C ends the demo)")
 
 
 def _display() -> Progress:
