@@ -255,6 +255,16 @@ def test_no_field_of_any_shape_breaks_a_parser(name: str, value: object) -> None
     rows.pool_load({"name": value, "slots": value})
 
 
+def test_the_label_of_a_mapped_task_and_the_address_of_its_bundle_are_redacted() -> None:
+    row = {
+        "rendered_map_index": "shop 7, password=hunter2",
+        "dag_version": {"bundle_url": "https://bot:glpat" + "-abcDEF123456_7890xyz@git.example.com/a/tree/1"},
+    }
+    described = rows.described(Occurrence(key("t"), NOW, NOW), row)
+    assert described.map_label == "shop 7, password=***"
+    assert described.bundle_url == "https://bot:***@git.example.com/a/tree/1"
+
+
 # --- one try
 
 

@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import traces
-from triage.logs import keep, read, status
+from triage.logs import LIMIT, keep, read, status
 from triage.model import Circumstance, CircumstanceKind, Frame, LogLine, LogStatus
+from triage.signature import sign
 
 AT = datetime(2026, 10, 3, 4, 10, tzinfo=UTC)
 HEADER: list[dict[str, object]] = [
@@ -281,3 +283,84 @@ def test_a_text_log_is_whole_by_its_return_code_and_a_good_one_is_not_failed() -
     assert status(keep(read([TEXT])), AT, None) is LogStatus.WHOLE
     fine = b"[2026-10-03T04:10:01.000+0000] {local_task_job_runner.py:266} INFO - Task exited with return code 0\n"
     assert status(keep(read([fine])), AT, None) is LogStatus.PARTIAL
+
+
+@pytest.mark.parametrize("text", [b"\n", b"x\n", b'{"event": "", "logger": "' + b"l" * 300 + b'"}\n'])
+def test_what_is_kept_of_the_shortest_lines_is_bounded_as_it_is_stored(text: bytes) -> None:
+    kept = keep(read([text * 100_000]))
+    assert kept.total_lines == 100_000
+    assert len(msgspec.json.encode(kept.lines)) <= LIMIT
+
+
+def test_of_a_long_message_no_secret_is_cut_in_two() -> None:
+    value = "x " * 1010 + "password='" + "hunter22" * 400 + "' " + "y " * 2000
+    (line,) = keep(read([ndjson(failed(exc_value=value, exc_notes=[value]))])).lines
+    assert "hunter22" not in repr(line)
+    assert len(line.raised[0].value) <= traces.MAX_VALUE
+
+
+# Made-up values in the forms that their makers document; in two pieces, so that no scanner takes them for real ones.
+SECRETS = {
+    "AWS secret": ("AWS_SECRET_ACCESS_KEY={}", "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"),
+    "AWS pair": ("creds AKIA" + "IOSFODNN7EXAMPLE {}", "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"),
+    "AWS session": ("SessionToken: {}", "FwoGZXIvYXdzEJr//////////" + "wEaDEXAMPLEabc123"),
+    "Azure account": ("AccountName=a;AccountKey={};EndpointSuffix=x", "Zm9vYmFyYmF6cXV4Zm9v" + "YmFyYmF6cXV4"),
+    "Azure SAS": ("https://a.blob.example/c/f?sv=2022-11-02&sig={}&se=2026", "Xk9%2Fabc123" + "def%3D"),
+    "Google key": ("maps key {}", "AIza" + "SyA1234567890abcdefghijklmnopqrstuv"),
+    "service account": ('{{"private_key": "-----BEGIN PRIVATE' + ' KEY-----\\n{}\\n-----END PRIVATE KEY-----"}}', "MIIEvQIBADANBg"),
+    "private key": ("-----BEGIN OPENSSH PRIVATE" + " KEY-----\n{}\nabc1\n-----END OPENSSH PRIVATE KEY-----", "b3BlbnNzaC1rZXktdjEAAAAA"),
+    "Slack webhook": ("https://hooks.slack.com/services/{}", "T0000/B0000/" + "XXXXXXXXabcd1234"),
+    "Slack bot": ("slack {}", "xoxb" + "-123456789012-abcdef"),
+    "Discord webhook": ("https://discord.com/api/webhooks/123456789012345678/{}", "abcDEF_ghi-JKL" + "mnopqrstuvwxyz"),
+    "Teams webhook": ("https://x.webhook.office.com/webhookb2/a1@22/IncomingWebhook/{}/33", "0123456789abcdef" * 2),
+    "Telegram bot": ("https://api.telegram.org/bot123456789:{}/sendMessage", "AAHdqTcvCH1vGWJxfSe" + "ofSAs0K5PALDsaw8"),
+    "GitLab token": ("remote {}", "glpat" + "-abcDEF123456_7890xyz"),
+    "GitHub token": ("remote {}", "ghp_" + "abcdefghijklmnopqrstuvwxyz0123456789"),
+    "npm login": ("//npm.example/:_auth={}", "dXNlcjpwYXNz" + "d29yZA=="),
+    "registry login": ('{{"auths": {{"reg.example": {{"auth": "{}"}}}}}}', "dXNlcjpwYXNz" + "d29yZA=="),
+    "Stripe key": ("stripe {}", "sk_live" + "_4eC39HqLyjWDarjtT1zdp7dc"),
+    "Twilio key": ("twilio {}", "SK" + "0123456789abcdef" * 2),
+    "Databricks token": ("databricks {}", "dapi" + "0123456789abcdef" * 2),
+    "Vault token": ("X-Vault-Token: {}", "hvs." + "CAESIabcdefghijklmnop"),
+    "bearer": ("headers={{'Authorization': 'Bearer {}'}}", "abcd1234" + "efgh5678"),
+    "cookie": ("Cookie: sessionid={}; a=b", "abc123def"),
+    "JWT": ("jwt {}", "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N"),
+    "database URL": ("postgresql+psycopg2://app:{}@db:5432/x", "hun%40ter2"),
+    "Oracle URL": ("jdbc:oracle:thin:scott/{}@//db:1521/x", "tigerpw9"),
+    "Snowflake": ("connect(user='u', password='{}', account='x')", "Sup3rS3cret!"),
+    "environment": ("environ({{'DB_PASS': '{}'}})", "hunter22x"),
+    "tuple": ("[('password', '{}'), ('user', 'x')]", "hunter22x"),
+    "element": ("<password>{}</password>", "hunter22x"),
+    "secret object": ("Conn(password=SecretStr('{}'))", "hunter22x"),
+    "basic login": ("get(url, auth=('bob', '{}'))", "hunter22x"),
+    "ampersand": ("password={} x", "ab&cdhunter22"),
+    "Fernet key": ("fernet key: {}", "Zm9vYmFyYmF6cXV4Zm9vYm" + "FyYmF6cXV4Zm9vYmFyYmE="),
+    "Django": ("SECRET_KEY={}", "hunter22x"),
+    "option": ("mysql --user=root --password={} -h x", "hunter22x"),
+}  # fmt: skip
+PREFIX = "[2026-10-03T04:10:00.000+0000] {x.py:3} "
+
+
+def dresses(told: str) -> Iterator[bytes]:
+    """The ways in which a task's words come into a log: said, raised, failed with, in records, text and single lines."""
+    raised_ = (
+        'Traceback (most recent call last):\n  File "/dags/a.py", line 3, in f\n    connect({0})\nRuntimeError: {0}\n'
+    )
+    yield ndjson(record(told), failed(exc_type="RuntimeError", exc_value=told, exc_notes=[told]))
+    yield ndjson(record(f"ERROR: {told}", level="error"), record("Task exited with return code 1", exit_code=1))
+    yield ndjson(*(record(line, level="error") for line in told.split("\n")), record("Task exited", exit_code=1))
+    yield f"{PREFIX}INFO - {told}\n{PREFIX}ERROR - Task failed with exception\n{raised_.format(told)}".encode()
+    yield (
+        f"{PREFIX}INFO - Output:\n{PREFIX}INFO - ERROR: {told}\n"
+        f"{PREFIX}INFO - Task exited with return code 1\n".encode()
+    )
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_no_seeded_secret_reaches_what_is_kept_the_title_the_evidence_or_the_decisions(kind: str) -> None:
+    text, secret = SECRETS[kind]
+    for log in dresses(text.format(secret)):
+        assert secret in log.decode().replace("\\\\", "\\")
+        kept = keep(read([log])).lines
+        made = sign(kept, task="a.b")
+        assert secret not in repr((kept, made.title, made.evidence, made.decisions, made.exception)), log

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import timeit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import redact
-from triage.model import LogLine, Raised
+from triage.model import Frame, LogLine, Raised
 from triage.redact import CARD, MASK, RULES, Rule
 
 # (where it stands, the secret itself): the text is the first with the secret put in.
@@ -48,6 +50,37 @@ PLANTED = [
     ("DefaultEndpointsProtocol=https;AccountName=a;AccountKey={};EndpointSuffix=x", "Ab1/" * 21 + "Ab=="),
     ("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----", "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn"),
     ("-----BEGIN OPENSSH PRIVATE KEY-----\n{}", "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU"),
+    ("SECRET_KEY={}", "hunter22x"),
+    ("smtp user=bob pass={}", "hunter22x"),
+    ("environ({{'DB_PASS': '{}'}})", "hunter22x"),
+    ("dbPass: {}", "hunter22x"),
+    ("SessionToken: {}", "FwoGZXIvYXdzEJr//////////wEa"),
+    ("Kennwort: {}", "hunter22x"),
+    ("passcode={}", "987654"),
+    ("[('password', '{}'), ('user', 'x')]", "hunter22"),
+    ("[(b'authorization', b'{}')]", "hunter22"),
+    ("<password>{}</password>", "hunter22"),
+    ("Conn(password=SecretStr('{}'))", "hunter22"),
+    ("password={} x", "ab&cdhunter22"),
+    ("password = r'{}'", "hunter22"),
+    ('"password": ["{}"]', "hunter22"),
+    ('password="""{}"""', "hunter22"),
+    ("AWS secret key {}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"),
+    ("client_secret={}&grant_type=x", "abc~Def123"),
+    ("the password is {}", "hunter22"),
+    ("fernet key: {}", "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE="),
+    ("requests.get(url, auth=('bob', '{}'))", "hunter22x"),
+    ("HTTPBasicAuth('bob', '{}')", "hunter22x"),
+    ('{{"auths": {{"reg.example": {{"auth": "{}"}}}}}}', "dXNlcjpwYXNzd29yZA=="),
+    ("//npm.example/:_auth={}", "dXNlcjpwYXNzd29yZA=="),
+    ("jdbc:oracle:thin:scott/{}@//db:1521/x", "tigerpw9"),
+    ("sqlplus -s scott/{}@db", "tigerpw9"),
+    ("creds AKIAIOSFODNN7EXAMPLE {}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"),
+    ("https://api.telegram.org/bot123456789:{}/sendMessage", "AAHdqTcvCH1vGWJxfSeofSAs0K5" + "PALDsaw8"),
+    ("https://discord.com/api/webhooks/123456789012345678/{}", "abcDEF_ghi-JKLmnop" + "qrstuvwxyz0123"),
+    ("https://x.webhook.office.com/webhookb2/{}/33", "a1b2@2222/IncomingWebhook/" + "0123456789abcdef" * 2),
+    ("POST https://hooks.slack-gov.com/{}", "services/T0000/B0000/" + "XXXXXXXXabcd1234"),
+    ("twilio {}", "SK" + "0123456789abcdef" * 2),
 ]
 INNOCENT = [
     "token expired",
@@ -67,6 +100,26 @@ INNOCENT = [
     "2026-11-22T08:12:47.407502Z 1234567890123456 rows",
     "SELECT secret_id FROM t WHERE x = 1",
     "basic authentication is off",
+    "InvalidToken: Signature did not match digest",
+    "jose.InvalidToken: Signature",
+    "secret key not found",
+    "password is required",
+    "the password was not set",
+    "api key: rejected",
+    "Done. PASS=3 WARN=0 ERROR=1",
+    "pass: 3 fail: 2",
+    "test pass: ok",
+    "max_tokens=4096",
+    "KeyError: ('password', 'user')",
+    "auth=basic",
+    'unsupported "auth": "kerberos5"',
+    "author=Johnsmith12",
+    "primary key: id",
+    "partition key: 2026-01-01",
+    "POST https://api.example.com/webhooks/orders/12",
+    "Asia/Tokyo 3f600b3a1c2d3f600b3a1c2d3f600b3a1c2d3f60",
+    "sha256:" + "a1" * 32 + " of Image",
+    "password=SecretStr('***')",
 ]
 
 
@@ -100,6 +153,8 @@ def test_no_planted_secret_comes_through_whatever_stands_around_it(
 
 _PIECES = st.sampled_from(
     ["password", "=", ": ", "'", '"', "token", "\\", "://", "@", "a", " ", "\n", "***", "Bearer ", "Authorization", "?key=",
+     "pass", "auth", "('", "', '", "<", "</", ">", " key", "&a=", "SecretStr(", "AKIA", "jdbc:oracle:thin:", "/bot", "12345678:AA",
+     "hooks.slack.com/", "x" * 26, " is ", "b2",
      "eyJabcdef", ".", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "4111111111111111", "--secret ", ",", "}"]
 )  # fmt: skip
 
@@ -138,6 +193,12 @@ def test_a_private_key_written_line_by_line_is_masked() -> None:
     assert masked[-1] == "done"
 
 
+@pytest.mark.parametrize("length", [64, 70, 76])
+def test_a_line_of_a_key_whose_beginning_was_not_kept_is_masked(length: int) -> None:
+    row = ("MIIEowIBAAKCAQEA0Z3VS5JJcds3xfnQ/+" * 3)[:length]
+    assert [line.text for line in redact.lines([LogLine(1, f"INFO {row}")])] == ["INFO ***"]
+
+
 def test_a_long_text_is_cut_in_its_middle_and_masked_at_both_ends() -> None:
     text = "password=first " + "x " * 50_000 + " password=last"
     cut = redact.trimmed(text, 1000, 4000)
@@ -145,3 +206,25 @@ def test_a_long_text_is_cut_in_its_middle_and_masked_at_both_ends() -> None:
     assert "characters cut" in cut
     assert "first" not in cut
     assert "last" not in cut
+
+
+def test_what_stands_for_an_exceptions_name_and_its_place_is_masked_too() -> None:
+    frame = Frame("https://bob:hunter2@git.example.com/a.py", 3, "f")
+    line = LogLine(1, "", raised=(Raised("xoxb-123456789012-abcdef", frames=(frame,)), Raised("password", "hunter2")))
+    one, named = redact.line(line).raised
+    assert named == Raised("password", MASK)
+    assert one.type == MASK
+    assert one.frames == (Frame("https://bob:***@git.example.com/a.py", 3, "f"),)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["password=a&", "('password', '", "<password ", "auth=('a", "pass:", "jdbc:oracle:thin:a/", "_auth=a", "Aa1/" * 10 + " AKIA ",
+     "password is a1", "12345678:AAa", "/api/webhooks/12345/", "secret key", "a_pass", "Pw=SecretStr("],
+)  # fmt: skip
+def test_time_grows_with_the_length_alone(piece: str) -> None:
+    def spent(size: int) -> float:
+        text = piece * (size // len(piece))
+        return min(timeit.repeat(lambda: redact.redact(text), number=1, repeat=3))
+
+    assert spent(80_000) < 24 * spent(10_000) + 0.05

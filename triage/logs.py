@@ -27,6 +27,8 @@ _RECORD_MAX = 64 * 1024
 _SLICE = 1 << 18
 # The longest single text that is kept whole, and how much of it is looked at for secrets before it is cut.
 _TEXT_MAX, _TEXT_SEEN = 8 * 1024, 32 * 1024
+# What a line takes beside its text: the JSON of an empty one, as it is stored, is 104 characters; so for exceptions and frames.
+_LINE_COST, _RAISED_COST, _FRAME_COST = 104, 74, 39
 # Airflow's supervisor ends a try at most 5 s after its last record (it waits for open sockets); 1 s for rounding.
 _SILENCE = timedelta(seconds=6)
 
@@ -220,6 +222,8 @@ def _joined(head: LogLine, more: list[str]) -> LogLine:
                 text = cut if whole is text else cut + newline + rest
                 logger = _HASHED.sub("", source[1])
                 break
+    if more and "-----BEGIN" in text:  # before it is taken apart: the lines of a key stand together only here
+        text = redact.redact(text)
     if more and 'File "' in text:
         lines = text.split("\n")
         raised = traces.parse(lines) if traces.HEADING in text else traces.parse_shown(lines[1:])
@@ -258,16 +262,21 @@ def _chain(detail: object, depth: int = 4) -> tuple[Raised, ...]:
         chain.append(
             Raised(
                 type=clean(str(entry.get("exc_type") or "")),
-                value=clean(str(entry.get("exc_value") or "")),
+                value=_value(clean(str(entry.get("exc_value") or ""))),
                 frames=tuple(_frame(one) for one in frames if isinstance(one, dict))
                 if isinstance(frames, list)
                 else (),
-                notes=tuple(clean(str(note)) for note in notes) if isinstance(notes, list) else (),
+                notes=tuple(_value(clean(str(note))) for note in notes[:4]) if isinstance(notes, list) else (),
                 is_cause=entry.get("is_cause") is True,
                 parts=tuple(_chain(part, depth - 1) for part in parts) if depth and isinstance(parts, list) else (),
             )
         )
     return traces.bounded(chain)
+
+
+def _value(text: str) -> str:
+    """Shorten a long message with its secrets masked first, before `bounded` could cut one in two."""
+    return redact.trimmed(text, traces.MAX_VALUE - 80, _TEXT_SEEN) if len(text) > traces.MAX_VALUE else text
 
 
 def _frame(one: dict[str, Any]) -> Frame:
@@ -352,11 +361,17 @@ def _evidence(scan: Scan, budget: int) -> Iterator[LogLine]:
 
 
 def _weight(line: LogLine) -> int:
-    return len(line.text) + 1 + (sum(map(_raised_weight, line.raised)) if line.raised else 0)
+    return (
+        _LINE_COST
+        + len(line.text)
+        + len(line.logger or "")
+        + (sum(map(_raised_weight, line.raised)) if line.raised else 0)
+    )
 
 
 def _raised_weight(raised: Raised) -> int:
-    own = len(raised.type) + len(raised.value) + sum(len(frame.file) + len(frame.function) for frame in raised.frames)
+    own = _RAISED_COST + len(raised.type) + len(raised.value)
+    own += sum(_FRAME_COST + len(frame.file) + len(frame.function) for frame in raised.frames)
     return own + sum(map(len, raised.notes)) + sum(_raised_weight(one) for part in raised.parts for one in part)
 
 

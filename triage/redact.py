@@ -6,19 +6,33 @@ Idempotent and linear: every pattern is bounded or cannot overlap itself. Ordina
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from triage.model import LogLine, Raised
+from triage.model import Frame, LogLine, Raised
 
 MASK = "***"
 
+# What a name of a secret ends in: SNAKE_CASE, kebab-case, camelCase, or two words ("fernet key").
 _NAME = (
-    r"(?:(?:password|passwd|passphrase|passwrd|pwd|secret|credential|api[_-]?key|apikey|access[_-]?key"
-    r"|account[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|fernet[_-]?key|sharedaccesskey|auth[_-]?token"
-    r"|(?<![a-z])token|(?<![a-z])sas(?![a-z])|client[_-]?secret|connection[_-]?string|conn[_-]?str|dsn|session[_-]?id"
-    r"|webhook[_-]?url|(?<![a-z])pat)(?:s|_value|_id|[_-]?\d{1,3})?)"
+    r"(?:(?:password|passwd|passphrase|passwrd|passcode|passwort|kennwort|pwd|client[_-]?secret"
+    r"|(?:api|access|account|private|signing|encryption|fernet|secret|shared[_-]?access)[_ -]?key|secret|credential"
+    r"|auth[_-]?token|(?<![a-z])token|(?-i:(?<=[a-z])Token)|(?:access|session|auth|refresh|csrf|bearer|bot|api)token"
+    r"|(?<![a-z])sas(?![a-z])|connection[_-]?string|conn[_-]?str|dsn|session[_-]?id|webhook[_-]?url"
+    r"|(?<![a-z])pat)(?:s|_value|_id|[_-]?\d{1,3})?)"
+)
+# "pass" and "pw" are words and counts as well ("PASS=3"), so they have a rule of their own.
+_PASS = r"(?:_|(?<![a-z]))(?:pass|pw)\d{0,2}|(?-i:(?<=[a-z])(?:Pass|Pw))"
+_QUOTED = r"b?\"(?:[^\"\\\n]|\\.){1,4000}\"|b?'(?:[^'\\\n]|\\.){1,4000}'"
+# What may stand between a name and its quoted value: `SecretStr(`, `[`, the prefix of a literal, two of three quotes.
+_OPENER = r"(?:(?:[A-Za-z_][\w.]{0,60})?[\[(]{1,2}(?=[bruf]{0,2}[\"']))?(?:[bruf]{1,2}(?=[\"'])|\"\"(?=\")|''(?='))?"
+# An "&" ends a value only where another `name=` follows: the next field of a form.
+_VALUE = (
+    r"(?P<value>\\\"[^\"\\\n]{1,4000}\\\"|\\'[^'\\\n]{1,4000}\\'|"
+    + _QUOTED
+    + r"|(?:[^\s\"'&,;)}\]\\]|&(?![\w\-]{1,40}=)){1,4000})"
 )
 # A value that is a word of the language rather than a secret: what a sentence puts after "token:" or "password=".
 _WORDS = frozenset(
@@ -59,10 +73,20 @@ _WORDS = frozenset(
         "of",
         "no",
         "yes",
+        "ok",
+        "failed",
+        "done",
+        "signature",
+        "rejected",
+        "revoked",
+        "malformed",
     ]
 )
 # "invalid token: unexpected end of input": a sentence goes on after the colon.
 _SENTENCE = re.compile(r"(?:token|key|pat|sas|session)s?: $", re.I)
+# Names that sentences use too: what follows must look like a secret, not like a word ("api key: rejected").
+_SPOKEN = re.compile(r"(?: key|(?<!_)(?:pass|pw))\d{0,2}\s{0,3}:", re.I)
+_COUNTED = re.compile(r"(?:tokens|pass)\W", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +106,25 @@ def _assigned(match: re.Match[str]) -> str:
     if (
         _SENTENCE.search(match["lead"])
         and value.isalpha()
-        and value.islower()
+        and (value.islower() or value.istitle())
         and match.string[match.end() :][:1] == " "
     ):
         return match[0]
-    if value.strip("\"'").lower() in _WORDS or value.startswith(MASK) or not value.strip("\"'\\,;)}] "):
+    bare = value.strip("\"'")
+    if (bare.isdigit() and _COUNTED.search(match["lead"])) or (bare.isalpha() and _SPOKEN.search(match["lead"])):
+        return match[0]
+    if bare.lower() in _WORDS or value.startswith(MASK) or not value.strip("\"'\\,;)}] "):
         return match[0]
     return f"{match['lead']}{MASK}"
+
+
+def _login(match: re.Match[str]) -> str:
+    """Mask base64 of `user:password`, as registries write it under "auth"; another "auth" is a word."""
+    try:
+        told = base64.b64decode(match["value"] + "=" * (-len(match["value"]) % 4))
+    except ValueError:
+        return match[0]
+    return f"{match['lead']}{MASK}" if b":" in told or match[0].lower().startswith("_") else match[0]
 
 
 def _card(match: re.Match[str]) -> str:
@@ -146,6 +182,11 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule("JWT", "eyj", r"\beyJ[\w\-]{6,4000}\.[\w\-]{2,4000}(?:\.[\w\-]{0,4000}){0,3}", MASK, "got eyJhbGciOi.eyJzdWIiOi.sig", "got ***"),
     _rule(
+        "AWS secret", "akia asia aws",
+        r"(?-i:(?<![\w+/=.\-])(?=[a-z0-9+/]{0,39}[A-Z])(?=[A-Z0-9+/]{0,39}[a-z])(?=[A-Za-z+/]{0,39}\d)[A-Za-z0-9+/]{40}(?![\w+/=]))", MASK,
+        "AKIA: " + "wJa1/" * 8, "AKIA: ***",
+    ),
+    _rule(
         "AWS key id", "akia asia agpa aroa", r"(?-i:\b(?:AKIA|ASIA|AGPA|AROA|AIDA|ANPA)[A-Z0-9]{16}\b)", MASK,
         "key AKIAIOSFODNN7EXAMPLE used", "key *** used",
     ),
@@ -154,8 +195,22 @@ RULES: tuple[Rule, ...] = (
     _rule("GitLab token", "gl", r"\bgl(?:pat|ptt|rt|dt|soat|cbt|imt|ft|agent|oas|feat)-[\w\-]{16,100}", MASK, "glpat-abcDEF123456_7890xyz", "***"),
     _rule("GitHub token", "gh github_pat_", r"\b(?:gh[pousr]_\w{20,255}|github_pat_\w{20,255})", MASK,
           "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "***"),
-    _rule("Slack token", "xox xapp hooks.slack", r"\b(?:xox[a-z]-[\w\-]{10,200}|xapp-\d-[\w\-]{10,200})|(?<=hooks\.slack\.com/)(?:services|workflows)/(?!\*)[\w/]{10,200}",
-          MASK, "xoxb-123456789012-abcdef", "***"),
+    _rule("Slack token", "xox xapp", r"\b(?:xox[a-z]-[\w\-]{10,200}|xapp-\d-[\w\-]{10,200})", MASK, "xoxb-123456789012-abcdef", "***"),
+    _rule(
+        "webhook", "hooks. hooks/ webhook",
+        r"((?:hooks\.slack(?:-gov)?\.com|hooks\.zapier\.com/hooks|webhook\.office\.com|outlook\.office(?:365)?\.com/webhook|webhook\.site"
+        r"|/api/webhooks/\d{5,25})/)(?!\*\*\*)[^\s\"'<>?#]{10,500}|(?<=/hooks/)(?=[a-z]{0,25}\d)[a-z0-9]{26}\b",
+        lambda match: (match[1] or "") + MASK,
+        "https://discord.com/api/webhooks/123456/abcDEF_ghi-J", "https://discord.com/api/webhooks/123456/***",
+    ),
+    _rule("Telegram token", "bot :aa", r"((?<=/bot)\d{5,12}:|\b\d{8,10}:(?=AA))[\w\-]{20,60}", r"\1***",
+          "https://api.telegram.org/bot123456:AAHdqTcvCH1vGWJxfSeofSAs0K5/sendMessage", "https://api.telegram.org/bot123456:***/sendMessage"),
+    _rule("Twilio key", "sk", r"(?-i:\bSK[0-9a-f]{32}\b)", MASK, "SK" + "0123456789abcdef" * 2, "***"),
+    _rule(
+        "Oracle password", "jdbc:oracle: sqlplus expdp impdp sqlldr",
+        r"((?:jdbc:oracle:\w{1,10}:|\b(?:sqlplus|expdp|impdp|sqlldr)(?:\s+-\w{1,20}){0,4}\s{1,3}[\"']?)[^\s/:@\"']{1,100}/)(?!\*\*\*@)[^\s\"'<>]{1,200}(?=@)",
+        r"\1***", "jdbc:oracle:thin:scott/tiger@db:1521/x", "jdbc:oracle:thin:scott/***@db:1521/x",
+    ),
     _rule(
         "vendor token",
         "sk- k_live k_test npm_ pypi- hf_ dapi dop_v1 sg. shpat_ sq0atp sq0csp key- ntn_ lin_api hvs. dckr_pat glc_ secret_",
@@ -182,10 +237,39 @@ RULES: tuple[Rule, ...] = (
     _rule("short option", "mysql mariadb sshpass mongo", r"(\b(?:mysql|mysqldump|mariadb|sshpass|mongo|mongosh)\b[^\n]{0,200}?\s-p ?)(?!\*\*\*)[^\s\-][^\s]{2,100}", r"\1***",
           "mysql -u root -phunter2 db", "mysql -u root -p*** db"),
     _rule(
-        "assignment", "password passwd passphrase passwrd pwd secret credential _key -key apikey accesskey accountkey privatekey signingkey token sas: sas= sas\" sas' _sas connectionstring connection_ connection- conn_ conn- connstr dsn sessionid session_ session- webhook pat= pat: pat\" pat' _pat pat_",
-        rf"(?P<lead>{_NAME}(?:\\?[\"'])?\s{{0,3}}(?:=>|[:=])\s{{0,3}})"
-        r"(?P<value>\\\"[^\"\\\n]{1,4000}\\\"|\\'[^'\\\n]{1,4000}\\'|b?\"(?:[^\"\\\n]|\\.){1,4000}\"|b?'(?:[^'\\\n]|\\.){1,4000}'|[^\s\"'&,;)}\]\\]{1,4000})",
+        "assignment", "password passwd passphrase passwrd pwd secret credential key token sas: sas= sas\" sas' _sas connectionstring connection_ connection- conn_ conn- connstr dsn sessionid session_ session- webhook pat= pat: pat\" pat' _pat pat_ passcode passwort kennwort",
+        rf"(?P<lead>{_NAME}(?:\\?[\"'])?\s{{0,3}}(?:=>|[:=])\s{{0,3}}{_OPENER}){_VALUE}",
         lambda match: _quoted(match), "DB_PASSWORD=hunter2 and {'api_key': 'abc'}", "DB_PASSWORD=*** and {'api_key': '***'}",
+    ),
+    _rule(
+        "pass", "pass pw", rf"(?P<lead>(?:{_PASS})(?:\\?[\"'])?\s{{0,3}}(?:=>|[:=])\s{{0,3}}){_VALUE}",
+        lambda match: _quoted(match), "smtp user=bob pass=hunter2", "smtp user=bob pass=***",
+    ),
+    _rule(
+        "pair", "password passwd pwd pass secret token key credential authorization cookie",
+        rf"((?<!Error: )\(b?[\"'][\w\-]{{0,60}}?(?:{_NAME}|{_PASS}|authorization|cookie)[\"'],\s{{0,3}}b?)(?![\"']\*\*\*[\"'])"
+        r"(?:(\")(?:[^\"\\\n]|\\.){1,4000}\"|(')(?:[^'\\\n]|\\.){1,4000}')(?=\s{0,3},?\))", r"\1\2\3***\2\3",
+        "[('password', 'hunter2'), ('user', 'x')]", "[('password', '***'), ('user', 'x')]",
+    ),
+    _rule(
+        "element", "</", rf"(<[\w:.\-]{{0,60}}?(?:{_NAME}|{_PASS})(?:\s[^<>]{{0,200}})?>)(?!\s{{0,20}}\*\*\*<)[^<>]{{1,4000}}(?=</)",
+        r"\1***", "<db-password>hunter2</db-password>", "<db-password>***</db-password>",
+    ),
+    _rule(
+        "login", "auth",
+        r"(\b(?:auth[ ]?=[ ]?|\w{0,40}Auth)\(\s{0,3}(?:username=)?(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'),\s{0,3}(?:password=)?)"
+        r"(?![\"']\*\*\*[\"'])(?:(\")[^\"\n]{1,400}\"|(')[^'\n]{1,400}')", r"\1\2\3***\2\3",
+        "get(url, auth=('bob', 'hunter2'))", "get(url, auth=('bob', '***'))",
+    ),
+    _rule(
+        "registry login", "auth", r"(?P<lead>(?<![a-z])_?auth(?:\\?[\"'])?\s{0,3}[:=]\s{0,3}(?:\\?[\"'])?)(?P<value>[A-Za-z0-9+/]{8,2000}={0,2})",
+        _login, '{"auth": "Ym9iOmh1bnRlcjI="}', '{"auth": "***"}',
+    ),
+    _rule(
+        "spoken password", "password passphrase passcode pwd",
+        r"(\b(?:password|passphrase|passcode|pwd) (?:is|was):? [\"']?)(?!(?:md5|sha|scram|bcrypt|argon|pbkdf|base64|utf))"
+        r"(?=[^\s\"',;]{0,99}\d)(?=[^\s\"',;]{0,99}[a-z])[^\s\"',;]{6,100}", r"\1***",
+        "the password is hunter2", "the password is ***",
     ),
     _rule("key material", "==", r"(?<![\w+/=])(?=[\w+/]*[A-Z])(?=[\w+/]*[a-z])(?=[\w+/]*\d)[A-Za-z0-9+/]{86}==(?![\w=])", MASK,
           "AccountKey " + "Ab1/" * 21 + "Ab==", "AccountKey ***"),
@@ -199,7 +283,10 @@ CARD = _rule(
 _DIGITS = re.compile(r"\d{4}[ -]?\d{4}")
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_KEY_LINE = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{64}={0,2}(?![\w+/=])")
+# A line of a private key (64 characters in PEM, 70 in OpenSSH, 76 in MIME): of both cases, which no digest in hex is.
+_KEY_LINE = re.compile(
+    r"(?<![\w+/=])(?=[a-z0-9+/]{0,75}[A-Z])(?=[A-Z0-9+/]{0,75}[a-z])[A-Za-z0-9+/]{64,76}={0,2}(?![\w+/=])"
+)
 
 
 def _quoted(match: re.Match[str]) -> str:
@@ -228,6 +315,8 @@ def _masked(text: str, rules: Sequence[Rule]) -> str:
             if hint in low:
                 text = rule.pattern.sub(rule.into, text)
                 break
+    if len(text) >= 64:
+        text = _KEY_LINE.sub(MASK, text)
     if _DIGITS.search(text):
         text = CARD.pattern.sub(CARD.into, text)
     return text
@@ -265,14 +354,7 @@ def lines(lines: Iterable[LogLine]) -> Iterator[LogLine]:
                 inside = False
         elif "-----BEGIN" in text and (begin := _BEGIN.search(text)) and not _END.search(text, begin.end()):
             inside = True
-        if len(text) >= 64 and _KEY_LINE.search(text) and _mixed(text):
-            text = _KEY_LINE.sub(MASK, text)
         yield _line(one if text is one.text else replace(one, text=text), RULES if one.raised else plain)
-
-
-def _mixed(text: str) -> bool:
-    """Whether a long run can be base64 rather than a hex digest."""
-    return any(char.isupper() for char in text) and any(char.islower() for char in text)
 
 
 def trimmed(text: str, limit: int, seen: int) -> str:
@@ -288,7 +370,22 @@ def trimmed(text: str, limit: int, seen: int) -> str:
 def _raised(one: Raised, rules: Sequence[Rule]) -> Raised:
     return replace(
         one,
-        value=_masked(one.value, rules),
+        type=_masked(one.type, rules),
+        value=_value(one, rules),
+        frames=tuple(_frame(frame, rules) for frame in one.frames),
         notes=tuple(_masked(note, rules) for note in one.notes),
         parts=tuple(tuple(_raised(inner, rules) for inner in part) for part in one.parts),
     )
+
+
+def _value(one: Raised, rules: Sequence[Rule]) -> str:
+    """Mask a message beside its type: in a damaged traceback the name of a secret can stand where the type should."""
+    said, lead = _masked(f"{one.type}: {one.value}", rules), f"{one.type}: "
+    return said.removeprefix(lead) if said.startswith(lead) else _masked(one.value, rules)
+
+
+def _frame(frame: Frame, rules: Sequence[Rule]) -> Frame:
+    """A frame's file may be a URL or a path that names a secret; most are neither and stay untouched."""
+    file = _masked(frame.file, rules) if "://" in frame.file or "=" in frame.file else frame.file
+    function = _masked(frame.function, rules) if not frame.function.isidentifier() else frame.function
+    return frame if file is frame.file and function is frame.function else replace(frame, file=file, function=function)

@@ -132,10 +132,10 @@ def described(occurrence: Occurrence, instance: Row) -> Occurrence:
         "queue": text(instance.get("queue")),
         "pool": text(instance.get("pool")),
         "host": text(instance.get("hostname")),
-        "map_label": text(instance.get("rendered_map_index")),
+        "map_label": redact(text(instance.get("rendered_map_index"))),
         "dag_version": number(version.get("version_number")),
         "bundle_version": text(version.get("bundle_version")),
-        "bundle_url": text(version.get("bundle_url")),
+        "bundle_url": redact(text(version.get("bundle_url"))),
     }
     changes = {name: value for name, value in facts.items() if value and not getattr(occurrence, name)}
     retries = number(instance.get("max_tries"))
