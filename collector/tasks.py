@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ def work(settings: Settings, *, beat: bool, concurrency: int, loglevel: str = "w
     prepare(settings)
     app = make_app(settings)
     if beat:
+        _tick_now(app, settings)
         EmbeddedService(app, thread=True, schedule_filename=str(settings.data_dir / "beat")).start()
     argv = ["worker", "--pool=threads", f"--concurrency={concurrency}", f"--loglevel={loglevel}"]
     argv += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname=airtriage@%h"]
@@ -126,7 +128,16 @@ def work(settings: Settings, *, beat: bool, concurrency: int, loglevel: str = "w
 def schedule(settings: Settings, loglevel: str = "warning") -> None:
     """Run the schedule in this process until it is told to stop."""
     prepare(settings)
-    make_app(settings).Beat(loglevel=loglevel, quiet=True).run()
+    app = make_app(settings)
+    _tick_now(app, settings)
+    app.Beat(loglevel=loglevel, quiet=True).run()
+
+
+def _tick_now(app: Celery, settings: Settings) -> None:
+    """Ask for a first pass at once: beat's own first tick comes a whole `poll` later."""
+    for name, its in settings.deployments.items():
+        with suppress(OperationalError):  # the broker is away: beat goes on asking
+            app.send_task(PASS, (name,), expires=its.poll.total_seconds(), retry=False)
 
 
 def prepare(settings: Settings) -> None:

@@ -55,6 +55,7 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(
             {"DEPLOYMENTS__P__URLL": "x", "DEPLOYMENTS__P__URL": "http://a"},
             r"no setting deployments\.p\.urll.*Did you mean 'url'",
         ),
+        ({"DEPLOYMENTS__P__URLL": "x"}, r"no setting deployments\.p\.urll.*Did you mean 'url'"),
         ({"DEPLOYMENTS__P__USERNAME": "x"}, r"deployments\.p\.url is missing.*AIRTRIAGE_DEPLOYMENTS__P__URL"),
         ({"DEPLOYMENTS__P__URL": "airflow:8080"}, r"deployments\.p\.url is wrong.*not an http"),
         (

@@ -248,7 +248,8 @@ def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
-    error = exc.errors(include_url=False)[0]
+    # A misspelt name first: what it should have set is missing only because of it.
+    error = min(exc.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in error["loc"])
     source = f" ({path} or its AIRTRIAGE_ variable)" if path else ""
     if error["type"] == "extra_forbidden":

@@ -258,7 +258,9 @@ def problems(
         out.print(queue_table(shown, at))
         if len(rows) > len(shown):
             out.print(f"{len(rows) - len(shown)} more; --limit {len(rows)} shows them all.")
-        if not rows:
+        if not rows and (query or states):
+            out.print("No problem matches. airtriage problems '*' lists all of them.")
+        elif not rows:
             out.print("No problems. airtriage collect looks for failures; airtriage doctor checks the connections.")
 
 

@@ -35,8 +35,10 @@ def progress_bar(console: Console, quiet: bool) -> Progress:
 def queue_table(rows: Iterable[QueueRow], at: datetime) -> Table:
     """Draw the queue, a row a problem."""
     table = _table("id", "state", "problem", "cause", "tries", "where", "last seen")
-    for row in rows:
-        where = row.tasks[0][0] if row.tasks else ""
+    several = list(rows)
+    names = len({row.deployments for row in several}) > 1
+    for row in several:
+        where = (f"{', '.join(row.deployments)}: " if names else "") + (row.tasks[0][0] if row.tasks else "")
         more = f" +{len(row.tasks) - 1} more" if len(row.tasks) > 1 else ""
         table.add_row(
             row.problem.id[:8],

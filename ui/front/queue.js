@@ -33,7 +33,7 @@ export default component((root, first) => {
   let trigger = first.setTriggerValue, seq = Date.now(), anchor = null, said = 0, pending = [];
   const tabs = attrs(el("nav", "tabs"), { "aria-label": "Queue" }), bar = el("div", "bar"), error = attrs(el("div", "error"), { role: "status" }), top = el("div"), foot = el("div", "foot");
   const list = attrs(el("div", "list"), { tabindex: "0", role: "list", "aria-label": "Problems", "data-testid": "queue-list" });
-  const input = attrs(document.createElement("input"), { type: "search", placeholder: "Filter by words, or by field: dag:orders cause:timeout", "aria-label": "Filter problems", spellcheck: "false", autocomplete: "off" });
+  const input = attrs(document.createElement("input"), { type: "search", placeholder: "Filter by words, or by field: dag:orders* \"rate limit\"", "aria-label": "Filter problems", spellcheck: "false", autocomplete: "off" });
   const lens = svg("svg", { viewBox: "0 0 14 14", fill: "none", stroke: "currentColor", "stroke-width": "1.6" }, svg("circle", { cx: 6, cy: 6, r: 4.3 }), svg("path", { d: "M9.2 9.2 13 13" }));
   const help = attrs(el("button", "btn key", "?"), { title: "Keys", "aria-label": "Show the keys" });
   root.append(tabs, bar, error, top, list, foot);
