@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
@@ -30,6 +30,9 @@ from triage.settings import Settings
 from triage.store import open_store
 from ui import format as fmt
 from ui.tables import evidence, print_problem, progress_bar, queue_table, tries_table
+
+if TYPE_CHECKING:
+    from collector.collect import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 # What is not a terminal is a file or a program: no folding to a width nobody has.
@@ -175,7 +178,7 @@ def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> No
 @passes
 def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     """Make one pass over every deployment (or those named), in this process."""
-    from collector.collect import LEASE, Report
+    from collector.collect import LEASE
     from collector.tasks import Collector, prepare
 
     settings = context.settings
@@ -201,32 +204,18 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
                     total=report.fetched + due,
                 )
 
-            report = collector.run(name, progress=show)
             deadline = time.monotonic() + LEASE.total_seconds()
-            while report.skipped:
+            while (report := collector.run(name, progress=show)).skipped:
                 if time.monotonic() > deadline:
                     raise ProcessError(
                         f"Another pass over {name} does not end.", "See what airtriage processes run here."
                     )
                 bar.update(task, description=f"{name}: another pass is under way, waiting for it")
                 time.sleep(0.5)
-                report = collector.run(name, progress=show)
             bar.update(task, completed=report.fetched, total=report.fetched)
             reports.append(report)
     for report in reports:
-        if as_json:
-            click.echo(json.dumps({
-                "deployment": report.deployment, "new": report.new, "fetched": report.fetched,
-                "waiting": report.backlog.waiting, "troubles": [f"{t.what} {t.fix}".strip() for t in report.troubles],
-            }))  # fmt: skip
-        else:
-            waiting = f", {report.backlog.waiting} logs awaited" if report.backlog.waiting else ""
-            out.print(
-                f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.",
-                markup=False,
-            )
-        for trouble in report.troubles:
-            err.print(f"{trouble.what} {trouble.fix}".strip(), markup=False, soft_wrap=True)
+        _print_report(report, as_json)
     if any(report.troubles for report in reports):
         sys.exit(1)
 
@@ -431,6 +420,22 @@ def _needs_deployments(settings: Settings) -> None:
             "No deployment is configured.",
             "Set AIRTRIAGE_DEPLOYMENTS__PROD__URL (and __USERNAME, __PASSWORD), or write [deployments.prod] in airtriage.toml.",
         )
+
+
+def _print_report(report: Report, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({
+            "deployment": report.deployment, "new": report.new, "fetched": report.fetched,
+            "waiting": report.backlog.waiting, "troubles": [f"{t.what} {t.fix}".strip() for t in report.troubles],
+        }))  # fmt: skip
+    else:
+        waiting = f", {report.backlog.waiting} logs awaited" if report.backlog.waiting else ""
+        out.print(
+            f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.",
+            markup=False,
+        )
+    for trouble in report.troubles:
+        err.print(f"{trouble.what} {trouble.fix}".strip(), markup=False, soft_wrap=True)
 
 
 def _user() -> str:
