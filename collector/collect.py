@@ -64,11 +64,14 @@ class Source(Protocol):
     def version(self) -> str:
         """Return Airflow's version; also the check that it can be reached."""
 
-    def events(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
-        """Yield pages of failed tries of the event log, oldest first."""
+    def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
+        """Yield pages of failed tries that the event log tells of after `since` and up to `until`, oldest first.
 
-    def listed(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
-        """Yield pages of failed tries of the task-instance list, in no order."""
+        Both are on the server's clock; None means now.
+        """
+
+    def listed(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
+        """Yield pages of failed tries of the task-instance list that changed in that window, in no order."""
 
     def describe(self, occurrence: Occurrence) -> Occurrence:
         """Fill in what Airflow knows of the try; unchanged where it knows nothing."""

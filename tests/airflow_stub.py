@@ -222,9 +222,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _list(self, dag: str, run: str, query: dict[str, list[str]]) -> None:
         rows = [
-            row
+            {name: value for name, value in row.items() if name != "updated_at"}  # filtered by, but never returned
             for row in self.stub.instances
             if dag in ("~", row["dag_id"])
+            and _is_within(row.get("updated_at"), query.get("updated_at_gte"), query.get("updated_at_lte"))
             and run in ("~", row["dag_run_id"])
             and ("state" not in query or row["state"] in query["state"])
             and ("task_id" not in query or row["task_id"] in query["task_id"])
@@ -243,16 +244,22 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _event_matches(row: Row, query: dict[str, list[str]]) -> bool:
-    after = query.get("after")
     return (
         row["event"] in query.get("included_events", [row["event"]])
         and all(row[name] in query[name] for name in ("dag_id", "run_id", "task_id") if name in query)
-        and (
-            after is None
-            or row["when"] is None
-            or datetime.fromisoformat(row["when"]) > datetime.fromisoformat(after[0])
-        )
+        and _is_within(row["when"], query.get("after"), query.get("before"), is_strict=True)
     )
+
+
+def _is_within(at: str | None, start: list[str] | None, end: list[str] | None, *, is_strict: bool = False) -> bool:
+    """Tell whether a row's time lies in what was asked for; one without a time always does."""
+    if at is None:
+        return True
+    moment = datetime.fromisoformat(at)
+    low, high = (datetime.fromisoformat(edge[0]) if edge else None for edge in (start, end))
+    if is_strict:
+        return (low is None or moment > low) and (high is None or moment < high)
+    return (low is None or moment >= low) and (high is None or moment <= high)
 
 
 @contextmanager

@@ -79,6 +79,26 @@ def test_only_events_after_the_given_time_are_asked_for_with_its_zone(stub: Stub
     assert [o.key.task_id for page in airflow(stub).events(since, NOW) for o in page] == ["new"]
 
 
+def test_a_window_of_the_event_log_holds_its_end_and_not_its_beginning(stub: Stub) -> None:
+    stub.events = [event(n, "failed", f"t{n}") for n in (4, 5, 9, 10)]
+    since, until = (datetime(2026, 11, 22, 8, 0, second, 250000, tzinfo=UTC) for second in (4, 9))
+    pages = airflow(stub).events(since, NOW, until)
+    assert [o.key.task_id for page in pages for o in page] == ["t5", "t9"]
+
+
+def test_a_window_of_the_list_holds_what_changed_in_it_and_the_tasks_it_halted_a_little_later(stub: Stub) -> None:
+    since, until = (datetime(2026, 11, 22, hour, tzinfo=UTC) for hour in (8, 9))
+    stub.downstream = {"in": ["behind"]}
+    stub.instances = [
+        instance("before", "failed", updated_at="2026-11-22T07:59:59.999999Z"),
+        instance("in", "failed", updated_at="2026-11-22T09:00:00Z"),
+        instance("behind", "upstream_failed", 0, updated_at="2026-11-22T09:00:05Z"),
+        instance("after", "failed", updated_at="2026-11-22T09:00:00.000001Z"),
+    ]
+    (found_,) = [occurrence for page in airflow(stub).listed(since, NOW, until) for occurrence in page]
+    assert (found_.key.task_id, found_.upstream_failed) == ("in", ("behind",))
+
+
 def test_a_try_the_scheduler_ended_says_why_and_leaves_open_whether_it_was_final(stub: Stub) -> None:
     stub.events = [
         event(1, "heartbeat timeout", "zombie", owner=None, extra="Task did not emit heartbeat"),

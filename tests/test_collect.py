@@ -76,13 +76,13 @@ class Script:
         self._ask("version")
         return "3.3.2"
 
-    def events(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
+    def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         self.since.append(since)
         for one in self.tries:
             yield [one]
         self._ask("events")
 
-    def listed(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
+    def listed(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         yield self.listing
         self._ask("listed")
 

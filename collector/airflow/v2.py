@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from collector.airflow import rows
@@ -39,6 +39,7 @@ POOLS = Endpoint("pools", "PoolApi", "get_pools", "Pools")
 
 OLDEST = (3, 2)  # the first whose event log has a row for each failed try
 _PAGE = 100  # Airflow's own default of [api] maximum_page_limit: asking for more gives no more
+_HALTED_WITHIN = timedelta(minutes=10)  # the scheduler marks what is behind a failure some loops after it
 _REMEMBERED = 600.0  # seconds that DAGs and their tasks are held; they change with a deploy
 
 logger = logging.getLogger(__name__)
@@ -80,16 +81,18 @@ class Airflow:
             raise self._session.words.too_old(VERSION, version)
         return version
 
-    def events(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
-        """Yield, page by page and oldest first, the failed tries that the event log tells of after `since`.
+    def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
+        """Yield, page by page and oldest first, the failed tries that the event log tells of after `since`, to `until`.
 
-        `since` is on the server's clock. Events may commit a little late: ask again from some minutes before the
+        Both are on the server's clock; an `until` of None is up to now. Events may commit a little late: ask again from some minutes before the
         server's time when the last complete listing began. A try may come again on a later page with equal or better
         facts. Complete but for tries that one request marked as failed together with another task.
         """
         stated: dict[TaskTry, Circumstance] = {}
         names = [*rows.ENDED, *rows.STATED, *rows.MARKINGS]
-        for events in self._events(included_events=names, after=since):
+        # Airflow's `before` leaves out the moment itself, and it keeps microseconds.
+        end = {"before": until + timedelta(microseconds=1)} if until else {}
+        for events in self._events(included_events=names, after=since, **end):
             found: dict[TaskTry, Occurrence] = {}
             for event in events:
                 if event.get("event") in rows.MARKINGS:
@@ -105,18 +108,21 @@ class Airflow:
                 found[key] = self._ended(key, event, stated.get(key), found.get(key), seen_at)
             yield list(found.values())
 
-    def listed(self, since: datetime, seen_at: datetime) -> Iterator[list[Occurrence]]:
-        """Yield, page by page and in no useful order, what stands as failed or up for retry and changed since `since`.
+    def listed(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
+        """Yield, page by page and in no useful order, what stands as failed or up for retry and changed in the window.
 
-        `since` is on the server's clock. Lacks tries that were retried or cleared meanwhile, which only `events` knows.
-        A final failure carries the tasks that Airflow did not run because of it.
+        From `since` to `until`, both inclusive and on the server's clock; an `until` of None is up to now. Lacks tries
+        that were retried or cleared meanwhile, which only `events` knows. A final failure carries the tasks that
+        Airflow did not run because of it.
         """
+        end = {"updated_at_lte": until} if until else {}
+        later = {"updated_at_lte": until + _HALTED_WITHIN} if until else {}
         halted: dict[tuple[str, str], set[str]] = {}
-        for instances in self._instances("~", "~", state=["upstream_failed"], updated_at_gte=since):
+        for instances in self._instances("~", "~", state=["upstream_failed"], updated_at_gte=since, **later):
             for instance in instances:
                 run = (rows.text(instance.get("dag_id")), rows.text(instance.get("dag_run_id")))
                 halted.setdefault(run, set()).add(rows.text(instance.get("task_id")))
-        for instances in self._instances("~", "~", state=["failed", "up_for_retry"], updated_at_gte=since):
+        for instances in self._instances("~", "~", state=["failed", "up_for_retry"], updated_at_gte=since, **end):
             found = []
             for instance in instances:
                 key = rows.key(self.deployment, instance)
