@@ -41,6 +41,8 @@ def access(deployment: Deployment) -> Access:
         username=deployment.username,
         password=deployment.password.get_secret_value(),
         token=deployment.token.get_secret_value(),
+        token_command=deployment.token_command,
+        headers={name: value.get_secret_value() for name, value in deployment.headers.items()},
         ca_file=deployment.ca_file,
         timeout=deployment.timeout.total_seconds(),
         log_timeout=6 * deployment.timeout.total_seconds(),

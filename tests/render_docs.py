@@ -24,11 +24,11 @@ def settings() -> Iterator[str]:
         for name, field in section.model_fields.items():
             if name in ("deployments", "web") and not prefix:
                 continue
-            yield f"| `{prefix}{name}` | {'required' if field.is_required() else default(field.default)} | {field.description} |"
+            yield f"| `{prefix}{name}` | {'required' if field.is_required() else default(field.get_default(call_default_factory=name != 'data_dir'))} | {field.description} |"
 
 
 def default(value: object) -> str:
-    if value == "" or isinstance(value, SecretStr):
+    if value == "" or isinstance(value, SecretStr | dict):
         return "none"
     if value is PydanticUndefined:
         return "your data folder"

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from collector.airflow import Access, Airflow, rows, v2
 from collector.airflow.words import Endpoint, Words
 from tests.airflow_fixture import FinishedAirflow
 from tests.airflow_stub import HTML, LOG, Handler, Stub, event, instance, serving
-from triage.errors import LogGone, SourceError, SourceForbidden
+from triage.errors import LogGone, LoginFailed, SourceError, SourceForbidden
 from triage.model import CircumstanceKind, Occurrence, TaskTry, merge
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -427,9 +428,56 @@ def test_a_token_signed_with_another_secret_is_renewed(stub: Stub) -> None:
 
 def test_a_token_that_is_never_taken_ends_in_a_sentence(stub: Stub) -> None:
     stub.fault = lambda handler, path: path == "/pools" and handler.send(401, {"detail": "Token Expired"})
-    with pytest.raises(SourceError, match="does not know us"):
-        airflow(stub).pools()
+    source = airflow(stub)
+    for _ in range(3):
+        with pytest.raises(SourceError, match=r"does not take the token that it gave \(Token Expired \(401\)\)"):
+            source.pools()
     assert stub.asked["/auth/token"] == 2
+
+
+def test_a_wrong_password_is_not_tried_again_at_once(stub: Stub) -> None:
+    source = airflow(stub, password="wrong")
+    for _ in range(3):
+        with pytest.raises(LoginFailed, match="does not let triage in"):
+            source.pools()
+    assert stub.asked["/auth/token"] == 1
+
+
+def test_a_token_that_expires_between_two_pages_loses_no_row(stub: Stub) -> None:
+    stub.events = [event(n, "failed", f"e{n}") for n in range(1, 24)]
+    stub.page_limit = 5
+
+    def expire(handler: Handler, path: str) -> bool:
+        if stub.asked["/eventLogs"] in (2, 4) and stub.issued < stub.asked["/eventLogs"]:
+            stub.issued += 1  # what was given is not taken any more
+        return False
+
+    stub.fault = expire
+    assert [o.key.task_id for o in events(airflow(stub))] == [f"e{n}" for n in range(1, 24)]
+    assert stub.asked["/auth/token"] >= 2
+
+
+def test_one_log_in_serves_all_threads_whose_token_was_refused(stub: Stub) -> None:
+    source = airflow(stub)
+    source.pools()
+    stub.issued += 1
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(lambda _: source.pools(), range(8)))
+    assert stub.asked["/auth/token"] == 2
+
+
+def test_more_headers_go_with_every_request_and_no_cookie_is_kept(stub: Stub) -> None:
+    seen = []
+
+    def note(handler: Handler, path: str) -> bool:
+        seen.append((path, handler.headers["X-Key"], handler.headers["User-Agent"], handler.headers["Cookie"]))
+        return path == "/version" and handler.send(200, {"version": "3.3.2"}, Set_Cookie="session=abc")
+
+    stub.fault = note
+    source = airflow(stub, headers={"X-Key": "k"})
+    source.version()
+    source.pools()
+    assert sorted(set(seen)) == [(path, "k", "airtriage", None) for path in ("/auth/token", "/pools", "/version")]
 
 
 def test_a_token_is_renewed_before_its_time_is_over(stub: Stub) -> None:
@@ -447,15 +495,23 @@ def test_a_given_token_is_used_without_a_log_in(stub: Stub) -> None:
     assert stub.asked["/auth/token"] == 0
 
 
-@pytest.mark.parametrize("token", ["", "stale"])
-def test_without_a_valid_token_or_account_the_sentence_says_what_to_set(stub: Stub, token: str) -> None:
-    with pytest.raises(SourceError, match=r"Set username of \[deployments.prod\]"):
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        ("", r"does not know us: Not authenticated \(401\)\. Set username of \[deployments.prod\]"),
+        ("stale", r"does not take our token: Token Expired \(401\)\. Set token of \[deployments.prod\] to a new one"),
+        ("e30.eyJleHAiOjE3NjcyMjU2MDB9.sig", r"\(401\); it expired at 2026-01-01 00:00 UTC\. Set token of"),
+    ],
+)
+def test_without_a_valid_token_or_account_the_sentence_says_what_to_set(stub: Stub, token: str, says: str) -> None:
+    with pytest.raises(SourceError, match=says) as caught:
         airflow(stub, username="", password="", token=token).pools()
+    assert "eyJ" not in str(caught.value)
 
 
 def test_a_given_token_of_another_secret_is_no_missing_permission(stub: Stub) -> None:
     stub.fault = lambda handler, path: handler.send(403, {"detail": "Invalid JWT token"})
-    with pytest.raises(SourceError, match=r"does not know us \(403\)") as caught:
+    with pytest.raises(SourceError, match=r"Invalid JWT token \(403\)") as caught:
         airflow(stub, username="", token="old").pools()
     assert not isinstance(caught.value, SourceForbidden)
 
@@ -468,9 +524,8 @@ def test_a_wrong_password_is_said_without_showing_it(stub: Stub) -> None:
 
 
 def test_access_never_shows_its_secrets() -> None:
-    shown = repr(Access("http://a", "triage", "hunter2", "eyJtoken"))
-    assert "hunter2" not in shown
-    assert "eyJtoken" not in shown
+    shown = repr(Access("http://a", "triage", "hunter2", "eyJtoken", ("print", "sekret"), {"X-Key": "k3y"}))
+    assert not [secret for secret in ("hunter2", "eyJtoken", "sekret", "k3y") if secret in shown]
 
 
 @pytest.mark.parametrize(

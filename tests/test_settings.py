@@ -10,6 +10,13 @@ import pytest
 from triage.errors import SettingsError
 from triage.settings import Deployment, Settings, Web, load
 
+LOGIN = {"URL": "http://a", "USERNAME": "svc", "PASSWORD": "sekret"}
+OF_A_DEPLOYMENT = ("URL", "USERNAME", "PASSWORD", "TOKEN", "TOKEN_COMMAND", "HEADERS", "HEADERS_FILE")
+
+
+def _whole(name: str) -> str:
+    return f"DEPLOYMENTS__P__{name}" if name.split("__")[0] in OF_A_DEPLOYMENT else name
+
 
 def test_the_defaults_are_embedded_and_on_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -80,6 +87,22 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(
             {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__PASSWORD_FILE": "/nope"},
             r"password_file = '/nope' cannot be read",
         ),
+        (LOGIN | {"TOKEN": "sekret"}, r"deployments\.p is wrong.*username and token are ways to log in that exclude"),
+        (LOGIN | {"TOKEN_COMMAND": "print sekret"}, r"username and token_command are ways to log in"),
+        (LOGIN | {"HEADERS": "Authorization: Basic sekret"}, r"username and headers\.Authorization are ways to log in"),
+        ({"URL": "http://a", "TOKEN": "sekret", "TOKEN_COMMAND": "x"}, r"token and token_command are ways to log in"),
+        ({"URL": "http://a", "USERNAME": "svc"}, r"deployments\.p is wrong.*has a username but no password"),
+        ({"URL": "http://a", "PASSWORD": "sekret"}, r"has a password but no username"),
+        ({"URL": "http://a", "TOKEN": "Bearer sekret"}, r"p\.token is wrong.*one word of plain ASCII"),
+        ({"URL": "http://a", "TOKEN_COMMAND": "print 'sekret"}, r"token_command is wrong.*no closing quotation"),
+        ({"URL": "http://a", "TOKEN_COMMAND": "''"}, r"token_command is wrong.*the program, is empty"),
+        ({"URL": "http://a", "HEADERS": "X-Key sekret"}, r"headers is wrong.*line 1 is not written 'Name: value'"),
+        ({"URL": "http://a", "HEADERS": "A: sekret\n\nA: b"}, r"line 2 names a header for the second time"),
+        ({"URL": "http://a", "HEADERS__X KEY": "sekret"}, r"the name of header 1 holds what no name may"),
+        ({"URL": "http://a", "HEADERS__X": "sekret\r\nHost: x"}, r"the value of x holds a line break"),
+        ({"URL": "http://a", "HEADERS": "A: sekret\na: b"}, r"a is there twice"),
+        ({"URL": "http://a", "HEADERS": "Accept: sekret"}, r"Accept is airtriage's own to set"),
+        ({"URL": "http://a", "HEADERS_FILE": "/nope"}, r"headers_file = '/nope' cannot be read"),
         ({"STORE": "sqlite:///x", "STORE__X": "1"}, r"STORE__X sets a part of 'store'"),
     ],
 )
@@ -88,7 +111,7 @@ def test_a_mistake_gets_one_sentence_that_names_the_field(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=says) as caught:
-        load(environ={f"AIRTRIAGE_{name}": value for name, value in environ.items()})
+        load(environ={f"AIRTRIAGE_{_whole(name)}": value for name, value in environ.items()})
     assert "\n" not in str(caught.value)
     assert "sekret" not in str(caught.value)
 
@@ -96,12 +119,34 @@ def test_a_mistake_gets_one_sentence_that_names_the_field(
 def test_a_variable_wins_over_a_secret_s_file_and_lists_are_separated_by_commas(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from a file")
     file = tmp_path / "airtriage.toml"
-    file.write_text(f'[deployments.p]\nurl = "http://a"\npassword_file = "{tmp_path / "secret"}"\n')
+    file.write_text(f'[deployments.p]\nurl = "http://a"\nusername = "svc"\npassword_file = "{tmp_path / "secret"}"\n')
     settings = load(
         str(file), {"AIRTRIAGE_DEPLOYMENTS__P__PASSWORD": "from a variable", "AIRTRIAGE_WEB__ALLOWED_HOSTS": "a, b"}
     )
     assert settings.deployments["p"].password.get_secret_value() == "from a variable"
     assert settings.web.allowed_hosts == ("a", "b")
+
+
+def test_headers_and_a_command_come_as_a_table_and_a_list_or_as_texts(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("X-Key: k: 1\n\nX-Other:\n")
+    file = tmp_path / "airtriage.toml"
+    file.write_text(f"""
+[deployments.table]
+url = "http://a"
+token_command = ["print token", "a b"]
+headers = {{ "X-Key" = "k" }}
+[deployments.text]
+url = "http://a"
+token_command = "'print token' 'a b' $HOME"
+headers_file = "{tmp_path / "secret"}"
+""")
+    settings = load(str(file), {"AIRTRIAGE_DEPLOYMENTS__TABLE__HEADERS__X-TWO": "2"})
+    table, text = settings.deployments["table"], settings.deployments["text"]
+    assert table.token_command == ("print token", "a b")
+    assert text.token_command == ("print token", "a b", "$HOME")
+    assert {name: value.get_secret_value() for name, value in table.headers.items()} == {"X-Key": "k", "x-two": "2"}
+    assert {name: value.get_secret_value() for name, value in text.headers.items()} == {"X-Key": "k: 1", "X-Other": ""}
+    assert "print token" not in repr(settings)
 
 
 def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@
     │   └── StaleProblem   a record changed since it was read: decide again
     ├── SourceError        an Airflow deployment cannot be read
     │   ├── SourceForbidden  the account may not read one endpoint
+    │   ├── LoginFailed      no token is to be had: asking again at once is of no use
     │   └── LogGone          the server is sure that there is no such log
     └── ProcessError       a child process or a port
 
@@ -50,6 +51,10 @@ class SourceError(TriageError):
 
 class SourceForbidden(SourceError):
     """The account may not read one endpoint; the message names the permission."""
+
+
+class LoginFailed(SourceError):
+    """No token is to be had with what is set; a minute passes before the next try."""
 
 
 class LogGone(SourceError):

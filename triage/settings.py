@@ -9,15 +9,25 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from triage.errors import SettingsError
 
@@ -26,6 +36,10 @@ FILE_NAME = "airtriage.toml"
 _NOT_SETTINGS = {"CONFIG"}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|h|d|w)?\Z")
 _LONGEST = timedelta(days=36_500)
+_FROM_FILES = ("password", "token", "headers")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_OUR_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "transfer-encoding"}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -59,6 +73,31 @@ def _spans(value: object) -> object:
     return [span(part) for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _words(value: object) -> object:
+    """Split a command as a shell would; the words of a list are taken as they are."""
+    if isinstance(value, str):
+        try:
+            return shlex.split(value)
+        except ValueError as exc:
+            raise ValueError(f"it cannot be split into words: {str(exc).lower()}") from None
+    return value
+
+
+def _lines(value: object) -> object:
+    """Read headers written as in a request: `Name: value`, one a line."""
+    if not isinstance(value, str):
+        return value
+    headers: dict[str, str] = {}
+    for number, line in enumerate(filter(None, map(str.strip, value.split("\n"))), 1):
+        name, colon, text = line.partition(":")
+        if not colon:
+            raise ValueError(f"line {number} is not written 'Name: value'")
+        if name.strip() in headers:
+            raise ValueError(f"line {number} names a header for the second time")
+        headers[name.strip()] = text.strip()
+    return headers
+
+
 Span = Annotated[timedelta, BeforeValidator(span)]
 
 
@@ -73,6 +112,14 @@ class Deployment(_Section):
     username: str = Field("", description="the account that reads; it logs in at /auth/token")
     password: SecretStr = Field(SecretStr(""), description="its password")
     token: SecretStr = Field(SecretStr(""), description="a ready token instead of username and password")
+    token_command: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        (),
+        repr=False,
+        description="a program that prints a token, and its arguments: a list, or one text; no shell runs it",
+    )
+    headers: Annotated[dict[str, SecretStr], BeforeValidator(_lines)] = Field(
+        default_factory=dict, description="more headers for every request, by name; as a text, `Name: value` one a line"
+    )
     scope: str = Field("", description="deployments of one scope share problems; its own name by default")
     lookback: Span = Field(timedelta(days=7), description="how far back the first pass reaches")
     poll: Span = Field(timedelta(seconds=30), description="how often to look for failures")
@@ -95,6 +142,55 @@ class Deployment(_Section):
         if value <= timedelta(0):
             raise ValueError("it must be longer than nothing")
         return value
+
+    @field_validator("token")
+    @classmethod
+    def _is_token(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[\x21-\x7e]*", value.get_secret_value()):
+            raise ValueError("it is not one word of plain ASCII; give the token alone, without 'Bearer'")
+        return value
+
+    @field_validator("token_command")
+    @classmethod
+    def _is_command(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value and not value[0].strip():
+            raise ValueError("its first word, the program, is empty")
+        if any("\0" in word for word in value):
+            raise ValueError("it holds a NUL")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        seen: set[str] = set()
+        for number, (name, text) in enumerate(value.items(), 1):
+            if not _HEADER_NAME.fullmatch(name):
+                # Not shown: who mixes up name and value has a secret there.
+                raise ValueError(f"the name of header {number} holds what no name may: use letters, digits and -")
+            if not _HEADER_VALUE.fullmatch(text.get_secret_value()):
+                raise ValueError(f"the value of {name} holds a line break or something else that a header may not")
+            if name.lower() in _OUR_HEADERS:
+                raise ValueError(f"{name} is airtriage's own to set")
+            if name.lower() in seen:
+                raise ValueError(f"{name} is there twice")
+            seen.add(name.lower())
+        return value
+
+    @model_validator(mode="after")
+    def _is_one_login(self) -> Self:
+        ways = {
+            "username": self.username,
+            "token": self.token.get_secret_value(),
+            "token_command": self.token_command,
+            "headers.Authorization": any(name.lower() == "authorization" for name in self.headers),
+        }
+        given = [name for name, value in ways.items() if value]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are ways to log in that exclude each other; keep one of them")
+        if bool(self.username) != bool(self.password.get_secret_value()):
+            here, missing = ("username", "password") if self.username else ("password", "username")
+            raise ValueError(f"it has a {here} but no {missing}")
+        return self
 
 
 class Web(_Section):
@@ -235,7 +331,7 @@ def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
     """Replace every `NAME_file` beside a secret field by the file's content."""
     deployments = values.get("deployments")
     for name, its in deployments.items() if isinstance(deployments, dict) else ():
-        for secret in ("password", "token"):
+        for secret in _FROM_FILES:
             if isinstance(its, dict) and (path := its.pop(f"{secret}_file", None)):
                 try:
                     its[secret] = Path(str(path)).read_text("utf-8").strip()
@@ -266,7 +362,7 @@ def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
 
 def _fields(loc: tuple[int | str, ...]) -> list[str]:
     if loc and loc[0] == "deployments":
-        return [*Deployment.model_fields, "password_file", "token_file"]
+        return [*Deployment.model_fields, *(f"{name}_file" for name in _FROM_FILES)]
     return list(Web.model_fields if loc and loc[0] == "web" else Settings.model_fields)
 
 

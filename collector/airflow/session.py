@@ -7,11 +7,10 @@ web pages in place of answers. Returns plain JSON: the client's typed models dro
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,8 +19,10 @@ from typing import Any
 
 from urllib3 import HTTPResponse, Retry, exceptions
 
+from collector.airflow import tokens
+from collector.airflow.tokens import Tokens
 from collector.airflow.words import Endpoint, Words, is_stale_token, is_unknown, told
-from triage.errors import LogGone
+from triage.errors import LogGone, SourceError
 from triage.links import home
 
 LOGIN = Endpoint("auth/token", "", "")
@@ -30,17 +31,18 @@ _LONGEST_BODY = 64 << 20  # a page of 100 task instances is about 120 kB
 _CHUNK = 65536
 _our_time = time.time  # noqa: TID251 - what the server's clock is measured against
 _CLOCK_SET = 5.0  # seconds; more than a busy server's header is ever behind
-_TOKEN_LIFE = 3600.0  # assumed of a token that does not say when it expires; Airflow's shortest default
 
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach a deployment: address, account or token (neither where none is asked for), time-outs in s."""
+    """How to reach a deployment: address, one of account, token and token_command (or none), headers, time-outs in s."""
 
     url: str
     username: str = ""
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    token_command: tuple[str, ...] = field(default=(), repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_file: str = ""
     connect_timeout: float = 3.05
     timeout: float = 30.0
@@ -87,8 +89,7 @@ class Session:
         self.words = Words(deployment, self.url)
         self._lock = threading.RLock()
         self._client: Any = None
-        self._token = access.token
-        self._renew_at = 0.0
+        self._tokens = self._make_tokens()
         self._offset: float | None = None
 
     @property
@@ -113,7 +114,7 @@ class Session:
             return None
         if body is not None and answer.status == 200:
             return body
-        raise self.words.refused(endpoint, answer.status, answer.response.headers, body)
+        raise self._refused(endpoint, answer, body)
 
     def stream(self, endpoint: Endpoint, **arguments: Any) -> Iterator[bytes]:
         """Ask for NDJSON and yield its bytes as they come, at most 64 KiB at a time.
@@ -127,7 +128,7 @@ class Session:
                 body = answer.json()
             if is_unknown(answer.status, body):
                 raise LogGone(f"{self.deployment}: Airflow knows no such try: {told(body)}.")
-            raise self.words.refused(endpoint, answer.status, answer.response.headers, body)
+            raise self._refused(endpoint, answer, body)
         size = 0
         try:
             with self._words(endpoint, self.access.log_timeout):
@@ -142,28 +143,42 @@ class Session:
             raise self.words.empty(endpoint)
 
     def _ask(self, endpoint: Endpoint, timeout: float, accept: str, **arguments: Any) -> _Answer:
-        """Ask with a valid token; log in again once when the token is refused."""
+        """Ask with a valid token; when it is refused, get a new one and ask once more."""
         self._connect()
-        self._log_in()
-        used = self._token
-        answer = self._once(endpoint, timeout, accept, arguments)
-        if self.access.username and answer.status in (401, 403):
-            with self._words(endpoint, self.access.timeout):
-                body = answer.json()
-            if is_stale_token(answer.status, body):
-                self._log_in(refused=used)
-                answer = self._once(endpoint, timeout, accept, arguments)
+        used = self._tokens.get()
+        answer = self._once(endpoint, timeout, accept, used, arguments)
+        if self._is_refused(answer) and (fresh := self._tokens.get(refused=used)) != used:
+            answer = self._once(endpoint, timeout, accept, fresh, arguments)
+            if self._is_refused(answer):
+                self._tokens.useless()
         return answer
 
-    def _once(self, endpoint: Endpoint, timeout: float, accept: str, arguments: dict[str, Any]) -> _Answer:
+    def _is_refused(self, answer: _Answer) -> bool:
+        if answer.status not in (401, 403):
+            return False
+        with self._words(LOGIN, self.access.timeout):
+            return is_stale_token(answer.status, answer.json())
+
+    def _refused(self, endpoint: Endpoint, answer: _Answer, body: dict[str, Any] | None) -> SourceError:
+        if is_stale_token(answer.status, body):
+            end = tokens.expiry(self.access.token)
+            expired_at = end if end and end <= self.now else None
+            return self.words.unknown(endpoint, answer.status, body, self._credential, expired_at)
+        return self.words.refused(endpoint, answer.status, answer.response.headers, body)
+
+    def _once(self, endpoint: Endpoint, timeout: float, accept: str, token: str, arguments: dict[str, Any]) -> _Answer:
         import airflow_client.client as airflow_client
 
         ask = getattr(getattr(airflow_client, endpoint.api)(self._client), f"{endpoint.method}_without_preload_content")
+        # With each question, not in the client's configuration: threads would change it for each other.
+        headers = {"Accept": accept, "Accept-Encoding": "gzip"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         with self._words(endpoint, timeout):
             response = ask(
                 **arguments,
                 _request_timeout=(self.access.connect_timeout, timeout),
-                _headers={"Accept": accept, "Accept-Encoding": "gzip"},
+                _headers=headers,
             )
         self._note_clock(response)
         return _Answer(response)
@@ -177,40 +192,51 @@ class Session:
 
             # A connection may be tried again; a question that was sent may not: the server works on regardless.
             retries = Retry(connect=3, read=0, status=0, other=0, redirect=False, backoff_factor=0.2)
-            self._configuration = Configuration(
+            configuration = Configuration(
                 host=self.url,
-                access_token=self._token or None,
                 retries=retries,
                 ssl_ca_cert=self.access.ca_file or None,
                 connection_pool_maxsize=8,
             )
-            self._client = ApiClient(self._configuration)
+            client = ApiClient(configuration)
+            client.user_agent = "airtriage"
+            client.default_headers.update(self.access.headers)
+            self._client = client
 
-    def _log_in(self, refused: str | None = None) -> None:
-        """Get a token unless a fresh one is held; `refused` is the token the server no longer takes."""
-        if not self.access.username:
-            return
-        with self._lock:
-            if self._token and self._token != refused and time.monotonic() < self._renew_at:
-                return
-            answer = self._post_login()
-            with self._words(LOGIN, self.access.timeout):
-                body = answer.json()
-            if answer.status in (401, 403):
-                raise self.words.wrong_password(self.access.username)
-            token = body.get("access_token") if body else None
-            if answer.status not in (200, 201) or not isinstance(token, str):
-                raise self.words.refused(LOGIN, answer.status, answer.response.headers, body)
-            self._token = token
-            self._configuration.access_token = token
-            self._renew_at = time.monotonic() + 0.8 * _life(token)
+    @property
+    def _credential(self) -> str:
+        """Name the setting that says who we are; empty where none is set."""
+        names = ("token_command", "token", "username")
+        return next((name for name in names if getattr(self.access, name)), "")
+
+    def _make_tokens(self) -> Tokens:
+        access = self.access
+        if access.token_command:
+            command = access.token_command
+            return Tokens("", lambda: tokens.run(command, self.words, access.timeout), lambda: self.now)
+        if access.username:
+            return Tokens("", self._log_in, lambda: self.now, tokens.ACCOUNT_LIFE)
+        return Tokens(access.token, None, lambda: self.now)
+
+    def _log_in(self) -> str:
+        """Log the account in, and return its token."""
+        answer = self._post_login()
+        with self._words(LOGIN, self.access.timeout):
+            body = answer.json()
+        if answer.status in (401, 403):
+            raise self.words.wrong_password(self.access.username)
+        token = body.get("access_token") if body else None
+        if answer.status not in (200, 201) or not isinstance(token, str):
+            raise self.words.refused(LOGIN, answer.status, answer.response.headers, body)
+        return token
 
     def _post_login(self) -> _Answer:
         with self._words(LOGIN, self.access.timeout):
             response = self._client.call_api(
                 "POST",
                 f"{self.url}/auth/token",
-                {"Content-Type": "application/json", "Accept": "application/json"},
+                {"User-Agent": "airtriage", "Content-Type": "application/json", "Accept": "application/json"}
+                | dict(self.access.headers),
                 {"username": self.access.username, "password": self.access.password},
                 _request_timeout=(self.access.connect_timeout, self.access.timeout),
             ).response
@@ -237,14 +263,3 @@ class Session:
         offset = server - _our_time()
         held = self._offset
         self._offset = offset if held is None or held - offset > _CLOCK_SET else max(held, offset)
-
-
-def _life(token: str) -> float:
-    """Return how many seconds a fresh token lives, by its own word, unverified; both times are the server's."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        life = float(claims["exp"]) - float(claims["iat"])
-    except (IndexError, KeyError, TypeError, ValueError):
-        return _TOKEN_LIFE
-    return life if life > 0 else _TOKEN_LIFE

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from urllib3 import exceptions
 
-from triage.errors import SourceError, SourceForbidden
+from triage.errors import LoginFailed, SourceError, SourceForbidden
 from triage.links import home
 from triage.redact import redact
 
@@ -106,9 +107,6 @@ class Words:
         self, endpoint: Endpoint, status: int, headers: Mapping[str, str], body: Mapping[str, Any] | None
     ) -> SourceError:
         """Say what an answer means that is no answer to our question; `body` is None unless it was a JSON object."""
-        if is_stale_token(status, body):
-            fix = f"Set {self._setting('username')} and its password, or a token that has not expired."
-            return self._error(endpoint, f"Airflow does not know us ({status})", fix)
         if status == 403 and body is not None:
             return self._forbidden(endpoint, body)
         if 300 <= status < 400:
@@ -145,12 +143,44 @@ class Words:
         fix = "Airflow cannot read its log storage; look into the api-server's log. We ask again later."
         return self._error(endpoint, "answered without a single byte", fix)
 
-    def wrong_password(self, username: str) -> SourceError:
+    def unknown(
+        self,
+        endpoint: Endpoint,
+        status: int,
+        body: Mapping[str, Any] | None,
+        credential: str,
+        expired_at: datetime | None = None,
+    ) -> SourceError:
+        """Say that Airflow does not know us, by the setting that says who we are: username, token, token_command or ""."""
+        what = f"{told(body)} ({status})"
+        match credential:
+            case "username":
+                said = f"Airflow does not take the token that it gave ({what})"
+                fix = "Give all api-servers behind this address the same [api_auth] jwt_secret, and the right time."
+            case "token_command":
+                said = f"Airflow does not take the token that token_command printed: {what}"
+                fix = f"Make {self._setting('token_command')} print a token for this Airflow."
+            case "token":
+                end = f"; it expired at {expired_at:%Y-%m-%d %H:%M} UTC" if expired_at else ""
+                said = f"Airflow does not take our token: {what}{end}"
+                fix = f"Set {self._setting('token')} to a new one, or set token_command, which makes new ones."
+            case _:
+                said = f"Airflow does not know us: {what}"
+                fix = f"Set {self._setting('username')} and its password, or token, or token_command."
+        return self._error(endpoint, said, fix)
+
+    def wrong_password(self, username: str) -> LoginFailed:
         """Say that the account was not let in."""
-        return self._error(
-            Endpoint("auth/token", "", ""),
-            f"Airflow does not let {username} in",
+        return LoginFailed(
+            f"{self.deployment}: auth/token at {self.url}: Airflow does not let {redact(username)} in.",
             f"Check {self._setting('username')} and its password.",
+        )
+
+    def command_failed(self, said: str) -> LoginFailed:
+        """Say why the program of `token_command` gave no token."""
+        return LoginFailed(
+            f"{self.deployment}: token_command: {said}.",
+            f"Correct {self._setting('token_command')}, or run it by hand as this user to see what it says.",
         )
 
     def _forbidden(self, endpoint: Endpoint, body: Mapping[str, Any]) -> SourceForbidden:
