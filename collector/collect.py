@@ -32,6 +32,7 @@ from triage.model import (
     PoolLoad,
     TaskTry,
     Trouble,
+    Unread,
 )
 from triage.service import Service
 from triage.store import Backlog
@@ -76,8 +77,8 @@ class Source(Protocol):
     def describe(self, occurrence: Occurrence) -> Occurrence:
         """Fill in what Airflow knows of the try; unchanged where it knows nothing."""
 
-    def read_log(self, key: TaskTry) -> Iterator[bytes]:
-        """Yield the log in chunks; LogGone where the server is sure that there is none."""
+    def read_log(self, key: TaskTry) -> Iterator[bytes | Unread]:
+        """Yield the log in chunks, `Unread` for bytes left out; LogGone where the server is sure that there is none."""
 
     def health(self) -> list[Component]:
         """Return Airflow's own components."""
@@ -268,6 +269,7 @@ class Pass:
             log=status,
             log_lines=kept.total_lines,
             log_bytes=kept.total_bytes,
+            log_unread=kept.unread,
             fetches=attempt + 1,
             first_fetch_at=fact.first_fetch_at or now,
             next_fetch_at=now + self.waits[attempt] if again else None,

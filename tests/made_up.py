@@ -141,6 +141,21 @@ def many(made: Service, count: int, now: datetime = NOW) -> None:
     made.settle(now)
 
 
+def big(now: datetime = NOW) -> Occurrence:
+    """Return a failed try whose log of 1.2 GB was read at its two ends only."""
+    signature = Signature(
+        1, "1:b1600001", "KeyError: 'amount'", "data", "KeyError", (Evidence(-2, "KeyError: 'amount'"),)
+    )
+    numbered = [*range(1, 200), *range(-900, -850), *range(-40, 0)]
+    lines = tuple(
+        LogLine(number, "KeyError: 'amount'" if number == -2 else f"row {number}", "info") for number in numbered
+    )
+    return Occurrence(
+        TaskTry("prod", "big_export", "run-1", "write"), now - timedelta(minutes=1), now, now - timedelta(minutes=2), is_final=True,
+        log=LogStatus.WHOLE, log_lines=3_100, log_bytes=1_200_000_000, log_unread=1_198_885_888, signature=signature, kept=lines,
+    )  # fmt: skip
+
+
 def hostile(now: datetime = NOW) -> Occurrence:
     """Return a failed try in which every foreign text attacks the page."""
     signature = Signature(1, "1:ffff0001", HOSTILE, "code error", HOSTILE, (Evidence(2, HOSTILE),), (HOSTILE,))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from triage import traces
 from triage.logs import LIMIT, keep, read, status
-from triage.model import Circumstance, CircumstanceKind, Frame, LogLine, LogStatus
+from triage.model import Circumstance, CircumstanceKind, Frame, LogLine, LogStatus, Unread
 from triage.signature import sign
 
 AT = datetime(2026, 10, 3, 4, 10, tzinfo=UTC)
@@ -227,6 +227,26 @@ def test_keep_holds_head_evidence_and_tail_within_the_limit_and_counts_the_rest(
     assert kept.total_bytes == len(data)
     numbers = [line.number for line in kept.lines]
     assert numbers == sorted(set(numbers))
+
+
+def test_lines_behind_a_part_that_was_not_read_are_counted_from_the_end() -> None:
+    head = ndjson(*HEADER, record("::group::Pre Execute", logger="task"))
+    tail = ndjson(record("closing"), failed(), record("closed"))
+    reading = read([head, Unread(5_000_000), tail])
+    kept = keep(reading)
+    assert [line.number for line in kept.lines] == [1, 2, 3, 4, -3, -2, -1]
+    assert (kept.total_lines, kept.unread, kept.total_bytes) == (7, 5_000_000, 5_000_000 + len(head + tail))
+    assert status(kept, AT, None) is LogStatus.WHOLE
+    signed = sign(kept.lines, None, task="d.t", status=LogStatus.WHOLE)
+    assert signed.evidence[0].number == -2
+    assert "Line 2 from the end holds the exception that ended the try: KeyError." in signed.decisions
+    assert signed.fingerprint == sign(read([head + tail]), None, task="d.t", status=LogStatus.WHOLE).fingerprint
+
+
+def test_nothing_is_joined_over_a_part_that_was_not_read() -> None:
+    head, tail = b"[2026-10-03T04:10:00.000+0000] {a.py:1} INFO - begun\nmore of it\nhalf a", b"stray\nERROR - gone\n"
+    found = list(read([head, Unread(9), tail]))
+    assert [line.text for line in found] == ["begun\nmore of it\nhalf a", "stray", "gone"]
 
 
 def test_what_is_kept_is_redacted() -> None:

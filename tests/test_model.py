@@ -24,13 +24,15 @@ def facts(draw: st.DrawFn) -> Occurrence:
     log = draw(st.sampled_from(LogStatus))
     fetches = 0 if log is LogStatus.PENDING else draw(st.integers(1, 4))
     size = draw(st.integers(1, 3)) if fetches else 0
+    unread = draw(st.integers(0, 2)) if fetches else 0
     return fact(
         log=log,
-        log_bytes=size,
+        log_bytes=size + unread,
+        log_unread=unread,
         fetches=fetches,
         next_fetch_at=None if log is LogStatus.WHOLE else NOW + timedelta(minutes=fetches),
-        signature=Signature(1, f"1:{log}{size}", "t", "c") if log is not LogStatus.PENDING else None,
-        kept=(LogLine(1, f"{log}{size}"),) if log is not LogStatus.PENDING else None,
+        signature=Signature(1, f"1:{log}{size}{unread}", "t", "c") if log is not LogStatus.PENDING else None,
+        kept=(LogLine(1, f"{log}{size}{unread}"),) if log is not LogStatus.PENDING else None,
         is_final=draw(st.sampled_from([None, True, False])),
         operator=draw(st.sampled_from(["", "BashOperator"])),
     )
@@ -53,7 +55,17 @@ def test_merging_gives_the_same_reading_in_any_order_and_however_often(several: 
         for other in order[1:]:
             merged = merge(merged, other)
         assert all(merge(merged, other) is merged for other in order), "a fact merged before changes nothing"
-        results.append((merged.log, merged.log_bytes, merged.signature, merged.kept, merged.is_final, merged.operator))
+        results.append(
+            (
+                merged.log,
+                merged.log_bytes,
+                merged.log_unread,
+                merged.signature,
+                merged.kept,
+                merged.is_final,
+                merged.operator,
+            )
+        )
     assert all(result == results[0] for result in results)
 
 

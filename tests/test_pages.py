@@ -161,6 +161,27 @@ def test_a_click_on_mute_mutes_and_undo_takes_it_back(tab: Watched, base: str, f
 
 
 @needs_chromium
+def test_what_of_a_big_log_was_not_read_is_said_and_lines_behind_it_count_from_the_end(
+    tab: Watched, base: str, folder: Path
+) -> None:
+    service = _service(folder)
+    big = made_up.big()
+    service.record([big])
+    service.settle(made_up.NOW)
+    id = next(row.problem.id for row in service.queue(made_up.NOW) if row.problem.fingerprint == big.fingerprint)
+    service.store.close()
+    page = tab.page
+    page.goto(f"{base}/problem?id={id}#L-2")
+    note = page.get_by_text("289 of 3,100 lines read are kept; a log of 1.2 GB: 1.1 MB at its two ends were read, ")
+    expect(note).to_contain_text("1,198,885,888 bytes in between were not")
+    expect(page.locator(".gap")).to_have_text([
+        "… 1,198,885,888 bytes not read; from here lines are counted from the end …", "… 810 lines left out …",
+    ])  # fmt: skip
+    expect(page.locator(".line.told .no")).to_have_text("−2")
+    expect(page.locator(".line.aim")).to_have_attribute("data-no", "-2")
+
+
+@needs_chromium
 def test_a_deep_link_opens_the_problem_the_try_and_the_line(tab: Watched, base: str, folder: Path) -> None:
     page = tab.page
     page.goto(f"{base}/problem?id={_id(folder, 0)}#L2885")

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from triage import redact, traces
-from triage.model import Circumstance, Frame, LogLine, LogStatus, Raised
+from triage.model import Circumstance, Frame, LogLine, LogStatus, Raised, Unread
 from triage.scan import Scan, Segment
 
 LIMIT = 256 * 1024
@@ -54,7 +54,7 @@ _PAGE = re.compile(r"\s*<(?:!doctype html|html|head|body|\?xml)\b", re.I)
 class Kept:
     """What is stored of a log, redacted, in its order: head, surroundings of what tells, tail.
 
-    `total_lines` and `total_bytes` count the real log. `has_body` is False for a header alone; `is_page` is True for a
+    `total_lines` counts what was read, `total_bytes` the real log, `unread` those left out in its middle. `has_body` is False for a header alone; `is_page` is True for a
     web page in a log's place; `verdict` says how the last start of the task ended as the log tells it: "failed",
     "paused" or "" for nothing.
     """
@@ -62,34 +62,47 @@ class Kept:
     lines: tuple[LogLine, ...]
     total_lines: int
     total_bytes: int
+    unread: int = 0
     has_body: bool = False
     is_page: bool = False
     last_at: datetime | None = None
     verdict: str = ""
 
 
-def read(chunks: Iterable[bytes]) -> Reading:
+def read(chunks: Iterable[bytes | Unread]) -> Reading:
     """Read a log from its bytes, however they are cut into chunks; never raises for what they hold."""
     return Reading(chunks)
 
 
 class Reading(Iterator[LogLine]):
-    """The lines of a log as they stream by; `total_bytes` and `total_lines` count what was read so far."""
+    """The lines of a log as they stream by, numbered in this order; `total_bytes` and `total_lines` count them so far.
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self.total_bytes = 0
+    `unread` bytes were left out behind line `gap`, if any.
+    """
+
+    def __init__(self, chunks: Iterable[bytes | Unread]) -> None:
+        self.total_bytes = self.unread = 0
         self.total_lines = 0
+        self.gap: int | None = None
         self._clock: dict[str, datetime | None] = {}
         self._lines = self._records(self._split(chunks))
 
     def __next__(self) -> LogLine:
         return next(self._lines)
 
-    def _split(self, chunks: Iterable[bytes]) -> Iterator[str]:
+    def _split(self, chunks: Iterable[bytes | Unread]) -> Iterator[str | None]:
         """Cut at newline bytes only: U+2028 and U+0085 stand raw inside events. Of an endless line the two ends come through."""
         open_: list[bytes] = []
         size = held = 0
         for chunk in chunks:
+            if isinstance(chunk, Unread):
+                if open_:
+                    yield _decode(open_, size)
+                self.unread += chunk.size
+                self.total_bytes += chunk.size
+                open_, size, held = [], 0, 0
+                yield None
+                continue
             for start in range(0, len(chunk), _SLICE):
                 *ends, rest = chunk[start : start + _SLICE].split(b"\n")
                 for end in ends:
@@ -108,12 +121,17 @@ class Reading(Iterator[LogLine]):
         if open_:
             yield _decode(open_, size)
 
-    def _records(self, texts: Iterator[str]) -> Iterator[LogLine]:
+    def _records(self, texts: Iterator[str | None]) -> Iterator[LogLine]:
         """Join what Airflow wrote as one record: an NDJSON line, or a prefixed line with those that follow it."""
         head: LogLine | None = None
         more: list[str] = []
         size = 0
         for raw in texts:
+            if raw is None:  # nothing is joined over what was not read
+                if head is not None:
+                    yield _joined(head, more)
+                head, self.gap = None, self.total_lines if self.gap is None else self.gap
+                continue
             self.total_lines += 1
             line = self._json(raw) if raw[:1] == "{" else None
             prefixed = None if line else self._prefixed(raw)
@@ -315,10 +333,16 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
     chosen = {line.number: line for line in _evidence(scan, limit // 2)}
     chosen |= {line.number: line for line in (*head, *tail)}
     ordered = [chosen[number] for number in sorted(chosen)]
+    total_lines = getattr(lines, "total_lines", total)
+    if (gap := getattr(lines, "gap", None)) is not None:
+        ordered = [
+            line if line.number <= gap else replace(line, number=line.number - total_lines - 1) for line in ordered
+        ]
     return Kept(
         lines=tuple(redact.lines(ordered)),
-        total_lines=getattr(lines, "total_lines", total),
+        total_lines=total_lines,
         total_bytes=getattr(lines, "total_bytes", size),
+        unread=getattr(lines, "unread", 0),
         has_body=not header,
         is_page=is_page,
         last_at=last_at,

@@ -108,7 +108,10 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line (or NDJSON record) of a log. `number` is its 1-based place in the real log, so gaps show."""
+    """One line (or NDJSON record) of a log. `number` is its 1-based place in the real log, so gaps show.
+
+    Behind a part that was not read nobody knows that place: there it counts from the log's end, -1 being its last line.
+    """
 
     number: int
     text: str
@@ -120,9 +123,21 @@ class LogLine:
     signal: str | None = None
 
 
+def place(number: int) -> str:
+    """Name a line by its number: `line 12`, or `line 3 from the end`."""
+    return f"line {number}" if number > 0 else f"line {-number} from the end"
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Stands in the stream of a log's bytes for `size` bytes in its middle that were not read."""
+
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One telling line: its number in the real log and its text, redacted."""
+    """One telling line: its number as in `LogLine` and its text, redacted."""
 
     number: int
     text: str
@@ -151,7 +166,8 @@ class Occurrence:
 
     `seen_at`, `first_fetch_at` and `next_fetch_at` are on our clock. `fetches` counts the answers to "what is its log?",
     `troubles` the times the server gave none: only answers use up the waits. `fingerprint` is empty until the log is settled
-    (whole, or its waits are over) or given up provisionally. `kept` is the redacted, bounded log; None where it was
+    (whole, or its waits are over) or given up provisionally. `log_lines` counts what was read, `log_bytes` the real log,
+    `log_unread` the bytes of it that were left out in its middle. `kept` is the redacted, bounded log; None where it was
     not loaded (lists never load it). `is_final` is None while unknown, False for a try that was retried.
     """
 
@@ -175,6 +191,7 @@ class Occurrence:
     log: LogStatus = LogStatus.PENDING
     log_lines: int = 0
     log_bytes: int = 0
+    log_unread: int = 0
     fetches: int = 0
     troubles: int = 0
     first_fetch_at: datetime | None = None
@@ -197,13 +214,13 @@ _DESCRIPTION = (
     "bundle_url", "first_fetch_at",
 )  # fmt: skip
 # What came from reading the log: taken together from the better fact.
-_READING = ("log", "log_lines", "log_bytes", "signature", "kept")
+_READING = ("log", "log_lines", "log_bytes", "log_unread", "signature", "kept")
 
 
 def merge(old: Occurrence, new: Occurrence) -> Occurrence:
     """Merge two facts about the same try; `old` itself is returned when `new` adds nothing.
 
-    The better reading wins (log status, then its length, then circumstance known, then signature version); on a tie the
+    The better reading wins (log status, then how much was read, then circumstance known, then signature version); on a tie the
     old one stays. A try once known to have been retried stays so. A circumstance learned late makes a log that is not
     whole due again. Merging twice, or a stale fact late, changes nothing.
     """
@@ -228,9 +245,15 @@ def merge(old: Occurrence, new: Occurrence) -> Occurrence:
     return replace(old, **changes) if changes else old  # type: ignore[arg-type]
 
 
-def _reading_rank(fact: Occurrence) -> tuple[int, int, bool, int]:
+def _reading_rank(fact: Occurrence) -> tuple[int, int, int, bool, int]:
     signed = fact.signature
-    return (fact.log.rank, fact.log_bytes, bool(fact.circumstance and signed), signed.version if signed else -1)
+    return (
+        fact.log.rank,
+        fact.log_bytes - fact.log_unread,
+        -fact.log_unread,
+        bool(fact.circumstance and signed),
+        signed.version if signed else -1,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,22 @@ def many(count: int, noun: str, plural: str = "") -> str:
     return f"{number(count)} {noun if count == 1 else plural or noun + 's'}"
 
 
+def size(count: int) -> str:
+    """Name a number of bytes by its largest unit of a thousand: `812 bytes`, `64 kB`, `1.2 GB`."""
+    return f"{number(count)}B" if count >= 1000 else many(count, "byte")
+
+
+def unread(occurrence: Occurrence) -> str:
+    """Say what of a big log was left out, or nothing where all of it was read."""
+    if not occurrence.log_unread:
+        return ""
+    read = size(occurrence.log_bytes - occurrence.log_unread)
+    return (
+        f"a log of {size(occurrence.log_bytes)}: {read} at its two ends were read, "
+        f"{occurrence.log_unread:,} bytes in between were not"
+    )
+
+
 def length(span: timedelta) -> str:
     """Name a length of time by its largest unit: `12 s`, `3 min`, `5 h`, `9 d`, `4 months`."""
     seconds = max(span.total_seconds(), 0)
@@ -201,6 +217,8 @@ def occurrence_json(occurrence: Occurrence, problem_id: str) -> dict[str, Any]:
         "host": occurrence.host or None,
         "upstream_failed": list(occurrence.upstream_failed),
         "evidence": [{"line": line.number, "text": line.text} for line in signed.evidence] if signed else [],
+        "log_bytes": occurrence.log_bytes,
+        "log_unread": occurrence.log_unread,
     }
 
 

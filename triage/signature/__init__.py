@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from triage import causes, logs
-from triage.model import Circumstance, CircumstanceKind, Evidence, LogLine, LogStatus, Signature
+from triage.model import Circumstance, CircumstanceKind, Evidence, LogLine, LogStatus, Signature, place
 from triage.redact import redact
 from triage.scan import Scan, Segment
 from triage.signature import output
@@ -96,7 +96,9 @@ def _from_exception(segment: Segment, scan: Scan, line: LogLine, task: str) -> F
     root = chain[-1]
     found = judge(chain)
     found.numbers = (line.number,)
-    found.decisions.insert(0, f"Line {line.number} holds the exception that ended the try: {chain[0].type}.")
+    found.decisions.insert(
+        0, f"{place(line.number).capitalize()} holds the exception that ended the try: {chain[0].type}."
+    )
     if root.type in _GIVEN_UP:
         return _timed_out(found, segment, root.type, own_place(chain), task)
     if root.type == "TaskDeferralError" or output.DELEGATED.search(root.value[:600]):
@@ -166,7 +168,9 @@ def _from_signal(line: LogLine, task: str) -> Finding | None:
     if signal:
         return _killed(signal, line.number, task)
     if line.text.startswith("Process timed out"):
-        return _known("execution time-out", "Execution time-out", task, f"Line {line.number} says so.", line.number)
+        return _known(
+            "execution time-out", "Execution time-out", task, f"{place(line.number).capitalize()} says so.", line.number
+        )
     if _BY_HAND.search(line.text[:200]):
         return _killed("SIGTERM", line.number, task)
     return None
@@ -177,7 +181,7 @@ def _killed(signal: str, number: int, task: str, where: str = "") -> Finding:
     title = f"Killed by {signal}{' (out of memory?)' if memory else ''}"
     cause = "out of memory" if memory else "killed from outside"
     return Finding(("killed", signal, where, task), title, cause, numbers=(number,),
-                   decisions=[f"Line {number}: the process was killed; the signal and the task count."])  # fmt: skip
+                   decisions=[f"{place(number).capitalize()}: the process was killed; the signal and the task count."])  # fmt: skip
 
 
 def _from_job(segment: Segment, line: LogLine, task: str) -> Finding | None:

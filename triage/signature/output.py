@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from triage import causes, traces
-from triage.model import LogLine
+from triage.model import LogLine, place
 from triage.scan import Block, Segment, is_noise, is_routine
 from triage.signature.masks import mask
 from triage.signature.root import Finding, judge, outage
@@ -69,7 +69,9 @@ def choose(segment: Segment, least: int = 1) -> Finding | None:
     block = tied[-1]
     found = _read(block)
     passed = len(pool) - 1
-    found.decisions.insert(0, f"The program's own output counts: line {block.lines[0].number}, {_why(block, passed)}.")
+    found.decisions.insert(
+        0, f"The program's own output counts: {place(block.lines[0].number)}, {_why(block, passed)}."
+    )
     return found
 
 

@@ -10,11 +10,13 @@ function chain(list, depth = 0) {
   });
   return box;
 }
+// Numbers below zero count from the end of a log whose middle was not read.
+function unread(bytes) { return el("div", "gap", `… ${bytes.toLocaleString("en")} bytes not read; from here lines are counted from the end …`); }
 function gap(count) { return el("div", "gap", `… ${count.toLocaleString("en")} ${count === 1 ? "line" : "lines"} left out …`); }
 export default component((root) => {
   let last = "", rows = [], box = null;
   const aim = () => {
-    const wanted = /^#L(\d+)$/.exec(location.hash);
+    const wanted = /^#L(-?\d+)$/.exec(location.hash);
     root.querySelectorAll(".aim").forEach((node) => node.classList.remove("aim"));
     const node = wanted && box && box.querySelector(`[data-no="${wanted[1]}"]`);
     if (node) node.classList.add("aim");
@@ -33,16 +35,18 @@ export default component((root) => {
       const telling = [];
       let before = 0;
       for (const [no, text, level, isTelling, raised] of rows) {
-        if (no > before + 1) box.append(gap(no - before - 1));
-        before = Math.max(before, no);
-        const number = attrs(el("a", "no", String(no)), { href: `#L${no}`, tabindex: "-1" });
+        if (no < 0 && before >= 0) box.append(unread(meta.unread));
+        else if (no > before + 1) box.append(gap(no - before - 1));
+        before = no < 0 ? no : Math.max(before, no);
+        const number = attrs(el("a", "no", String(no).replace("-", "−")), { href: `#L${no}`, tabindex: "-1" });
         number.addEventListener("click", (event) => { event.preventDefault(); history.replaceState(history.state, "", `#L${no}`); aim(); });
         const node = attrs(el("div", `line ${level} ${isTelling ? "told" : ""}`, number, meta.levels ? el("span", "lvl", level.toLowerCase()) : null, el("span", "text", text)), { "data-no": no });
         if (isTelling) telling.push(node);
         box.append(node);
         if (raised.length) box.append(chain(raised));
       }
-      if (meta.total > before) box.append(gap(meta.total - before));
+      if (before < -1) box.append(gap(-1 - before));
+      else if (before >= 0 && meta.total > before) box.append(gap(meta.total - before));
       let at = 0;
       const next = attrs(el("button", "btn", telling.length > 1 ? `Telling lines ${telling.length} ↓` : "Telling line ↓"), { title: "Go to the lines the problem's signature was made from" });
       next.addEventListener("click", () => { centre(telling[at % telling.length]); at += 1; });

@@ -15,7 +15,7 @@ from triage.errors import InputError, TriageError
 from triage.model import LogLine, LogStatus, Occurrence, Raised, TriageState
 from triage.query import Members
 from triage.service import ProblemView, QueueRow
-from ui.format import many, names, next_step, number, one_line, printable, told
+from ui.format import many, names, next_step, number, one_line, printable, told, unread
 from ui.front import sheet
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
@@ -152,15 +152,23 @@ def _log(shown: Occurrence) -> None:
     telling = {line.number for line in shown.signature.evidence} if shown.signature else set()
     lines = [_line(line, telling) for line in shown.kept]
     kept = (
-        f"{len(lines):,} of {shown.log_lines:,} lines kept"
+        f"{len(lines):,} of {shown.log_lines:,} lines {'read are ' if shown.log_unread else ''}kept"
         if shown.log_lines > len(lines)
         else many(len(lines), "line")
     )
+    if left_out := unread(shown):
+        kept += f"; {left_out}"
     if shown.log is LogStatus.PARTIAL:
         kept += ", the log was not whole when it was read"
     if circumstance := _circumstance(shown):
         show("circumstance", circumstance)
-    head = {"id": shown.key.id, "note": kept, "total": shown.log_lines, "levels": any(line[2] for line in lines)}
+    head = {
+        "id": shown.key.id,
+        "note": kept,
+        "total": shown.log_lines,
+        "unread": shown.log_unread,
+        "levels": any(line[2] for line in lines),
+    }
     log_view("log", head, columns({"lines": lines}))
 
 
