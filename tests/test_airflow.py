@@ -563,11 +563,27 @@ def test_version_and_health_need_no_account(stub: Stub) -> None:
 @pytest.mark.parametrize("version", ["3.0.6", "3.1.0", "2.11.0"])
 def test_an_airflow_too_old_is_named(stub: Stub, version: str) -> None:
     stub.version = version
-    with pytest.raises(SourceError, match=f"runs Airflow {version}.*3.2 and newer"):
+    with pytest.raises(SourceError, match=f"runs Airflow {version}.*reads Airflow 3.2 and newer"):
         airflow(stub).version()
 
 
-@pytest.mark.parametrize("version", ["3.2.0", "3.3.0b1", "4.0", "main"])
+def test_an_airflow_of_an_unknown_major_is_refused_in_words(stub: Stub) -> None:
+    stub.version = "4.0.0"
+    with pytest.raises(SourceError, match=r"runs Airflow 4.0.0, which .* Look for a newer airtriage"):
+        airflow(stub).version()
+
+
+def test_an_airflow_is_detected_once_and_again_after_an_upgrade(stub: Stub) -> None:
+    source = airflow(stub)
+    assert source.pools()
+    assert source.health()
+    assert stub.asked["/version"] == 1
+    stub.version = "4.0.0"
+    with pytest.raises(SourceError, match=r"runs Airflow 4.0.0"):
+        source.version()
+
+
+@pytest.mark.parametrize("version", ["3.2.0", "3.3.0b1", "3.99", "main"])
 def test_newer_airflows_are_taken(stub: Stub, version: str) -> None:
     stub.version = version
     assert airflow(stub).version() == version

@@ -7,6 +7,7 @@ web pages in place of answers. Returns plain JSON: the client's typed models dro
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -25,7 +26,8 @@ from collector.airflow.words import Endpoint, Words, is_stale_token, is_unknown,
 from triage.errors import LogGone, SourceError
 from triage.links import home
 
-LOGIN = Endpoint("auth/token", "", "")
+LOGIN = Endpoint("auth/token")
+NDJSON = "application/x-ndjson"
 
 _LONGEST_BODY = 64 << 20  # a page of 100 task instances is about 120 kB
 _CHUNK = 65536
@@ -102,33 +104,42 @@ class Session:
         """The server's clock; ours before the first answer."""
         return datetime.fromtimestamp(_our_time() + (self._offset or 0.0), UTC)
 
+    def authenticate(self) -> None:
+        """Have a token for Airflow 3, if there is an account or a program to get one; raises as asking does."""
+        self._connect()
+        self._tokens.get()
+
+    def answer(self, endpoint: Endpoint, **arguments: Any) -> tuple[int, Mapping[str, str], dict[str, Any] | None]:
+        """Ask, and return status, headers and the JSON object of whatever is answered; None if it is no such object."""
+        answer = self._ask(endpoint, self.access.timeout, "application/json", **arguments)
+        with self._words(endpoint, self.access.timeout):
+            return answer.status, answer.response.headers, answer.json()
+
     def json(self, endpoint: Endpoint, **arguments: Any) -> dict[str, Any] | None:
         """Ask, and return the JSON object answered, or None for a 404 that Airflow itself answered.
 
         Raises SourceForbidden for a missing permission and SourceError for anything else an operator can fix.
         """
-        answer = self._ask(endpoint, self.access.timeout, "application/json", **arguments)
-        with self._words(endpoint, self.access.timeout):
-            body = answer.json()
-        if is_unknown(answer.status, body):
+        status, headers, body = self.answer(endpoint, **arguments)
+        if is_unknown(status, body):
             return None
-        if body is not None and answer.status == 200:
+        if body is not None and status == 200:
             return body
-        raise self._refused(endpoint, answer, body)
+        raise self.refused(endpoint, status, headers, body)
 
-    def stream(self, endpoint: Endpoint, **arguments: Any) -> Iterator[bytes]:
-        """Ask for NDJSON and yield its bytes as they come, at most 64 KiB at a time.
+    def stream(self, endpoint: Endpoint, *, kind: str = NDJSON, **arguments: Any) -> Iterator[bytes]:
+        """Ask for a content type and yield its bytes as they come, at most 64 KiB at a time.
 
         Raises LogGone for a 404 that Airflow itself answered, SourceError for trouble: an answer without a single byte
         (so does 3.x say that its storage is away), one broken off in the middle, a web page. Close it to stop early.
         """
-        answer = self._ask(endpoint, self.access.log_timeout, "application/x-ndjson", **arguments)
-        if answer.status != 200 or "ndjson" not in answer.response.headers.get("Content-Type", ""):
+        answer = self._ask(endpoint, self.access.log_timeout, kind, **arguments)
+        if answer.status != 200 or kind not in answer.response.headers.get("Content-Type", ""):
             with self._words(endpoint, self.access.log_timeout):
                 body = answer.json()
             if is_unknown(answer.status, body):
                 raise LogGone(f"{self.deployment}: Airflow knows no such try: {told(body)}.")
-            raise self._refused(endpoint, answer, body)
+            raise self.refused(endpoint, answer.status, answer.response.headers, body)
         size = 0
         try:
             with self._words(endpoint, self.access.log_timeout):
@@ -143,12 +154,17 @@ class Session:
             raise self.words.empty(endpoint)
 
     def _ask(self, endpoint: Endpoint, timeout: float, accept: str, **arguments: Any) -> _Answer:
-        """Ask with a valid token; when it is refused, get a new one and ask once more."""
+        """Ask with a valid token; when it is refused, get a new one and ask once more.
+
+        An account has a token in Airflow 3 alone, and must not ask for one before that is known: `is_open` is how.
+        """
         self._connect()
+        if self.access.username and (endpoint.path or endpoint.is_open):
+            return self._once(endpoint, timeout, accept, "" if endpoint.is_open else self._basic(), arguments)
         used = self._tokens.get()
-        answer = self._once(endpoint, timeout, accept, used, arguments)
+        answer = self._once(endpoint, timeout, accept, _bearer(used), arguments)
         if self._is_refused(answer) and (fresh := self._tokens.get(refused=used)) != used:
-            answer = self._once(endpoint, timeout, accept, fresh, arguments)
+            answer = self._once(endpoint, timeout, accept, _bearer(fresh), arguments)
             if self._is_refused(answer):
                 self._tokens.useless()
         return answer
@@ -159,29 +175,54 @@ class Session:
         with self._words(LOGIN, self.access.timeout):
             return is_stale_token(answer.status, answer.json())
 
-    def _refused(self, endpoint: Endpoint, answer: _Answer, body: dict[str, Any] | None) -> SourceError:
-        if is_stale_token(answer.status, body):
+    def refused(
+        self, endpoint: Endpoint, status: int, headers: Mapping[str, str], body: dict[str, Any] | None
+    ) -> SourceError:
+        """Say what an answer means that is no answer to our question."""
+        if is_stale_token(status, body):
             end = tokens.expiry(self.access.token)
             expired_at = end if end and end <= self.now else None
-            return self.words.unknown(endpoint, answer.status, body, self._credential, expired_at)
-        return self.words.refused(endpoint, answer.status, answer.response.headers, body)
+            return self.words.unknown(endpoint, status, body, self._credential, expired_at)
+        return self.words.refused(endpoint, status, headers, body)
 
-    def _once(self, endpoint: Endpoint, timeout: float, accept: str, token: str, arguments: dict[str, Any]) -> _Answer:
+    def _once(
+        self, endpoint: Endpoint, timeout: float, accept: str, credential: str, arguments: dict[str, Any]
+    ) -> _Answer:
         import airflow_client.client as airflow_client
 
-        ask = getattr(getattr(airflow_client, endpoint.api)(self._client), f"{endpoint.method}_without_preload_content")
         # With each question, not in the client's configuration: threads would change it for each other.
         headers = {"Accept": accept, "Accept-Encoding": "gzip"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
+        if credential:
+            headers["Authorization"] = credential
+        patience = (self.access.connect_timeout, timeout)
         with self._words(endpoint, timeout):
-            response = ask(
-                **arguments,
-                _request_timeout=(self.access.connect_timeout, timeout),
-                _headers=headers,
-            )
+            if endpoint.path:
+                response = self._by_path(endpoint.path, headers, patience, arguments)
+            else:
+                api = getattr(airflow_client, endpoint.api)(self._client)
+                ask = getattr(api, f"{endpoint.method}_without_preload_content")
+                response = ask(**arguments, _request_timeout=patience, _headers=headers)
         self._note_clock(response)
         return _Answer(response)
+
+    def _by_path(
+        self, path: str, headers: dict[str, str], patience: tuple[float, float], arguments: dict[str, Any]
+    ) -> HTTPResponse:
+        """Ask at a path; what it does not name is the query, and a list repeats its name there."""
+        inside = {name: value for name, value in arguments.items() if f"{{{name}}}" in path}
+        query = [
+            (name, one)
+            for name, value in arguments.items()
+            if name not in inside
+            for one in (value if isinstance(value, list) else [value])
+        ]
+        method, url, headers, *_ = self._client.param_serialize("GET", path, inside, query, headers)
+        response: HTTPResponse = self._client.call_api(method, url, headers, _request_timeout=patience).response
+        return response
+
+    def _basic(self) -> str:
+        account = f"{self.access.username}:{self.access.password}".encode()
+        return f"Basic {base64.b64encode(account).decode()}"
 
     def _connect(self) -> None:
         with self._lock:
@@ -263,3 +304,7 @@ class Session:
         offset = server - _our_time()
         held = self._offset
         self._offset = offset if held is None or held - offset > _CLOCK_SET else max(held, offset)
+
+
+def _bearer(token: str) -> str:
+    return f"Bearer {token}" if token else ""

@@ -8,7 +8,6 @@ overlap and cursors are the caller's.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,13 +16,13 @@ from typing import Any, Generic, TypeVar
 
 from collector.airflow import rows
 from collector.airflow.rows import Row
-from collector.airflow.session import Access, Session
+from collector.airflow.session import Session
 from collector.airflow.words import Endpoint
 from triage.errors import SourceForbidden
 from triage.model import Circumstance, Component, ImportFailure, Occurrence, PoolLoad, TaskTry
 
-VERSION = Endpoint("version", "VersionApi", "get_version")
-HEALTH = Endpoint("monitor/health", "MonitorApi", "get_health")
+VERSION = Endpoint("version", "VersionApi", "get_version", is_open=True)
+HEALTH = Endpoint("monitor/health", "MonitorApi", "get_health", is_open=True)
 EVENTS = Endpoint("eventLogs", "EventLogApi", "get_event_logs", "Audit Logs")
 INSTANCES = Endpoint("taskInstances", "TaskInstanceApi", "get_task_instances", "Task Instances")
 MAPPED = Endpoint("taskInstances", "TaskInstanceApi", "get_mapped_task_instance", "Task Instances")
@@ -37,7 +36,6 @@ DAG = Endpoint("dags", "DAGApi", "get_dag", "DAGs")
 IMPORTS = Endpoint("importErrors", "ImportErrorApi", "get_import_errors", "ImportError")
 POOLS = Endpoint("pools", "PoolApi", "get_pools", "Pools")
 
-OLDEST = (3, 2)  # the first whose event log has a row for each failed try
 _PAGE = 100  # Airflow's own default of [api] maximum_page_limit: asking for more gives no more
 _HALTED_WITHIN = timedelta(minutes=10)  # the scheduler marks what is behind a failure some loops after it
 _REMEMBERED = 600.0  # seconds that DAGs and their tasks are held; they change with a deploy
@@ -47,39 +45,19 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Airflow:
-    """One deployment of Airflow 3.2 or newer, usable from several threads. Connects to nothing until asked.
+class Airflow32:
+    """Reads Airflow 3.2 and newer by its event log and its task instances, usable from several threads.
 
     Every verb may be repeated, and raises SourceError, or its child SourceForbidden for a missing permission.
     """
 
-    def __init__(self, deployment: str, access: Access) -> None:
-        self.deployment = deployment
-        self._session = Session(deployment, access)
+    how = "by its event log and task instances"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._deployment = session.deployment
         self._dags = _Memory(self._dag)
         self._graphs = _Memory(self._graph)
-
-    @property
-    def offset(self) -> float:
-        """The Airflow server's clock minus ours in seconds, measured at its answers; 0 before the first."""
-        return self._session.offset or 0.0
-
-    def now(self) -> datetime:
-        """Return the Airflow server's clock; asks for an answer if there was none yet."""
-        if self._session.offset is None:
-            self.version()
-        return self._session.now
-
-    def version(self) -> str:
-        """Return the server's version: the check that it can be reached and read. Needs no account."""
-        body = self._session.json(VERSION)
-        version = rows.text((body or {}).get("version"))
-        if not version:
-            raise self._session.words.too_old(VERSION)
-        numbers = re.match(r"(\d+)\.(\d+)", version)
-        if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST:
-            raise self._session.words.too_old(VERSION, version)
-        return version
 
     def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         """Yield, page by page and oldest first, the failed tries that the event log tells of after `since`, to `until`.
@@ -99,9 +77,9 @@ class Airflow:
                     for occurrence in self._marked(event, seen_at):
                         found.setdefault(occurrence.key, occurrence)
                     continue
-                key = rows.key(self.deployment, event)
+                key = rows.key(self._deployment, event)
                 if key is None:
-                    logger.warning("%s: event %s names no try", self.deployment, event.get("event_log_id"))
+                    logger.warning("%s: event %s names no try", self._deployment, event.get("event_log_id"))
                     continue
                 if (circumstance := rows.circumstance(event)) is not None:
                     stated.setdefault(key, circumstance)
@@ -125,9 +103,9 @@ class Airflow:
         for instances in self._instances("~", "~", state=["failed", "up_for_retry"], updated_at_gte=since, **end):
             found = []
             for instance in instances:
-                key = rows.key(self.deployment, instance)
+                key = rows.key(self._deployment, instance)
                 if key is None:
-                    logger.warning("%s: task instance %s names no try", self.deployment, instance.get("id"))
+                    logger.warning("%s: task instance %s names no try", self._deployment, instance.get("id"))
                     continue
                 found.append(self._standing(key, instance, halted, seen_at))
             yield found
@@ -160,7 +138,7 @@ class Airflow:
         later. A log may be whole, still growing, or only say that the log is absent: the reader's to judge. Holds one
         of the server's few connections until read to the end or closed; no more than 4 at once for a deployment.
         """
-        mapped = {"map_index": key.map_index} if key.map_index >= 0 else {}
+        mapped: dict[str, Any] = {"map_index": key.map_index} if key.map_index >= 0 else {}
         return self._session.stream(
             LOG, dag_id=key.dag_id, dag_run_id=key.run_id, task_id=key.task_id, try_number=key.try_number, **mapped
         )
@@ -188,7 +166,7 @@ class Airflow:
         """
         is_final: bool | None = {"up_for_retry": False, "failed": None if stated else True}.get(event["event"])
         if earlier is None:
-            ended_at = rows.time(event.get("when")) or self.now()
+            ended_at = rows.time(event.get("when")) or self._session.now
             owner = rows.text(event.get("owner"))
             return Occurrence(key, ended_at, seen_at, is_final=is_final, circumstance=stated, owner=owner)
         if earlier.is_final is False:
@@ -203,7 +181,7 @@ class Airflow:
     ) -> Occurrence:
         is_final = instance.get("state") == "failed"
         # A worker's clock may be ahead; one marked before it started has no time at all.
-        server = self.now()
+        server = self._session.now
         ended_at = min(rows.time(instance.get("end_date")) or server, server)
         occurrence = Occurrence(key, ended_at, seen_at, is_final=is_final)
         waiting = halted.get((key.dag_id, key.run_id)) if is_final else None
@@ -233,20 +211,20 @@ class Airflow:
         task = {"task_id": marking.task_id} if marking.task_id else {}
         run = {"dag_id": marking.dag_id, "run_id": marking.run_id, **task}
         own = {
-            rows.key(self.deployment, ended)
+            rows.key(self._deployment, ended)
             for page in self._events(included_events=[*rows.ENDED, *rows.STATED], **run)
             for ended in page
         }
         for instances in self._instances(marking.dag_id, marking.run_id, **task):
             for attempt in (attempt for instance in instances for attempt in self._tries(instance)):
-                key = rows.key(self.deployment, attempt)
+                key = rows.key(self._deployment, attempt)
                 if key and key not in own and attempt.get("state") == "failed" and marking.covers(attempt):
                     occurrence = Occurrence(key, marking.at, seen_at, is_final=True, circumstance=marking.circumstance)
                     yield rows.described(occurrence, attempt)
 
     def _tries(self, instance: Row) -> list[Row]:
         """Return the tries of a task instance, without a question where there was but one."""
-        key = rows.key(self.deployment, instance)
+        key = rows.key(self._deployment, instance)
         if key is None or key.try_number <= 1:
             return [instance]
         where: dict[str, Any] = {"dag_id": key.dag_id, "dag_run_id": key.run_id, "task_id": key.task_id}
@@ -275,7 +253,7 @@ class Airflow:
             body = self._session.json(endpoint, limit=_PAGE, **place, **arguments)
             if body is None:
                 if arguments.get("dag_id", "~") == "~":
-                    raise self._session.words.too_old(endpoint)
+                    raise self._session.words.no_endpoint(endpoint)
                 return
             page = body.get(name)
             if not isinstance(page, list) or (page and page == last):

@@ -19,15 +19,23 @@ from triage.errors import LoginFailed, SourceError, SourceForbidden
 from triage.links import home
 from triage.redact import redact
 
+READ = "3.2 and newer releases of 3"
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A question: its name in Airflow's API, the client's class and method, and the FAB resource it needs read on."""
+    """A question: its name in Airflow's API, the client's class and method, and the FAB resource it needs read on.
+
+    `path` is set, and class and method are empty, for what the client has no method for: Airflow 2's API. `is_open`:
+    Airflow answers it without an account.
+    """
 
     name: str
-    api: str
-    method: str
+    api: str = ""
+    method: str = ""
     permission: str = ""
+    path: str = ""
+    is_open: bool = False
 
 
 def told(body: Mapping[str, Any] | None) -> str:
@@ -121,17 +129,21 @@ class Words:
             fix = f"Check {self._setting('url')}: a log-in page, a proxy or another program answers there."
             return self._error(endpoint, said, fix)
         if status == 404:
-            return self.too_old(endpoint)
+            return self.no_endpoint(endpoint)
         if status < 300:
             return self.shapeless(endpoint)
-        fix = "airtriage reads Airflow 3.2 and newer."
+        fix = f"airtriage reads Airflow {READ}."
         return self._error(endpoint, f"answered {_status(status)}: {told(body)}", fix)
 
-    def too_old(self, endpoint: Endpoint, version: str = "") -> SourceError:
-        """Say that this is not an Airflow we can read."""
-        said = f"runs Airflow {version}" if version else "has no such endpoint"
-        fix = f"airtriage reads Airflow 3.2 and newer; check {self._setting('url')}."
-        return self._error(endpoint, said, fix)
+    def no_endpoint(self, endpoint: Endpoint) -> SourceError:
+        """Say that Airflow answers, but does not know a question that every version we read knows."""
+        fix = f"airtriage reads Airflow {READ}; check {self._setting('url')}."
+        return self._error(endpoint, "has no such endpoint", fix)
+
+    def unread(self, endpoint: Endpoint, version: str, *, is_newer: bool) -> SourceError:
+        """Say that this Airflow is too old, or of a major version that nobody here has seen."""
+        fix = "Look for a newer airtriage." if is_newer else f"airtriage reads Airflow {READ}: upgrade Airflow."
+        return self._error(endpoint, f"runs Airflow {version}, which this airtriage cannot read", fix)
 
     def shapeless(self, endpoint: Endpoint) -> SourceError:
         """Say that an answer has a shape we do not know."""
@@ -154,6 +166,12 @@ class Words:
         """Say that Airflow does not know us, by the setting that says who we are: username, token, token_command or ""."""
         what = f"{told(body)} ({status})"
         match credential:
+            case "username" if endpoint.path:
+                said = f"Airflow does not let our account in: {what}"
+                fix = (
+                    f"Check {self._setting('username')} and its password, and that Airflow's [api] auth_backends names"
+                    " basic_auth: without it Airflow 2 takes no password here."
+                )
             case "username":
                 said = f"Airflow does not take the token that it gave ({what})"
                 fix = "Give all api-servers behind this address the same [api_auth] jwt_secret, and the right time."

@@ -1,0 +1,113 @@
+"""Which Airflow a deployment runs, and which of our readings serves it.
+
+Owns the detection: asked at every pass, so that an upgrade is seen, and decided by the version that Airflow answers.
+Hides which reading answers a verb. Knows no endpoint beyond the two that tell the version.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+
+from collector.airflow import rows, v2
+from collector.airflow.session import Access, Session
+from collector.airflow.v2 import Airflow32
+from triage.model import Component, ImportFailure, Occurrence, PoolLoad, TaskTry
+
+Reading = Airflow32
+
+
+class Airflow:
+    """One deployment of any Airflow we read, usable from several threads. Connects to nothing until asked.
+
+    Every verb may be repeated, and raises SourceError, or its child SourceForbidden for a missing permission.
+    """
+
+    def __init__(self, deployment: str, access: Access) -> None:
+        self.deployment = deployment
+        self._session = Session(deployment, access)
+        self._lock = threading.Lock()
+        self._version = ""
+        self._reading: Reading | None = None
+
+    @property
+    def offset(self) -> float:
+        """The Airflow server's clock minus ours in seconds, measured at its answers; 0 before the first."""
+        return self._session.offset or 0.0
+
+    def now(self) -> datetime:
+        """Return the Airflow server's clock; asks for an answer if there was none yet."""
+        if self._session.offset is None:
+            self.version()
+        return self._session.now
+
+    def version(self) -> str:
+        """Ask for the server's version, and log in where there is an account: the check that it can be read.
+
+        Chooses the reading anew where it is not the version of the last answer.
+        """
+        version = self._ask_version()
+        with self._lock:
+            if version != self._version or self._reading is None:
+                self._reading = self._choose(version)
+                self._version = version
+        self._session.authenticate()
+        return version
+
+    @property
+    def how(self) -> str:
+        """In which way this deployment is read, in words; asks for the version if there was no answer yet."""
+        return self._its().how
+
+    def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
+        """Yield pages of failed tries that the event log tells of after `since` and up to `until`, oldest first."""
+        return self._its().events(since, seen_at, until)
+
+    def listed(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
+        """Yield pages of failed tries of the task-instance list that changed in that window, in no order."""
+        return self._its().listed(since, seen_at, until)
+
+    def describe(self, occurrence: Occurrence) -> Occurrence:
+        """Fill in what Airflow knows of the try; unchanged where it knows nothing."""
+        return self._its().describe(occurrence)
+
+    def read_log(self, key: TaskTry) -> Iterator[bytes]:
+        """Yield the log in chunks; LogGone where the server is sure that there is none."""
+        return self._its().read_log(key)
+
+    def health(self) -> list[Component]:
+        """Return Airflow's own components. Needs no account."""
+        return self._its().health()
+
+    def import_failures(self) -> list[ImportFailure]:
+        """Return the DAG files that do not import, traces redacted."""
+        return self._its().import_failures()
+
+    def pools(self) -> list[PoolLoad]:
+        """Return the pools with their load."""
+        return self._its().pools()
+
+    def _its(self) -> Reading:
+        if self._reading is None:
+            self.version()
+        assert self._reading is not None
+        return self._reading
+
+    def _ask_version(self) -> str:
+        status, headers, body = self._session.answer(v2.VERSION)
+        version = rows.text((body or {}).get("version")) if status == 200 else ""
+        if version:
+            return version
+        if status == 200 and body is not None:
+            raise self._session.words.no_endpoint(v2.VERSION)
+        raise self._session.refused(v2.VERSION, status, headers, body)
+
+    def _choose(self, version: str) -> Reading:
+        """Return what reads this version; one that does not look like a number is taken for a new build."""
+        numbers = re.match(r"(\d+)\.(\d+)", version)
+        major, minor = (int(numbers[1]), int(numbers[2])) if numbers else (3, 2)
+        if major > 3 or (major, minor) < (3, 2):
+            raise self._session.words.unread(v2.VERSION, version, is_newer=major > 3)
+        return Airflow32(self._session)
