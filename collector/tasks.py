@@ -18,13 +18,15 @@ from celery.beat import EmbeddedService
 from kombu.exceptions import OperationalError
 
 from collector.airflow import Access, Airflow
-from collector.collect import Pass, Progress, Report
+from collector.collect import Pass
+from collector.report import Progress, Report
 from triage.errors import SettingsError, SourceError
 from triage.service import Service
 from triage.settings import Deployment, Settings
 from triage.store import open_store
 
 PASS = "airtriage.pass"
+SERVE = "airtriage.serve"
 SETTLE = "airtriage.settle"
 SETTLE_EVERY = 30.0  # seconds; wakes problems whose mute or week is over
 
@@ -63,11 +65,18 @@ class Collector:
 
     def run(self, name: str, *, budget: timedelta | None = None, progress: Progress = lambda report: None) -> Report:
         """Make one pass over a deployment."""
+        return self._pass(name, budget, progress).run()
+
+    def serve(self, name: str) -> Report:
+        """Do what people wait for in a deployment, where no pass does it."""
+        return self._pass(name, None, lambda report: None).serve()
+
+    def _pass(self, name: str, budget: timedelta | None, progress: Progress) -> Pass:
         its = self._settings.deployments[name]
         return Pass(
             self.service, self._sources[name], name, its.url, its.lookback, its.poll, self._settings.log_waits, now, budget,
             progress,
-        ).run()  # fmt: skip
+        )  # fmt: skip
 
     def settle(self) -> int:
         """Bring problems up to the clock."""
@@ -107,6 +116,11 @@ def make_app(settings: Settings) -> Celery:
     def run_pass(name: str) -> None:
         if name in settings.deployments:
             collector().run(name, budget=settings.deployments[name].poll)
+
+    @app.task(name=SERVE)  # type: ignore[untyped-decorator]
+    def serve(name: str) -> None:
+        if name in settings.deployments:
+            collector().serve(name)
 
     @app.task(name=SETTLE)  # type: ignore[untyped-decorator]
     def settle() -> None:

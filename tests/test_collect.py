@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from collector.collect import IN_FLIGHT, LeaseLost, Pass, Report, lease
+from collector.collect import Pass
+from collector.lease import LeaseLost, lease
+from collector.readers import IN_FLIGHT, Errand
+from collector.report import Report
 from triage.errors import LogGone, SourceError, SourceForbidden
 from triage.model import (
     Circumstance,
@@ -21,6 +24,7 @@ from triage.model import (
     DeploymentHealth,
     ImportFailure,
     Lease,
+    Listing,
     LogStatus,
     Occurrence,
     PoolLoad,
@@ -79,11 +83,12 @@ class Script:
     def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         self.since.append(since)
         for one in self.tries:
-            yield [one]
+            if since < one.ended_at and (until is None or one.ended_at <= until):
+                yield [one]
         self._ask("events")
 
     def listed(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
-        yield self.listing
+        yield [one for one in self.listing if since <= one.ended_at and (until is None or one.ended_at <= until)]
         self._ask("listed")
 
     def describe(self, occurrence: Occurrence) -> Occurrence:
@@ -180,12 +185,10 @@ def test_at_most_four_logs_are_in_flight(service: Service, clock: Clock) -> None
 def test_the_cursor_moves_by_the_server_s_clock_and_overlaps(service: Service, clock: Clock) -> None:
     source = Script(offset=3600.0)
     make_pass(service, source, clock)
-    clock.at += timedelta(hours=1)
+    clock.at += timedelta(minutes=30)
+    source.since.clear()
     make_pass(service, source, clock)
-    assert source.since == [
-        START + timedelta(hours=1) - timedelta(days=7),
-        START + timedelta(hours=1) - timedelta(minutes=5),
-    ]
+    assert source.since == [START + timedelta(hours=1) - timedelta(minutes=5)]
 
 
 def test_a_list_that_breaks_off_keeps_what_came_and_leaves_the_cursor(service: Service, clock: Clock) -> None:
@@ -348,8 +351,125 @@ def test_a_budget_keeps_a_backlog_from_holding_up_the_next_listing(service: Serv
     assert service.queue(clock())[0].total == 30
 
 
+def aged(days: float, n: int = 1) -> Occurrence:
+    at = START - timedelta(days=days)
+    return replace(failed(n), ended_at=at, started_at=at)
+
+
+def test_first_contact_reads_the_news_then_back_newest_first_as_far_as_lookback(service: Service, clock: Clock) -> None:
+    ages = [0.01, 6.9, 3.2, 0.5, 7.5, 400]
+    source = Script([aged(days, n) for n, days in enumerate(ages)])
+    report = make_pass(service, source, clock)
+    assert [int(key.run_id.removeprefix("run_")) for key in source.read] == [0, 3, 2, 1]
+    assert (report.new, [gap.closed_at for gap in report.gaps]) == (4, [START, START])
+    source.since.clear()
+    make_pass(service, source, clock)
+    assert len(source.since) == 1, "what was read is not read again"
+
+
+def test_a_budget_ends_the_way_back_and_the_next_pass_goes_on_from_there(service: Service, clock: Clock) -> None:
+    source = Script(listing=[aged(day, day) for day in range(7)])
+
+    def tick(report: Report) -> None:
+        clock.at += timedelta(seconds=6)
+
+    reports = [make_pass(service, source, clock, budget=timedelta(seconds=10), progress=tick) for _ in range(2)]
+    lefts = [sorted(gap.left for gap in report.gaps) for report in reports]
+    assert lefts[0] > lefts[1] > [START - timedelta(days=7)] * 2
+    while any(gap.closed_at is None for gap in make_pass(service, source, clock, progress=tick).gaps):
+        clock.at += timedelta(seconds=30)
+    assert service.queue(clock())[0].total == 7
+
+
+def test_every_pass_goes_back_by_a_slice_even_when_the_logs_use_up_its_budget(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(60)])
+
+    def tick(report: Report) -> None:
+        clock.at += timedelta(seconds=60)
+
+    first = make_pass(service, source, clock, budget=timedelta(seconds=30), progress=tick)
+    assert first.backlog.waiting
+    assert min(gap.left for gap in first.gaps) < max(gap.until for gap in first.gaps)
+
+
+def test_a_month_off_is_caught_up_beyond_lookback_and_said(service: Service, clock: Clock) -> None:
+    source = Script()
+    make_pass(service, source, clock)
+    clock.at += timedelta(days=30)
+    source.tries = [aged(-day, day) for day in (1, 15, 29)]
+    make_pass(service, source, clock)
+    assert service.queue(clock())[0].total == 3
+    (view,) = service.health(clock())
+    (gap,) = {(gap.since, gap.until) for gap in view.gaps if not gap.is_first}
+    assert gap == (START - timedelta(minutes=5), clock() - timedelta(hours=1))
+
+
+def test_a_slice_that_breaks_off_holds_up_neither_news_nor_the_other_listing(service: Service, clock: Clock) -> None:
+    broken = Script([aged(3)], listing=[aged(3, 2)], fails={"events": SourceError("prod: HTTP 500.")})
+    make_pass(service, broken, clock)
+    found = service.store.get(Cursor, "prod")
+    assert found is not None
+    assert (found[0].events_until, found[0].list_until) == (None, START)
+    assert [(gap.listing, gap.closed_at) for gap in found[0].gaps] == [(Listing.INSTANCES, START)]
+    broken.fails = {}
+    make_pass(service, broken, clock)
+    assert service.queue(clock())[0].total == 2
+
+
+def test_a_log_that_stands_as_missing_is_asked_for_once_more_a_day_later(service: Service, clock: Clock) -> None:
+    source = Script([failed(1), failed(2)], {failed(n).key: LogGone("prod: no such log.") for n in (1, 2)})
+    for _ in range(6):
+        make_pass(service, source, clock)
+        clock.at += timedelta(hours=1)
+    assert len(source.read) == 2 * 4
+    (lesser,) = service.queue(clock())
+    source.logs = {failed(2).key: LogGone("prod: no such log.")}
+    clock.at += timedelta(days=1)
+    for _ in range(3):
+        make_pass(service, source, clock)
+        clock.at += timedelta(hours=2)
+    assert len(source.read) == 2 * 5, "once, not again and again"
+    assert [row.total for row in service.queue(clock())] == [1, 1], "the better fact left the lesser problem"
+    assert service.problem(lesser.problem.id, clock()).row.total == 1
+    assert sum(service.store.histogram(EVERYTHING).values()) == 2
+
+
+def test_errands_come_before_logs_within_the_same_limit_and_run_once(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(60)])
+    done: list[int] = []
+
+    def compare() -> None:
+        done.append(len(source.read))
+        list(source.read_log(failed(99).key))
+
+    make_pass(service, source, clock, errands=lambda: [Errand("a", compare), Errand("b", compare)])
+    assert len(done) == 2
+    assert max(done) <= 8
+    assert source.most <= IN_FLIGHT
+    assert len(source.read) == 62
+
+
+def test_errands_are_served_without_a_pass_and_by_a_pass_under_way(service: Service, clock: Clock) -> None:
+    done: list[str] = []
+    errand = Errand("a", lambda: done.append("a"))
+    with lease(service.store, "pass/prod", clock):
+        assert serve(service, Script(), clock, [errand]).skipped
+    report = serve(service, Script([failed(1)]), clock, [errand, Errand("b", broken_errand)])
+    assert (done, report.listed, [trouble.what for trouble in report.troubles]) == (["a"], 0, ["prod: HTTP 500."])
+
+
+def broken_errand() -> None:
+    raise SourceError("prod: HTTP 500.")
+
+
+def serve(service: Service, source: Script, clock: Clock, errands: list[Errand]) -> Report:
+    return Pass(
+        service, source, "prod", "http://x", timedelta(days=7), timedelta(seconds=30), (), clock, errands=lambda: errands
+    ).serve()  # fmt: skip
+
+
 def test_only_one_pass_at_a_time(service: Service, clock: Clock) -> None:
-    with lease(service, "pass/prod", clock) as renew:
+    with lease(service.store, "pass/prod", clock) as renew:
         assert renew is not None
         assert make_pass(service, Script([failed(1)]), clock).skipped
     assert not make_pass(service, Script([failed(1)]), clock).skipped
@@ -366,20 +486,20 @@ def test_a_lease_is_taken_over_from_a_dead_process_at_once_and_from_another_host
     gone.wait()
     service.store.save(Lease("a", f"{socket.gethostname()}:{gone.pid}:1:x", START + timedelta(hours=1)), None)
     service.store.save(Lease("b", f"elsewhere:{gone.pid}:1:x", START + timedelta(minutes=1)), None)
-    with lease(service, "a", clock) as renew:
+    with lease(service.store, "a", clock) as renew:
         assert renew is not None
-    with lease(service, "b", clock) as renew:
+    with lease(service.store, "b", clock) as renew:
         assert renew is None
     clock.at += timedelta(minutes=2)
-    with lease(service, "b", clock) as renew:
+    with lease(service.store, "b", clock) as renew:
         assert renew is not None
 
 
 def test_a_lease_that_was_lost_stops_its_holder(service: Service, clock: Clock) -> None:
-    with lease(service, "a", clock) as renew:
+    with lease(service.store, "a", clock) as renew:
         assert renew is not None
         clock.at += timedelta(minutes=6)
-        with lease(service, "a", clock) as other:
+        with lease(service.store, "a", clock) as other:
             assert other is not None
             with pytest.raises(LeaseLost):
                 renew()

@@ -327,14 +327,52 @@ class Change:
     origin: str = "airtriage"
 
 
+class Listing(StrEnum):
+    """The two places where Airflow tells of failures: the event log, and the list of task instances."""
+
+    EVENTS = "events"
+    INSTANCES = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of the server's time in which nobody read a listing; it is read afterwards, from its end to its start.
+
+    What lies after `left`, up to `until`, has been read. `is_first`: the time before the first contact, as far as
+    `lookback` reaches. `failures` counts attempts in a row that broke off; a part that keeps breaking off stands as a
+    gap of its own with the time of its next attempt, `retry_at`. `retry_at` and `closed_at`, when the last of it was
+    read, are on our clock.
+    """
+
+    listing: Listing
+    since: datetime
+    until: datetime
+    left: datetime
+    is_first: bool = False
+    failures: int = 0
+    retry_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a deployment has been read, on the Airflow server's clock, and the scope its problems were opened in."""
+    """How far a deployment has been read, on the Airflow server's clock, and the scope its problems were opened in.
+
+    Each listing has been read up to `…_until`, but for `gaps`. `offset` is the server's clock minus ours, in seconds,
+    as of then. `swept_at` (our clock): when last more than the news was read.
+    """
 
     deployment: str
     scope: str = ""
     events_until: datetime | None = None
     list_until: datetime | None = None
+    offset: float | None = None
+    swept_at: datetime | None = None
+    gaps: tuple[Gap, ...] = ()
+
+    def until(self, listing: Listing) -> datetime | None:
+        """Return how far a listing has been read; None before the first time."""
+        return self.events_until if listing is Listing.EVENTS else self.list_until
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Decision
 from triage.model import (
     Change,
+    Cursor,
     DeploymentHealth,
+    Gap,
     Membership,
     Occurrence,
     Problem,
@@ -100,10 +102,11 @@ class ProblemView:
 
 @dataclass(frozen=True, slots=True)
 class HealthView:
-    """What the Health page shows of one deployment."""
+    """What the Health page shows of one deployment; `gaps` are the stretches of time that were missed at first."""
 
     health: DeploymentHealth
     backlog: Backlog
+    gaps: tuple[Gap, ...] = ()
 
     def is_stale(self, now: datetime) -> bool:
         """Say whether the last successful pass is older than three polls."""
@@ -308,9 +311,13 @@ class Service:
     def health(self, now: datetime) -> list[HealthView]:
         """Return what the last pass over each deployment found, in order of name."""
         return [
-            HealthView(health, self.store.backlog(health.deployment, now))
+            HealthView(health, self.store.backlog(health.deployment, now), self._gaps(health.deployment))
             for health, _ in self.store.records(DeploymentHealth)
         ]
+
+    def _gaps(self, deployment: str) -> tuple[Gap, ...]:
+        found = self.store.get(Cursor, deployment)
+        return found[0].gaps if found else ()
 
     def resolve_terms(self, query: Query, now: datetime) -> Query:
         """Replace terms about problems (`state:`, `is:`, `problem:`) by the occurrences those problems own."""

@@ -32,7 +32,7 @@ from ui import format as fmt
 from ui.tables import evidence, print_problem, progress_bar, queue_table, tries_table
 
 if TYPE_CHECKING:
-    from collector.collect import Report
+    from collector.report import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 # What is not a terminal is a file or a program: no folding to a width nobody has.
@@ -178,7 +178,7 @@ def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> No
 @passes
 def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     """Make one pass over every deployment (or those named), in this process."""
-    from collector.collect import LEASE
+    from collector.lease import LEASE
     from collector.tasks import Collector, prepare
 
     settings = context.settings

@@ -19,7 +19,8 @@ from urllib.parse import quote
 import urllib3
 
 from collector.airflow import Access, Airflow
-from collector.collect import IN_FLIGHT, Pass
+from collector.collect import Pass
+from collector.readers import IN_FLIGHT
 from tests.bench.airflow_with_many import Try, airflow_with_many
 from tests.bench.table import Figure, interleaved, ratio, say, show
 from triage.model import LogStatus

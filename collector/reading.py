@@ -1,0 +1,92 @@
+"""One log: read, kept within bounds, judged and signed; and when it is asked for again.
+
+Owns what an answer, no answer and a log that is not whole yet mean for a failed try. Stores nothing: `read` may run in
+any thread and is repeated freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from collector.source import Source
+from triage import logs, signature
+from triage.errors import LogGone, SourceError
+from triage.model import LogStatus, Occurrence
+
+# A failure whose log stays away is shown after this long, provisionally.
+PROVISIONAL_AFTER = timedelta(minutes=2)
+# Between two questions for a log that the server has trouble with.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=10)
+# A log that stands as missing or in part is asked for once more after this long: a worker or a storage that was away
+# for hours is back by then.
+LATE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the logs of one deployment. `waits` lie between the answers to "what is its log?"; `clock` is ours."""
+
+    source: Source
+    poll: timedelta
+    waits: tuple[timedelta, ...]
+    clock: Callable[[], datetime]
+
+    def read(self, occurrence: Occurrence) -> tuple[Occurrence, SourceError | None]:
+        """Read and sign one log; returns what is now known, and what went wrong on the server's side."""
+        fact = occurrence
+        try:
+            fact = self.source.describe(fact)
+            kept = logs.keep(logs.read(self.source.read_log(fact.key)))
+        except LogGone:
+            kept = logs.keep(())
+        except SourceError as exc:
+            return self._postpone(fact), exc
+        return self._judge(fact, kept), None
+
+    def is_late(self, fact: Occurrence) -> bool:
+        """Say whether a log that was given up is due for its one last question."""
+        return (
+            fact.log in (LogStatus.MISSING, LogStatus.PARTIAL)
+            and fact.next_fetch_at is None
+            and fact.fetches == len(self.waits) + 1
+            and fact.first_fetch_at is not None
+            and self.clock() - fact.first_fetch_at >= LATE
+        )
+
+    def _postpone(self, fact: Occurrence) -> Occurrence:
+        """Ask again later, for as long as the server gives no answer: an outage never settles a try as missing."""
+        now = self.clock()
+        troubles = fact.troubles + 1
+        pause = min(_LONGEST_PAUSE, max(self.poll, _SHORTEST_PAUSE) * 2 ** min(troubles - 1, 10))
+        signed = fact.signature
+        if signed is None and now - fact.seen_at >= PROVISIONAL_AFTER:
+            signed = signature.sign((), fact.circumstance, task=fact.key.task, status=LogStatus.MISSING)
+        log = fact.log if signed is fact.signature else max(fact.log, LogStatus.MISSING, key=lambda status: status.rank)
+        return replace(
+            fact, log=log, signature=signed, troubles=troubles, first_fetch_at=fact.first_fetch_at or now,
+            next_fetch_at=now + pause,
+        )  # fmt: skip
+
+    def _judge(self, fact: Occurrence, kept: logs.Kept) -> Occurrence:
+        """Decide whether a log is whole, is asked for again, or stands as it is; sign it unless it is asked for again."""
+        now = self.clock()
+        status = logs.status(kept, fact.ended_at, fact.circumstance)
+        attempt = fact.fetches
+        again = status is not LogStatus.WHOLE and attempt < len(self.waits)
+        signed = None
+        if not again or now - fact.seen_at >= PROVISIONAL_AFTER:
+            signed = signature.sign(kept.lines, fact.circumstance, task=fact.key.task, status=status)
+        return replace(
+            fact,
+            log=status,
+            log_lines=kept.total_lines,
+            log_bytes=kept.total_bytes,
+            log_unread=kept.unread,
+            fetches=attempt + 1,
+            first_fetch_at=fact.first_fetch_at or now,
+            next_fetch_at=now + self.waits[attempt] if again else None,
+            signature=signed,
+            kept=kept.lines,
+        )
