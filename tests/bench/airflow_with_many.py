@@ -72,8 +72,11 @@ class _Airflow(ThrowawayAirflow):
 
 
 @contextmanager
-def airflow_with_many(folder: Path, wanted: int) -> Iterator[tuple[ThrowawayAirflow, list[Try]]]:
-    """Yield an Airflow that answers, and the keys of its `wanted` failed tries."""
+def airflow_with_many(folder: Path, wanted: int, more: int = 0) -> Iterator[tuple[ThrowawayAirflow, list[Try]]]:
+    """Yield an Airflow that answers, and the keys of its `wanted` failed tries.
+
+    `more` ordinary records (about 300 bytes each) are put into each log, before what failed.
+    """
     environment = install(cache_folder(), say)
     with _Airflow(environment, folder / "airflow") as airflow:
         say("  Airflow is up; running the bench's DAG")
@@ -83,6 +86,8 @@ def airflow_with_many(folder: Path, wanted: int) -> Iterator[tuple[ThrowawayAirf
                 child.process.kill()  # nothing but the api-server takes part in what is measured
                 child.process.wait()
         _copy(airflow, wanted)
+        if more:
+            _lengthen(airflow, more)
         yield airflow, [(DAG_ID, RUN_ID, TASK_ID, index, 1) for index in range(wanted)]
 
 
@@ -94,9 +99,22 @@ def _run(airflow: ThrowawayAirflow, patience: float = 180) -> None:
         time.sleep(1)
 
 
+def _logs(airflow: ThrowawayAirflow) -> Path:
+    return airflow.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={RUN_ID}" / f"task_id={TASK_ID}"
+
+
+def _lengthen(airflow: ThrowawayAirflow, more: int) -> None:
+    """Repeat a line that the task wrote, with other numbers in it."""
+    for file in _logs(airflow).glob("*/attempt=1.log"):
+        lines = file.read_bytes().splitlines(keepends=True)
+        at = next(number for number, line in enumerate(lines) if b"booking order" in line)
+        again = (re.sub(rb"order \d+", b"order %d" % (number * 7919), lines[at]) for number in range(more))
+        file.write_bytes(b"".join([*lines[:at], *again, *lines[at:]]))
+
+
 def _copy(airflow: ThrowawayAirflow, wanted: int) -> None:
     """Copy what Airflow wrote of the real tries under further map indices, until there are `wanted`."""
-    logs = airflow.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={RUN_ID}" / f"task_id={TASK_ID}"
+    logs = _logs(airflow)
     with closing(sqlite3.connect(airflow.database, timeout=20)) as database, database:
         for index in range(REAL, wanted):
             like = index % REAL
