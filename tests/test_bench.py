@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.airflow_fixture import FinishedAirflow
 from tests.bench import __main__ as bench
-from tests.bench import bench_memory, bench_signatures
+from tests.bench import bench_burst, bench_ingest, bench_load, bench_memory, bench_signatures
+from tests.bench.recorded import Replay, record
 from tests.bench.table import Figure, interleaved, ratio, show
 
 
@@ -55,4 +59,46 @@ def test_the_ratio_is_one_where_ours_takes_as_long_as_the_floor_and_less_where_l
 
 def test_a_bench_that_does_not_exist_is_refused_with_the_names_that_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["speed"]) == 2
-    assert "choose from ingest, memory, pages, signatures" in capsys.readouterr().err
+    assert "choose from burst, ingest, load, memory, pages, signatures" in capsys.readouterr().err
+
+
+def test_a_recorded_deployment_is_served_again_and_every_failure_of_a_burst_is_indexed_once(
+    tmp_path: Path, airflow: FinishedAirflow
+) -> None:
+    recorded = record(airflow.airflow, tmp_path / "recording.json")
+    assert recorded > 50
+    burst = bench_burst.watch(tmp_path, 2 * recorded, 3, poll="1s")
+    assert (burst.indexed, burst.is_exact) == (2 * recorded, True)
+    assert burst.peak > 1
+
+
+def test_a_replay_tells_a_failure_from_its_moment_on_and_no_other(tmp_path: Path) -> None:
+    began = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    said = {"event": {"event": "failed"}, "try": {}, "log": '{"timestamp":"2026-11-22T08:00:00Z","event":"x"}'}
+    (tmp_path / "recording.json").write_text(json.dumps({"tries": [said], "dags": {}}))
+    replay = Replay(tmp_path / "recording.json", 500, 500, began)
+
+    def told(seconds: float, offset: int = 0, **query: str) -> tuple[list[int], int]:
+        asked = {"limit": ["100"], "offset": [str(offset)], **{name: [value] for name, value in query.items()}}
+        page = replay.events(asked, began + timedelta(seconds=seconds))
+        return [row["event_log_id"] for row in page["event_logs"]], page["total_entries"]
+
+    assert told(-1) == ([], 0)
+    assert told(2.5) == ([0, 1, 2], 3)
+    assert told(2.5, after=began.isoformat()) == ([1, 2], 2)
+    assert told(250, offset=200) == (list(range(200, 251)), 251)
+    assert told(9999, offset=400) == (list(range(400, 500)), 500)
+    assert replay.log(3) == b'{"timestamp":"2026-11-25T12:00:03+00:00","event":"x"}'
+
+
+def test_a_second_client_is_timed_alone_and_beside_us(tmp_path: Path, airflow: FinishedAirflow) -> None:
+    alone = bench_load.wait(airflow.airflow, 1)
+    beside = bench_load.beside_back_fills(airflow.airflow, tmp_path / "fill", 1)
+    assert len(alone) == len(beside) == 10
+    assert all(seconds > 0 for seconds in alone + beside)
+
+
+def test_the_calls_of_a_pass_are_counted(airflow: FinishedAirflow) -> None:
+    with bench_ingest.counted() as calls:
+        bench_ingest.download(airflow.airflow, [])
+    assert [call.rpartition("/")[2] for call in calls] == ["token"]

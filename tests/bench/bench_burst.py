@@ -84,8 +84,12 @@ def watch(folder: Path, count: int, seconds: float, poll: str = "30s") -> Burst:
         store = open_store(f"sqlite:///{folder / 'data' / 'airtriage.db'}")
         try:
             command = [sys.executable, "-m", "ui.cli", "worker", "--beat"]
-            with started(command, environ, folder / "worker.log") as process:
-                return _follow(store, process, count, timedelta(seconds=seconds / count), began, seconds)
+            log = folder / "worker.log"
+            with started(command, environ, log) as process:
+                try:
+                    return _follow(store, process, count, timedelta(seconds=seconds / count), began, seconds)
+                except AssertionError as exc:
+                    raise AssertionError(f"{exc}; the worker said: {log.read_text()[-2000:]}") from exc
         finally:
             store.close()
 
@@ -96,7 +100,7 @@ def _follow(
     whole = parse("log:whole", began)
     oldest, told, cpu = 0.0, 0, 0.0
     while True:
-        assert process.poll() is None, "the worker ended; see its log"
+        assert process.poll() is None, "the worker ended"
         now = datetime.now(UTC)
         indexed, known, backlog = store.count(whole), store.count(EVERYTHING), store.backlog("bench", now)
         unlisted = began + known * step if known < count else now

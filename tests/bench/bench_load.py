@@ -62,9 +62,9 @@ def main(tries: int = TRIES, rounds: int = ROUNDS, seconds: float = SECONDS) -> 
         with airflow_with_many(folder, tries) as (airflow, _):
             _warm(airflow, folder / "known", tries)
             ways: dict[str, Callable[[int], object]] = {
-                "alone": lambda number: _wait(airflow, seconds),
-                "every day": lambda number: _beside_worker(airflow, folder / "known", seconds),
-                "a back-fill": lambda number: _beside_back_fills(airflow, folder / f"fill{number}", seconds),
+                "alone": lambda number: wait(airflow, seconds),
+                "every day": lambda number: beside_worker(airflow, folder / "known", seconds),
+                "a back-fill": lambda number: beside_back_fills(airflow, folder / f"fill{number}", seconds),
             }
             waits: dict[str, list[float]] = {way: [] for way in ways}
             for number in range(rounds):
@@ -101,18 +101,21 @@ def _answer(process: subprocess.Popen[str]) -> list[float]:
     return [float(one) for one in json.loads(process.stdout.read())]
 
 
-def _wait(airflow: ThrowawayAirflow, seconds: float) -> list[float]:
+def wait(airflow: ThrowawayAirflow, seconds: float) -> list[float]:
+    """Return how long each question of the client took, in s, over these seconds."""
     with _client(airflow, seconds) as process:
         return _answer(process)
 
 
-def _beside_worker(airflow: ThrowawayAirflow, folder: Path, seconds: float) -> list[float]:
+def beside_worker(airflow: ThrowawayAirflow, folder: Path, seconds: float) -> list[float]:
+    """Return the same while the worker watches this Airflow."""
     with started([sys.executable, "-m", "ui.cli", "worker", "--beat"], _environ(airflow, folder), folder / "log.txt"):
         time.sleep(5)  # its start is over: what is measured is a whole poll
-        return _wait(airflow, seconds)
+        return wait(airflow, seconds)
 
 
-def _beside_back_fills(airflow: ThrowawayAirflow, folder: Path, seconds: float) -> list[float]:
+def beside_back_fills(airflow: ThrowawayAirflow, folder: Path, seconds: float) -> list[float]:
+    """Return the same while everything is collected, again and again."""
     with _client(airflow, seconds) as process:
         number = 0
         while process.poll() is None:
