@@ -46,6 +46,7 @@ def access(deployment: Deployment) -> Access:
         token_command=deployment.token_command,
         headers={name: value.get_secret_value() for name, value in deployment.headers.items()},
         ca_file=deployment.ca_file,
+        proxy=deployment.proxy.get_secret_value(),
         timeout=deployment.timeout.total_seconds(),
         log_timeout=6 * deployment.timeout.total_seconds(),
     )

@@ -10,6 +10,7 @@ import base64
 import gzip
 import json
 import re
+import ssl
 import threading
 import time
 from collections import Counter
@@ -263,13 +264,15 @@ def _is_within(at: str | None, start: list[str] | None, end: list[str] | None, *
 
 
 @contextmanager
-def serving() -> Iterator[Stub]:
-    """Serve a Stub on a free loopback port while the block runs."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
+    """Serve a Stub on a free loopback port while the block runs, over TLS where a context is given."""
     stub = Stub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("StubHandler", (Handler,), {"stub": stub}))
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients hang up on purpose
-    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    stub.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -36,7 +36,7 @@ FILE_NAME = "airtriage.toml"
 _NOT_SETTINGS = {"CONFIG"}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|h|d|w)?\Z")
 _LONGEST = timedelta(days=36_500)
-_FROM_FILES = ("password", "token", "headers")
+_FROM_FILES = ("password", "token", "headers", "proxy")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OUR_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "transfer-encoding"}
@@ -124,6 +124,10 @@ class Deployment(_Section):
     lookback: Span = Field(timedelta(days=7), description="how far back the first pass reaches")
     poll: Span = Field(timedelta(seconds=30), description="how often to look for failures")
     ca_file: str = Field("", description="a file with the certificate authority that signed Airflow's certificate")
+    proxy: SecretStr = Field(
+        SecretStr(""),
+        description="a proxy to reach it through, http://USER:PASSWORD@HOST:PORT; by default what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say",
+    )
     timeout: Span = Field(timedelta(seconds=30), description="how long one answer may take; a log six times as long")
 
     @field_validator("url")
@@ -141,6 +145,14 @@ class Deployment(_Section):
     def _is_positive(cls, value: timedelta) -> timedelta:
         if value <= timedelta(0):
             raise ValueError("it must be longer than nothing")
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, value: SecretStr) -> SecretStr:
+        parts = _split(value.get_secret_value())
+        if value.get_secret_value() and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("it is not an http:// or https:// address")
         return value
 
     @field_validator("token")

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from urllib3 import HTTPResponse, Retry, exceptions
 
 from collector.airflow import tokens
+from collector.airflow.proxy import Proxy
 from collector.airflow.tokens import Tokens
 from collector.airflow.words import Endpoint, Words, is_stale_token, is_unknown, told
 from triage.errors import LogGone, SourceError
@@ -46,6 +47,7 @@ class Access:
     token_command: tuple[str, ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_file: str = ""
+    proxy: str = field(default="", repr=False)
     connect_timeout: float = 3.05
     timeout: float = 30.0
     log_timeout: float = 180.0
@@ -230,6 +232,7 @@ class Session:
                 return
             self.words.check(self.access.url, self.access.ca_file)
             from airflow_client.client import ApiClient, Configuration
+            from airflow_client.client.rest import should_bypass_proxies
 
             # A connection may be tried again; a question that was sent may not: the server works on regardless.
             retries = Retry(connect=3, read=0, status=0, other=0, redirect=False, backoff_factor=0.2)
@@ -238,7 +241,16 @@ class Session:
                 retries=retries,
                 ssl_ca_cert=self.access.ca_file or None,
                 connection_pool_maxsize=8,
+                proxy=self.access.proxy or None,
+                no_proxy="" if self.access.proxy else None,
             )
+            if configuration.proxy and not should_bypass_proxies(self.url, configuration.no_proxy or ""):
+                proxy = Proxy.read(configuration.proxy, is_set=bool(self.access.proxy))
+                if proxy is None:
+                    raise self.words.no_proxy(is_set=bool(self.access.proxy))
+                self.words = replace(self.words, proxy=proxy)
+                # Of an account in the address the client would make nothing.
+                configuration.proxy, configuration.proxy_headers = proxy.url, proxy.headers
             client = ApiClient(configuration)
             client.user_agent = "airtriage"
             client.default_headers.update(self.access.headers)
@@ -264,11 +276,13 @@ class Session:
         answer = self._post_login()
         with self._words(LOGIN, self.access.timeout):
             body = answer.json()
-        if answer.status in (401, 403):
+        if answer.status in (401, 403) and body is not None:
             raise self.words.wrong_password(self.access.username)
+        if answer.status in (404, 405):
+            raise self.words.no_login(answer.status)
         token = body.get("access_token") if body else None
         if answer.status not in (200, 201) or not isinstance(token, str):
-            raise self.words.refused(LOGIN, answer.status, answer.response.headers, body)
+            raise self.refused(LOGIN, answer.status, answer.response.headers, body)
         return token
 
     def _post_login(self) -> _Answer:

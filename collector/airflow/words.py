@@ -6,15 +6,18 @@ short line of them is quoted, redacted.
 
 from __future__ import annotations
 
+import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from urllib3 import exceptions
 
+from collector.airflow.proxy import Proxy
 from triage.errors import LoginFailed, SourceError, SourceForbidden
 from triage.links import home
 from triage.redact import redact
@@ -68,6 +71,7 @@ class Words:
 
     deployment: str
     url: str
+    proxy: Proxy | None = None
 
     def check(self, url: str, ca_file: str) -> None:
         """Raise for an address or a certificate file that cannot be used."""
@@ -76,11 +80,23 @@ class Words:
                 f"{self.deployment}: its url is not an http or https address.",
                 f"Set {self._setting('url')} to the address of Airflow's page, e.g. https://airflow.example.com.",
             )
-        if ca_file and not Path(ca_file).is_file():
+        if not ca_file:
+            return
+        try:
+            ssl.create_default_context(cafile=ca_file)
+        except OSError as exc:  # ssl's own errors are of its kind
+            why = "holds no certificate in PEM" if isinstance(exc, ssl.SSLError) else f"cannot be read: {exc.strerror}"
             raise SourceError(
-                f"{self.deployment}: there is no file {ca_file}.",
+                f"{self.deployment}: the file {ca_file} {why}.",
                 f"Set {self._setting('ca_file')} to the certificates of the authority that signed Airflow's.",
-            )
+            ) from exc
+
+    def no_proxy(self, *, is_set: bool) -> SourceError:
+        """Say that the address of the proxy is of no use; it is not shown, as it may hold a password."""
+        return SourceError(
+            f"{self.deployment}: the address of the proxy is not an http or https one.",
+            f"Correct {self._setting('proxy') if is_set else 'HTTPS_PROXY, HTTP_PROXY or ALL_PROXY'}.",
+        )
 
     def broken(self, endpoint: Endpoint, exc: BaseException, timeout: float) -> SourceError:
         """Say what broke before a whole answer was here."""
@@ -90,7 +106,7 @@ class Words:
         check_url = f"Check {self._setting('url')}"
         match reason:
             case exceptions.ProxyError():
-                said, fix = "the proxy does not let us through", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+                said, fix = self._proxy(reason)
             case exceptions.NameResolutionError():
                 said, fix = "its name is not known", f"{check_url} and this machine's DNS."
             case exceptions.NewConnectionError():
@@ -107,6 +123,8 @@ class Words:
             case exceptions.ProtocolError() | ConnectionError():
                 said = "the answer broke off"
                 fix = "The api-server, or a proxy before it, hung up; look into its log. We ask again later."
+                if self.url.startswith("http://"):
+                    fix = f"Use https:// in {self._setting('url')} if that port speaks it. Else: {fix}"
             case _:
                 said, fix = f"{type(reason).__name__}: {redact(str(reason))[:200]}", f"{check_url}."
         return self._error(endpoint, said, fix)
@@ -118,15 +136,23 @@ class Words:
         if status == 403 and body is not None:
             return self._forbidden(endpoint, body)
         if 300 <= status < 400:
-            to = home(headers.get("Location", ""))
-            fix = f"Set {self._setting('url')} to {to or 'the address it sends to'}."
-            return self._error(endpoint, f"the address only redirects ({status})", fix)
+            return self._redirected(endpoint, status, headers.get("Location", ""))
+        if status == 407:
+            return self._error(endpoint, *self._proxy_login())
+        if status == 429:
+            fix = f"Something limits how often we may ask; set {self._setting('poll')} to a longer time."
+            return self._error(endpoint, f"answered {_status(status)}", fix)
         if status >= 500:
             fix = "Look into the log of the api-server and of the proxy before it. We ask again later."
             return self._error(endpoint, f"answered {_status(status)}", fix)
         if body is None:
             said = f"answered {_status(status)} with something that is not Airflow's API"
-            fix = f"Check {self._setting('url')}: a log-in page, a proxy or another program answers there."
+            prefix = " and its path prefix" if status == 404 else ""
+            fix = f"Check {self._setting('url')}{prefix}: a log-in page, a proxy or another program answers there."
+            if self.proxy:
+                fix = f"Look whether {self._the_proxy} lets us through to it. Else: {fix}"
+            if status == 400 and self.url.startswith("http://"):
+                fix = f"Use https:// in {self._setting('url')} if that port speaks it. Else: {fix}"
             return self._error(endpoint, said, fix)
         if status == 404:
             return self.no_endpoint(endpoint)
@@ -166,6 +192,9 @@ class Words:
         """Say that Airflow does not know us, by the setting that says who we are: username, token, token_command or ""."""
         what = f"{told(body)} ({status})"
         match credential:
+            case "username" | "" if body is None:
+                said = f"something before Airflow asks who we are ({status})"
+                fix = f"Let it pass /api/v2 and /auth/token, or set {self._setting('headers')} to what it asks for."
             case "username" if endpoint.path:
                 said = f"Airflow does not let our account in: {what}"
                 fix = (
@@ -194,6 +223,13 @@ class Words:
             f"Check {self._setting('username')} and its password.",
         )
 
+    def no_login(self, status: int) -> LoginFailed:
+        """Say that there is no place to log in."""
+        return LoginFailed(
+            f"{self.deployment}: auth/token at {self.url}: Airflow gives no token for a username there ({status}).",
+            f"Check {self._setting('url')} with its path prefix; a managed Airflow wants token or token_command instead.",
+        )
+
     def command_failed(self, said: str) -> LoginFailed:
         """Say why the program of `token_command` gave no token."""
         return LoginFailed(
@@ -211,10 +247,57 @@ class Words:
             f'(airflow roles add-perms ROLE -a can_read -r "{endpoint.permission}"), or make it at least a viewer.',
         )
 
+    def _redirected(self, endpoint: Endpoint, status: int, location: str) -> SourceError:
+        asked = re.search(r"/auth/token$|/api/v[12]/", location.partition("?")[0])
+        if asked and (to := home(location[: asked.start()])):
+            return self._error(
+                endpoint, f"the address only redirects ({status})", f"Set {self._setting('url')} to {to}."
+            )
+        place = urlsplit(home(location)).netloc
+        said = f"we are sent on to {place or 'another page'} ({status}), as a person would be to log in"
+        fix = (
+            "Make the proxy before Airflow let /api/v2 and /auth/token pass, "
+            f"or set {self._setting('headers')} to what it takes from programs."
+        )
+        return self._error(endpoint, said, fix)
+
+    @property
+    def _the_proxy(self) -> str:
+        return f"the proxy {redact(self.proxy.url)}" if self.proxy else "the proxy"
+
+    @property
+    def _proxy_setting(self) -> str:
+        return self._setting("proxy") if self.proxy and self.proxy.is_set else "HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+
+    def _proxy(self, reason: exceptions.ProxyError) -> tuple[str, str]:
+        answered = re.search(r"Tunnel connection failed: (\d{3})", str(reason))
+        if answered and answered[1] == "407":
+            return self._proxy_login()
+        if answered:
+            said = f"{self._the_proxy} answers {_status(int(answered[1]))}"
+            return (
+                said,
+                f"Have the proxy let us through to {urlsplit(self.url).netloc}, or check {self._proxy_setting}.",
+            )
+        return f"{self._the_proxy} cannot be reached", f"Check {self._proxy_setting}."
+
+    def _proxy_login(self) -> tuple[str, str]:
+        has_account = bool(self.proxy and self.proxy.headers)
+        said = "does not take our account" if has_account else "asks for an account"
+        return f"{self._the_proxy} {said}", f"Write it as http://USER:PASSWORD@HOST:PORT into {self._proxy_setting}."
+
     def _tls(self, reason: BaseException) -> tuple[str, str]:
         text = str(reason)
         if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
             return "it does not speak TLS", f"Use http:// in {self._setting('url')}, or the port that speaks https."
+        if "mismatch" in text:
+            return (
+                "its certificate is for another name",
+                f"Write the name in its certificate into {self._setting('url')}.",
+            )
+        if "has expired" in text or "not yet valid" in text:
+            said = "has expired" if "has expired" in text else "is not valid yet"
+            return f"its certificate {said}", "Renew it where Airflow is served; else set this machine's clock right."
         if "CERTIFICATE_VERIFY_FAILED" in text:
             fix = f"Set {self._setting('ca_file')} to the certificates of the authority that signed it."
             return "its certificate is not trusted", fix
