@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from collector import outcomes
 from collector.lease import LeaseLost, lease
 from collector.listing import Listings
 from collector.readers import Errands, Readers
@@ -87,22 +88,34 @@ class Pass:
         except SourceError as exc:
             report.trouble(exc)
         health = self._look(report, version)
+        readers = self._readers(report, told)
         if version:
-            readers = self._readers(report, told)
             readers.run(self._late(readers.reader) if listings.is_sweep else (), listings.back)
             # However much there is to read: every pass goes back by one slice at least.
             if not listings.slices and not readers.has_given_up:
                 listings.back()
         self.service.settle(self.clock())
+        if version and not readers.has_given_up:
+            self._outcomes(report)
         self._say(report, health)
 
     def _readers(self, report: Report, told: Callable[[], None]) -> Readers:
         reader = Reader(self.source, self.poll, self.waits, self.clock)
         return Readers(self.service, reader, self.deployment, self.clock, report, self.errands, told, self.budget)
 
+    def _outcomes(self, report: Report) -> None:
+        """Ask how the tasks of open problems fared since; a server in trouble is not asked this as well."""
+        try:
+            outcomes.ask(self.service, self.source, self.deployment, self._server_now)
+        except SourceError as exc:
+            report.trouble(exc)
+
+    def _server_now(self) -> datetime:
+        return self.clock() + timedelta(seconds=self.source.offset)
+
     def _late(self, reader: Reader) -> Iterator[Occurrence]:
         """Find the logs that stand as missing or in part and are to be asked for one last time."""
-        now = self.clock() + timedelta(seconds=self.source.offset)
+        now = self._server_now()
         lacking = Either((Field("log", LogStatus.MISSING), Field("log", LogStatus.PARTIAL)))
         recent = Between("at", now - _LATEST, now - LATE + timedelta(hours=2))
         query = Both((Field("deployment", self.deployment), lacking, recent))

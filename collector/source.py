@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
 
-from triage.model import Component, ImportFailure, Occurrence, PoolLoad, TaskTry, Unread
+from triage.model import Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry, Unread
+from triage.outcomes import Retried, Schedule, Successes
 
 
 class Source(Protocol):
@@ -36,6 +37,18 @@ class Source(Protocol):
 
     def read_log(self, key: TaskTry) -> Iterator[bytes | Unread]:
         """Yield the log in chunks, `Unread` for bytes left out; LogGone where the server is sure that there is none."""
+
+    def successes(self, dag_id: str, task_id: str, since: datetime) -> Successes:
+        """Count the task instances of a task that succeeded in a try started from `since` on (the server's clock)."""
+
+    def retried(self, dag_id: str, task_id: str, since: datetime) -> Retried:
+        """Return how the task instances of a task stand that started a second or later try from `since` on."""
+
+    def schedule(self, dag_id: str) -> Schedule:
+        """Return whether a DAG runs by itself; may be some minutes old."""
+
+    def last_good(self, key: TaskTry, before: datetime) -> Good | None:
+        """Return the newest success of the same task that ended by `before`, or None."""
 
     def health(self) -> list[Component]:
         """Return Airflow's own components."""

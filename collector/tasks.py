@@ -17,9 +17,11 @@ from celery import Celery
 from celery.beat import EmbeddedService
 from kombu.exceptions import OperationalError
 
+from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
 from collector.report import Progress, Report
+from triage import asking
 from triage.errors import SettingsError, SourceError
 from triage.service import Service
 from triage.settings import Deployment, Settings
@@ -27,8 +29,10 @@ from triage.store import open_store
 
 PASS = "airtriage.pass"
 SERVE = "airtriage.serve"
+ERRANDS = "airtriage.errands"
 SETTLE = "airtriage.settle"
 SETTLE_EVERY = 30.0  # seconds; wakes problems whose mute or week is over
+ERRANDS_EVERY = 3.0  # seconds; how long a person at a page waits for a collector at most, where no pass runs
 
 
 def now() -> datetime:
@@ -72,11 +76,16 @@ class Collector:
         """Do what people wait for in a deployment, where no pass does it."""
         return self._pass(name, None, lambda report: None).serve()
 
+    def awaited(self) -> list[str]:
+        """Return the deployments for which somebody waits."""
+        waiting = asking.awaited(self.service, now())
+        return [name for name in self._sources if name in waiting]
+
     def _pass(self, name: str, budget: timedelta | None, progress: Progress) -> Pass:
-        its = self._settings.deployments[name]
+        its, source = self._settings.deployments[name], self._sources[name]
         return Pass(
-            self.service, self._sources[name], name, its.url, its.lookback, its.poll, self._settings.log_waits, now, budget,
-            progress,
+            self.service, source, name, its.url, its.lookback, its.poll, self._settings.log_waits, now, budget, progress,
+            errands=lambda: comparing.errands(self.service, source, name, now),
         )  # fmt: skip
 
     def settle(self) -> int:
@@ -122,6 +131,11 @@ def make_app(settings: Settings) -> Celery:
     def serve(name: str) -> None:
         if name in settings.deployments:
             collector().serve(name)
+
+    @app.task(name=ERRANDS)  # type: ignore[untyped-decorator]
+    def errands() -> None:
+        for name in collector().awaited():
+            app.send_task(SERVE, (name,), expires=ERRANDS_EVERY, retry=False)
 
     @app.task(name=SETTLE)  # type: ignore[untyped-decorator]
     def settle() -> None:
@@ -186,7 +200,10 @@ def ping_broker(settings: Settings) -> None:
 
 
 def _ticks(settings: Settings) -> dict[str, Any]:
-    ticks: dict[str, Any] = {"settle": {"task": SETTLE, "schedule": SETTLE_EVERY, "options": {"expires": SETTLE_EVERY}}}
+    ticks: dict[str, Any] = {
+        name: {"task": task, "schedule": every, "options": {"expires": every}}
+        for name, task, every in (("settle", SETTLE, SETTLE_EVERY), ("errands", ERRANDS, ERRANDS_EVERY))
+    }
     for name, its in settings.deployments.items():
         poll = its.poll.total_seconds()
         ticks[f"pass {name}"] = {"task": PASS, "schedule": poll, "args": (name,), "options": {"expires": poll}}

@@ -228,9 +228,15 @@ class Handler(BaseHTTPRequestHandler):
             if dag in ("~", row["dag_id"])
             and _is_within(row.get("updated_at"), query.get("updated_at_gte"), query.get("updated_at_lte"))
             and run in ("~", row["dag_run_id"])
-            and ("state" not in query or row["state"] in query["state"])
-            and ("task_id" not in query or row["task_id"] in query["task_id"])
+            and all(
+                name not in query or str(row[name]) in query[name]
+                for name in ("state", "task_id", "try_number", "map_index")
+            )
+            and ("start_date_gte" not in query or _time(row["start_date"]) >= _time(query["start_date_gte"][0]))
+            and ("end_date_lte" not in query or _time(row["end_date"]) <= _time(query["end_date_lte"][0]))
         ]
+        if query.get("order_by") == ["-start_date"]:
+            rows.sort(key=lambda row: _time(row["start_date"]), reverse=True)
         self.send(200, self._page("task_instances", rows, query))
 
     def _page(self, name: str, rows: list[Row], query: dict[str, list[str]]) -> Row:
@@ -242,6 +248,10 @@ class Handler(BaseHTTPRequestHandler):
         after = str(start + limit) if start + limit < len(rows) else None
         body = {name: rows[start : start + limit], "total_entries": len(rows), "total_entries_limit": 50000}
         return {**body, "next_cursor": after, "previous_cursor": None}
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _event_matches(row: Row, query: dict[str, list[str]]) -> bool:

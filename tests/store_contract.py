@@ -10,13 +10,17 @@ import pytest
 from triage.errors import StaleProblem
 from triage.model import (
     Change,
+    Comparison,
+    ComparisonStatus,
     Cursor,
     DeploymentHealth,
+    Good,
     Lease,
     LogLine,
     LogStatus,
     Membership,
     Occurrence,
+    Outcomes,
     Problem,
     Raised,
     Signature,
@@ -46,6 +50,10 @@ def problem(id: str = "p1", **more: object) -> Problem:
     return replace(fact, **more)  # type: ignore[arg-type]
 
 
+def comparison(run: str = "run_1", **more: object) -> Comparison:
+    return replace(Comparison(TaskTry("prod", "orders", run, "load"), "p1", NOW, NOW, "ann"), **more)  # type: ignore[arg-type]
+
+
 class StoreContract:
     # --- records
 
@@ -57,6 +65,8 @@ class StoreContract:
             Cursor("prod", "prod", NOW, None),
             Lease("pass/prod", "host:1", NOW),
             DeploymentHealth("prod", "http://x", NOW, poll=2.5),
+            Outcomes("p1", "prod", "orders", "load", NOW, NOW, NOW, NOW, succeeded=3, healed=2, last_success_at=NOW),
+            comparison(status=ComparisonStatus.SHOWN, new=(1, 4), good=Good(TaskTry("prod", "d", "r", "t"), NOW, 3)),
         ]
         for record in records:
             assert store.save(record, None) == 1
@@ -98,6 +108,22 @@ class StoreContract:
         assert [p.id for p, _ in store.records(Problem)] == ["a", "b", "c"]
         assert [p.id for p, _ in store.records(Problem, parent="dev")] == ["b"]
         assert [p.id for p, _ in store.records(Problem, wake_before=NOW)] == ["a"]
+
+    def test_a_wish_is_due_until_it_is_answered_and_outcomes_when_they_are_to_be_asked_again(
+        self, store: Store
+    ) -> None:
+        wish = comparison(wanted_at=NOW)
+        store.save(wish, None)
+        assert store.records(Comparison, wake_before=NOW - timedelta(seconds=1)) == []
+        assert store.records(Comparison, wake_before=NOW) == [(wish, 1)]
+        store.save(replace(wish, status=ComparisonStatus.NONE), 1)
+        assert store.records(Comparison, wake_before=NOW) == []
+        assert len(store.records(Comparison, parent="p1")) == 1
+        outcomes = Outcomes("p1", "prod", "orders", "load", NOW, NOW, NOW, NOW + timedelta(hours=1))
+        store.save(outcomes, None)
+        store.save(replace(outcomes, task_id="other"), None)
+        assert len(store.records(Outcomes, parent="p1")) == 2
+        assert store.records(Outcomes, wake_before=NOW) == []
 
     # --- occurrences
 
@@ -239,6 +265,7 @@ class StoreContract:
         assert (summary.total, summary.final) == (6, 6)
         assert summary.daily == {"2026-11-24": 3, "2026-11-23": 3}
         assert summary.tasks == {("orders", "load"): 6}
+        assert summary.spans == {("orders", "load"): (NOW - timedelta(days=1), NOW)}
         assert sorted(summary.owners) == ["a, b 0", "a, b 1"]
         assert store.summaries(since="2026-11-24")[0].daily == {"2026-11-24": 3}
         assert store.summaries(members=[("dev", "1:aa"), ("prod", "1:bb")]) == []

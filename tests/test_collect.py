@@ -11,17 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from collector import comparing
 from collector.collect import Pass
 from collector.lease import LeaseLost, lease
 from collector.readers import IN_FLIGHT, Errand
 from collector.report import Report
+from triage import asking
 from triage.errors import LogGone, SourceError, SourceForbidden
 from triage.model import (
     Circumstance,
     CircumstanceKind,
+    ComparisonStatus,
     Component,
     Cursor,
     DeploymentHealth,
+    Good,
     ImportFailure,
     Lease,
     Listing,
@@ -30,6 +34,7 @@ from triage.model import (
     PoolLoad,
     TaskTry,
 )
+from triage.outcomes import OutcomeKind, Retried, Schedule, Successes
 from triage.query import EVERYTHING, parse
 from triage.service import Service
 from triage.store import open_store
@@ -70,6 +75,7 @@ class Script:
     most: int = 0
     read: list[TaskTry] = field(default_factory=list)
     since: list[datetime] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def _ask(self, what: str) -> None:
@@ -109,6 +115,20 @@ class Script:
             with self.lock:
                 self.in_flight -= 1
 
+    def successes(self, dag_id: str, task_id: str, since: datetime) -> Successes:
+        self._ask("successes")
+        self.asked.append((dag_id, task_id))
+        return Successes(2, START + timedelta(hours=1))
+
+    def retried(self, dag_id: str, task_id: str, since: datetime) -> Retried:
+        return Retried()
+
+    def schedule(self, dag_id: str) -> Schedule:
+        return Schedule()
+
+    def last_good(self, key: TaskTry, before: datetime) -> Good | None:
+        return Good(replace(key, run_id="good", try_number=1), before)
+
     def health(self) -> list[Component]:
         self._ask("health")
         return [Component("scheduler", "healthy", START)]
@@ -147,11 +167,12 @@ def failed(n: int = 1, task: str = "load", **more: object) -> Occurrence:
     return Occurrence(TaskTry("prod", "orders", f"run_{n}", task), START, START, is_final=True, **more)  # type: ignore[arg-type]
 
 
-def make_pass(service: Service, source: Script, clock: Clock, **more: object) -> Report:
+def make_pass(service: Service, source: Script, clock: Clock, serve: bool = False, **more: object) -> Report:
     waits = tuple(timedelta(seconds=s) for s in (30, 120, 600))
-    return Pass(
+    one = Pass(
         service, source, "prod", "http://x", timedelta(days=7), timedelta(seconds=30), waits, clock, **more  # type: ignore[arg-type]
-    ).run()  # fmt: skip
+    )  # fmt: skip
+    return one.serve() if serve else one.run()
 
 
 def test_a_pass_keeps_reads_signs_and_opens_the_problem(service: Service, clock: Clock) -> None:
@@ -515,3 +536,59 @@ def test_health_is_kept_per_deployment(service: Service, clock: Clock) -> None:
     assert found is not None
     assert [t.fix for t in found[0].troubles] == ["Grant Pools."]
     assert found[0].components[0].name == "scheduler"
+
+
+def test_a_pass_asks_how_the_tasks_of_open_problems_fared_once_they_were_quiet(service: Service, clock: Clock) -> None:
+    source = Script([failed(n) for n in range(3)])
+    make_pass(service, source, clock)
+    assert source.asked == []
+    clock.at += timedelta(hours=2)
+    make_pass(service, source, clock)
+    assert source.asked == [("orders", "load")]
+    outcome = service.queue(clock())[0].outcome
+    assert outcome is not None
+    assert (outcome.kind, outcome.succeeded) == (OutcomeKind.WELL, 2)
+    make_pass(service, source, clock)
+    assert len(source.asked) == 1, "not before its time"
+
+
+def test_outcomes_that_cannot_be_asked_are_one_trouble_and_the_pass_goes_well(service: Service, clock: Clock) -> None:
+    source = Script([failed(1)])
+    make_pass(service, source, clock)
+    clock.at += timedelta(hours=2)
+    source.fails["successes"] = SourceError("prod: no answer.", "Try later.")
+    report = make_pass(service, source, clock)
+    assert [trouble.what for trouble in report.troubles] == ["prod: no answer."]
+    assert not service.health(clock())[0].is_stale(clock())
+    assert service.queue(clock())[0].outcome is None
+
+
+def wish(service: Service, clock: Clock) -> TaskTry:
+    (row,) = service.queue(clock())
+    return asking.want(service, row.problem.id, "", "ann", clock()).key
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_comparison_is_made_by_the_running_pass_before_any_log_or_without_one(
+    service: Service, clock: Clock, alone: bool
+) -> None:
+    source = Script([failed(1)])
+    make_pass(service, source, clock)
+    key = wish(service, clock)
+    good = replace(key, run_id="good")
+    source.logs[good] = NO_LOG + whole_log().removeprefix(NO_LOG).splitlines(keepends=True)[0]
+    source.read.clear()
+    source.tries += [failed(n) for n in range(2, 30)]
+    errands = lambda: comparing.errands(service, source, "prod", clock)  # noqa: E731
+    make_pass(service, source, clock, errands=errands, serve=alone)
+    found = asking.comparison(service, key.id)
+    assert found is not None
+    assert (found.status, found.good) == (ComparisonStatus.SHOWN, Good(good, START))
+    kept = service.store.occurrence(key.id)
+    assert kept is not None
+    assert kept.kept is not None
+    assert [line.text for line in kept.kept if line.number in found.new] == ["Task failed with exception"]
+    assert good in source.read[:IN_FLIGHT]
+    assert source.most <= IN_FLIGHT
+    assert len(source.read) == (1 if alone else 29)
+    assert asking.awaited(service, clock()) == set()

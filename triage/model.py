@@ -444,4 +444,79 @@ class DeploymentHealth:
     fetched: int = 0
 
 
-Record = Problem | Membership | Change | Cursor | Lease | DeploymentHealth
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How one task fared since a problem failed in it: absolute values, each asked anew. Times on the Airflow server's clock.
+
+    `began` and `since` are the ends of the problem's first (at most two weeks before) and newest failed try in the task.
+    `succeeded` and `failed` count what started after `since`: task instances that succeeded, tries that failed of
+    something else; `between` the successes from `began` to `since`. `healed`, `broken` and `waiting` judge the newest
+    task instances that the problem hit: succeeded on a later try (mostly on try `healed_on`), failed in the end, retry
+    still to come. `as_of` is when it was asked, `next_ask_at` when it is due again.
+    """
+
+    problem: str
+    deployment: str
+    dag_id: str
+    task_id: str
+    began: datetime
+    since: datetime
+    as_of: datetime
+    next_ask_at: datetime
+    succeeded: int = 0
+    failed: int = 0
+    between: int = 0
+    last_success_at: datetime | None = None
+    healed: int = 0
+    broken: int = 0
+    waiting: int = 0
+    healed_on: int = 0
+    is_paused: bool = False
+    is_gone: bool = False
+    next_run_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A try that succeeded, and the version of the DAG it ran with. `ended_at` is the worker's clock."""
+
+    key: TaskTry
+    ended_at: datetime
+    dag_version: int | None = None
+    bundle_version: str = ""
+    bundle_url: str = ""
+
+
+class ComparisonStatus(StrEnum):
+    """What became of a comparison that somebody asked for."""
+
+    WANTED = "wanted"
+    SHOWN = "shown"
+    NONE = "no good run"
+    GONE = "its log is gone"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The kept log of a failed try beside that of the last good run of its task, which ended before `began`.
+
+    A wish until a collector has answered it. `new` holds the numbers of the kept lines that the good run's log lacks
+    (numbers, times and ids aside), of `lines` compared; `said` is why it failed or fell short. `wanted_at` and `done_at` are on our
+    clock, `began` on the Airflow server's.
+    """
+
+    key: TaskTry
+    problem: str
+    began: datetime
+    wanted_at: datetime
+    wanted_by: str
+    status: ComparisonStatus = ComparisonStatus.WANTED
+    good: Good | None = None
+    new: tuple[int, ...] = ()
+    lines: int = 0
+    done_at: datetime | None = None
+    said: str = ""
+
+
+Record = Problem | Membership | Change | Cursor | Lease | DeploymentHealth | Outcomes | Comparison

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
-from triage import lifecycle
+from triage import lifecycle, outcomes
 from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Decision
 from triage.model import (
@@ -23,13 +23,16 @@ from triage.model import (
     Cursor,
     DeploymentHealth,
     Gap,
+    LogStatus,
     Membership,
     Occurrence,
+    Outcomes,
     Problem,
     Tally,
     TriageState,
     problem_id,
 )
+from triage.outcomes import Outcome, OutcomeKind
 from triage.query import EVERYTHING, Field, Members, Query, rewrite
 from triage.store import Backlog, Put, Store, Summary, Touched
 
@@ -54,7 +57,8 @@ class QueueRow:
     """A problem as the queue shows it.
 
     `recent` counts the range asked for, `daily` the last 14 days, oldest first; everything else is of all time.
-    `dags` and `tasks` (as `dag.task`) come with their counts, most first. `rank` sorts by urgency, smallest first.
+    `dags` and `tasks` (as `dag.task`) come with their counts, most first. `outcome` says how its tasks fared since, None
+    while that is not known or the problem is not open. `rank` sorts by urgency, smallest first.
     """
 
     problem: Problem
@@ -70,11 +74,15 @@ class QueueRow:
     owner: str
     why: str
     rank: tuple[int, ...]
+    outcome: Outcome | None = None
 
     @property
     def is_flaky(self) -> bool:
-        """Say whether every failure so far was one that Airflow tries again."""
-        return self.final == 0 and self.problem.state in lifecycle.OPEN
+        """Say whether the open problem heals by retry, as its task instances ended.
+
+        While that is not known: whether every failure so far was one that Airflow tries again.
+        """
+        return self.problem.state in lifecycle.OPEN and _is_flaky(self.final, self.outcome)
 
     @property
     def pill(self) -> Pill:
@@ -91,13 +99,17 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class ProblemView:
-    """A problem with all that its page shows; `occurrences` newest first, `latest` with its kept log."""
+    """A problem with all that its page shows; `occurrences` newest first, `latest` with its kept log.
+
+    `outcomes` holds the answers about its tasks, the most recently failed first.
+    """
 
     row: QueueRow
     latest: Occurrence | None
     occurrences: tuple[Occurrence, ...]
     history: tuple[Change, ...]
     fingerprints: tuple[str, ...]
+    outcomes: tuple[Outcomes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +284,11 @@ class Service:
             problem = owned.get((self.scope(summary.deployment), summary.fingerprint))
             if problem:
                 groups.setdefault(problem, []).append(summary)
+        answers: dict[str, list[Outcomes]] = {}
+        for answer, _ in self.store.records(Outcomes):
+            answers.setdefault(answer.problem, []).append(answer)
         rows = [
-            _row(problem, parts, now, since)
+            _row(problem, parts, answers.get(problem.id, ()), now, since)
             for problem, _ in self.store.records(Problem)
             if (parts := groups.get(problem.id))
             and (wanted is None or any((part.deployment, part.fingerprint) in wanted for part in parts))
@@ -286,13 +301,21 @@ class Service:
         members = self._members(problem)
         occurrences = tuple(self.store.search(Members(frozenset(members)), limit))
         history = [change for change, _ in self.store.records(Change, parent=problem.id)]
+        answers = [answer for answer, _ in self.store.records(Outcomes, parent=problem.id)]
         return ProblemView(
-            row=_row(problem, self.store.summaries(_first_day(now), members), now),
+            row=_row(problem, self.store.summaries(_first_day(now), members), answers, now),
             latest=self.store.occurrence(occurrences[0].key.id) if occurrences else None,
             occurrences=occurrences,
             history=tuple(sorted(history, key=lambda change: change.at))[::-1],
             fingerprints=tuple(sorted({fingerprint for _, fingerprint in members})),
+            outcomes=tuple(sorted(answers, key=lambda answer: answer.since, reverse=True)),
         )
+
+    def readable(self, view: ProblemView) -> Occurrence | None:
+        """Return the newest failed try of a problem whose log is known, the log included; else its newest."""
+        known = (LogStatus.WHOLE, LogStatus.PARTIAL)
+        readable = next((o for o in view.occurrences if o.log in known), None)
+        return self.store.occurrence(readable.key.id) if readable else view.latest
 
     def search(
         self, query: Query, now: datetime, limit: int, after: tuple[datetime, str] | None = None
@@ -380,7 +403,9 @@ def _first_day(now: datetime, since: datetime | None = None) -> str:
     return min(spark, since or spark).date().isoformat()
 
 
-def _row(problem: Problem, parts: list[Summary], now: datetime, since: datetime | None = None) -> QueueRow:
+def _row(
+    problem: Problem, parts: list[Summary], answers: Iterable[Outcomes], now: datetime, since: datetime | None = None
+) -> QueueRow:
     dags: Counter[str] = Counter()
     tasks: Counter[str] = Counter()
     daily: Counter[str] = Counter()
@@ -392,6 +417,8 @@ def _row(problem: Problem, parts: list[Summary], now: datetime, since: datetime 
     total = sum(part.total for part in parts)
     final = sum(part.final for part in parts)
     last = max((part.last_seen for part in parts), default=problem.opened_at)
+    outcome = outcomes.judge(answers, _latest(parts)) if problem.state in lifecycle.OPEN else None
+    is_flaky = _is_flaky(final, outcome)
     owners = dict.fromkeys(name.strip() for part in parts for owner in part.owners for name in owner.split(","))
     return QueueRow(
         problem=problem,
@@ -405,28 +432,47 @@ def _row(problem: Problem, parts: list[Summary], now: datetime, since: datetime 
         dags=_most(dags),
         tasks=_most(tasks),
         owner=problem.owner or ", ".join(owners),
-        why=_why(problem, final, len(dags)),
-        rank=_rank(problem, final, len(dags), last),
+        why=_why(problem, final, outcome, len(dags)),
+        rank=_rank(problem, is_flaky, len(dags), last),
+        outcome=outcome,
     )
+
+
+def _latest(parts: Iterable[Summary]) -> dict[tuple[str, str, str], datetime]:
+    latest: dict[tuple[str, str, str], datetime] = {}
+    for part in parts:
+        for (dag, task), (_, last) in part.spans.items():
+            key = (part.deployment, dag, task)
+            latest[key] = max(last, latest.get(key, last))
+    return latest
+
+
+def _is_flaky(final: int, outcome: Outcome | None) -> bool:
+    if outcome is not None and (outcome.kind is OutcomeKind.HEALS or outcome.broken):
+        return outcome.kind is OutcomeKind.HEALS
+    return final == 0
 
 
 def _most(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _why(problem: Problem, final: int, dags: int) -> str:
+def _why(problem: Problem, final: int, outcome: Outcome | None, dags: int) -> str:
     """Say in words why a problem stands where it stands."""
     match problem.state:
         case TriageState.REGRESSED:
             return f"regressed: {problem.reason}"
         case TriageState.MUTED | TriageState.RESOLVED:
             return f"{problem.state.lower()} by {problem.state_by}" + (f": {problem.reason}" if problem.reason else "")
+    if _is_flaky(final, outcome):
+        is_known = outcome is not None and outcome.healed
+        return "it heals by retry" if is_known else "every failed try so far is one that Airflow tries again"
     if not final:
-        return "every failed try so far is one that Airflow tries again"
+        return "its retries fail in the end, of something else"
     spread = f", spread over {dags} DAGs" if dags > 1 else ""
     return ("new, with final failures" if problem.state is TriageState.NEW else "ongoing") + spread
 
 
-def _rank(problem: Problem, final: int, dags: int, last: datetime) -> tuple[int, ...]:
+def _rank(problem: Problem, is_flaky: bool, dags: int, last: datetime) -> tuple[int, ...]:
     order = [TriageState.REGRESSED, TriageState.NEW, TriageState.ONGOING, TriageState.MUTED, TriageState.RESOLVED]
-    return (order.index(problem.state), final == 0, -dags, -int(last.timestamp()))
+    return (order.index(problem.state), is_flaky, -dags, -int(last.timestamp()))

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from triage.model import Circumstance, CircumstanceKind, Component, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.model import Circumstance, CircumstanceKind, Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.outcomes import Schedule, Standing
 from triage.redact import redact
 
 Row = Mapping[str, Any]
@@ -149,6 +150,31 @@ def owned(occurrence: Occurrence, dag: Row) -> Occurrence:
     owner = ", ".join(texts(dag.get("owners")))
     tags = texts([tag.get("name") for tag in items(dag.get("tags"))])
     return replace(occurrence, owner=occurrence.owner or owner, tags=occurrence.tags or tags)
+
+
+def standing(instance: Row) -> Standing | None:
+    """Return how a task instance stands now, or None for a row without a whole key."""
+    of = key("", instance)
+    return Standing(of.run_id, of.map_index, text(instance.get("state")), of.try_number) if of else None
+
+
+def good(deployment: str, instance: Row) -> Good | None:
+    """Return a task instance that succeeded, and what it ran with; None for a row without a whole key or an end."""
+    of, ended_at = key(deployment, instance), time(instance.get("end_date"))
+    if of is None or ended_at is None:
+        return None
+    version = instance.get("dag_version")
+    version = version if isinstance(version, dict) else {}
+    return Good(
+        of, ended_at, number(version.get("version_number")), text(version.get("bundle_version")),
+        redact(text(version.get("bundle_url"))),
+    )  # fmt: skip
+
+
+def schedule(dag: Row) -> Schedule:
+    """Return whether a DAG runs by itself, from its row; an empty row is a DAG that Airflow does not know."""
+    is_gone = not dag or dag.get("is_stale") is True or dag.get("is_active") is False
+    return Schedule(dag.get("is_paused") is True, is_gone, time(dag.get("next_dagrun_run_after")))
 
 
 def component(name: str, part: Row) -> Component:

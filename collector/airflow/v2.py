@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from collector.airflow import rows
+from collector.airflow.fared import INSTANCES, Fared
 from collector.airflow.rows import Row
 from collector.airflow.session import Session
 from collector.airflow.words import Endpoint
@@ -24,7 +25,6 @@ from triage.model import Circumstance, Component, ImportFailure, Occurrence, Poo
 VERSION = Endpoint("version", "VersionApi", "get_version", is_open=True)
 HEALTH = Endpoint("monitor/health", "MonitorApi", "get_health", is_open=True)
 EVENTS = Endpoint("eventLogs", "EventLogApi", "get_event_logs", "Audit Logs")
-INSTANCES = Endpoint("taskInstances", "TaskInstanceApi", "get_task_instances", "Task Instances")
 MAPPED = Endpoint("taskInstances", "TaskInstanceApi", "get_mapped_task_instance", "Task Instances")
 TRIES = Endpoint("tries", "TaskInstanceApi", "get_task_instance_tries", "Task Instances")
 MAPPED_TRIES = Endpoint("tries", "TaskInstanceApi", "get_mapped_task_instance_tries", "Task Instances")
@@ -142,6 +142,10 @@ class Airflow32:
         return self._session.stream(
             LOG, dag_id=key.dag_id, dag_run_id=key.run_id, task_id=key.task_id, try_number=key.try_number, **mapped
         )
+
+    def fared(self) -> Fared:
+        """Return what tells how single tasks fared."""
+        return Fared(self._session, self._dags)
 
     def health(self) -> list[Component]:
         """Return Airflow's own components. Needs no account."""

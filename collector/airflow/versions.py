@@ -14,7 +14,8 @@ from datetime import datetime
 from collector.airflow import rows, v2
 from collector.airflow.session import Access, Session
 from collector.airflow.v2 import Airflow32
-from triage.model import Component, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.model import Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.outcomes import Retried, Schedule, Successes
 
 Reading = Airflow32
 
@@ -76,6 +77,22 @@ class Airflow:
     def read_log(self, key: TaskTry) -> Iterator[bytes]:
         """Yield the log in chunks; LogGone where the server is sure that there is none."""
         return self._its().read_log(key)
+
+    def successes(self, dag_id: str, task_id: str, since: datetime) -> Successes:
+        """Count the task instances that succeeded in a try started from `since` on (the server's clock)."""
+        return self._its().fared().successes(dag_id, task_id, since)
+
+    def retried(self, dag_id: str, task_id: str, since: datetime) -> Retried:
+        """Return how the task instances stand that started a second or later try from `since` on."""
+        return self._its().fared().retried(dag_id, task_id, since)
+
+    def schedule(self, dag_id: str) -> Schedule:
+        """Return whether a DAG runs by itself, as of at most ten minutes ago."""
+        return self._its().fared().schedule(dag_id)
+
+    def last_good(self, key: TaskTry, before: datetime) -> Good | None:
+        """Return the newest success of the same task that ended by `before`, or None."""
+        return self._its().fared().last_good(key, before)
 
     def health(self) -> list[Component]:
         """Return Airflow's own components. Needs no account."""

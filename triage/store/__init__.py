@@ -1,6 +1,6 @@
 """The store: the one port with two adapters. It keeps typed records and searchable occurrences, nothing else.
 
-Records (problems, memberships, history, cursors, leases, health) are saved against the revision they were read with.
+Records (problems, memberships, history, outcomes, comparisons, cursors, leases, health) are saved against the revision they were read with.
 Occurrences only ever get better (`model.merge`). Summaries are recomputed from the facts as absolute values. The URL
 chooses the adapter in `open_store`, nothing else does. Every verb may be repeated.
 """
@@ -15,11 +15,14 @@ from typing import Protocol, TypeVar
 from triage.errors import SettingsError
 from triage.model import (
     Change,
+    Comparison,
+    ComparisonStatus,
     Cursor,
     DeploymentHealth,
     Lease,
     Membership,
     Occurrence,
+    Outcomes,
     Problem,
     Record,
     Tally,
@@ -51,7 +54,8 @@ class Touched:
 class Summary:
     """The signed failures of one fingerprint in one deployment, counted.
 
-    `daily` maps ISO days, from the day asked for on, to counts; `tasks` maps `(dag_id, task_id)` to counts of all time.
+    `daily` maps ISO days, from the day asked for on, to counts; `tasks` maps `(dag_id, task_id)` to counts of all time,
+    `spans` to the ends of the first and the newest of these tries.
     """
 
     deployment: str
@@ -62,6 +66,7 @@ class Summary:
     last_seen: datetime
     daily: dict[str, int]
     tasks: dict[tuple[str, str], int]
+    spans: dict[tuple[str, str], tuple[datetime, datetime]]
     owners: tuple[str, ...]
 
 
@@ -153,6 +158,12 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return record.deployment, "", None
         case Lease():
             return record.name, "", None
+        case Outcomes():
+            task = "/".join((record.problem, record.deployment, record.dag_id, record.task_id))
+            return task, record.problem, record.next_ask_at
+        case Comparison():
+            is_wanted = record.status is ComparisonStatus.WANTED
+            return record.key.id, record.problem, record.wanted_at if is_wanted else None
 
 
 def open_store(url: str) -> Store:

@@ -301,14 +301,18 @@ class SqliteStore:
             for deployment, print_, total, final, first, last, owners in db.execute(totals, params):
                 named = tuple(owner for owner in msgspec.json.decode(owners) if owner)
                 found[deployment, print_] = Summary(
-                    deployment, print_, total, final, time(first), time(last), {}, {}, named
+                    deployment, print_, total, final, time(first), time(last), {}, {}, {}, named
                 )
             days = f"SELECT deployment, fingerprint, day, sum(occurrences) {source} AND day >= ? GROUP BY fingerprint, deployment, day"
             for deployment, print_, day, count in db.execute(days, [*params, since or ""]):
                 found[deployment, print_].daily[day] = count
-            tasks = f"SELECT deployment, fingerprint, dag, task, sum(occurrences) {source} GROUP BY fingerprint, deployment, dag, task"
-            for deployment, print_, dag, task, count in db.execute(tasks, params):
+            tasks = (
+                "SELECT deployment, fingerprint, dag, task, sum(occurrences), min(first_at), max(last_at) "
+                f"{source} GROUP BY fingerprint, deployment, dag, task"
+            )
+            for deployment, print_, dag, task, count, first, last in db.execute(tasks, params):
                 found[deployment, print_].tasks[dag, task] = count
+                found[deployment, print_].spans[dag, task] = time(first), time(last)
         return list(found.values())
 
     def revision(self) -> int:

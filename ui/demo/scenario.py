@@ -31,7 +31,7 @@ RUNS: tuple[tuple[str, int], ...] = (
     ("embeddings_build", 1),
     ("churn_scores", 1),
     ("geocode_addresses", 1),
-    ("revenue_report", 1),
+    ("revenue_report", 2),
     ("price_regions", 1),
     ("fx_rates", 2),
     ("webhook_intake", 2),

@@ -33,13 +33,22 @@ def billing_nightly():
     insert_invoices()
 
 
-@dag(schedule=None, tags=["finance"], default_args={"owner": "billing-team", "retry_delay": timedelta(seconds=1)})
+@dag(
+    schedule=None,
+    tags=["finance"],
+    default_args={"owner": "billing-team", "retry_delay": timedelta(seconds=1)},
+    max_active_runs=1,  # one after the other: the first is the last good one
+)
 def revenue_report():
-    """Sum the revenue by customer."""
+    """Sum the revenue by customer; well until the sum is to include a tax whose column nobody made."""
 
     @task(retries=1)
-    def sum_revenue():
-        query = "SELECT customer, sum(total * vat_rate) FROM invoices WHERE customer > :least"
+    def sum_revenue(run_id=None):
+        amount = "total"
+        if run_id != "demo__1":
+            print("the VAT rates are included from this release on")
+            amount = "total * vat_rate"
+        query = f"SELECT customer, sum({amount}) FROM invoices WHERE customer > :least"
         with database().begin() as connection:
             print(f"query id {uuid.uuid4()}")
             connection.execute(text(f"{query} LIMIT {random.randint(10, 900)}"), {"least": random.randint(1, 10**6)})
