@@ -49,9 +49,12 @@ class Pass:
     progress: Progress = lambda report: None
     errands: Errands = tuple
 
-    def run(self) -> Report:
-        """Make the pass; troubles of the deployment end in the report and on the Health page, never in a crash."""
-        return self._alone(self._run)
+    def run(self, *, again: bool = False) -> Report:
+        """Make the pass; troubles of the deployment end in the report and on the Health page, never in a crash.
+
+        With `again`, every log of the last `lookback` that stands as missing or in part is asked for once more.
+        """
+        return self._alone(lambda report, told: self._run(report, told, again=again))
 
     def serve(self) -> Report:
         """Do the errands alone; skipped while a pass is under way, which does them itself."""
@@ -77,7 +80,7 @@ class Pass:
         report.backlog = self.service.store.backlog(self.deployment, self.clock())
         return report
 
-    def _run(self, report: Report, told: Callable[[], None]) -> None:
+    def _run(self, report: Report, told: Callable[[], None], *, again: bool) -> None:
         listings = Listings(
             self.service, self.source, self.deployment, self.lookback, self.poll, self.clock, report, told
         )
@@ -90,7 +93,8 @@ class Pass:
         health = self._look(report, version)
         readers = self._readers(report, told)
         if version:
-            readers.run(self._late(readers.reader) if listings.is_sweep else (), listings.back)
+            late = self._lacking(again, readers.reader) if again or listings.is_sweep else ()
+            readers.run(late, listings.back)
             # However much there is to read: every pass goes back by one slice at least.
             if not listings.slices and not readers.has_given_up:
                 listings.back()
@@ -113,15 +117,15 @@ class Pass:
     def _server_now(self) -> datetime:
         return self.clock() + timedelta(seconds=self.source.offset)
 
-    def _late(self, reader: Reader) -> Iterator[Occurrence]:
-        """Find the logs that stand as missing or in part and are to be asked for one last time."""
+    def _lacking(self, again: bool, reader: Reader) -> Iterator[Occurrence]:
+        """Find the logs that stand as missing or in part: those due for their last question, or `again` all of them."""
         now = self._server_now()
         lacking = Either((Field("log", LogStatus.MISSING), Field("log", LogStatus.PARTIAL)))
-        recent = Between("at", now - _LATEST, now - LATE + timedelta(hours=2))
-        query = Both((Field("deployment", self.deployment), lacking, recent))
+        when = (now - self.lookback, None) if again else (now - _LATEST, now - LATE + timedelta(hours=2))
+        query = Both((Field("deployment", self.deployment), lacking, Between("at", *when)))
         page = self.service.store.search(query, _PAGE)
         while page:
-            yield from filter(reader.is_late, page)
+            yield from (fact for fact in page if fact.next_fetch_at is None and (again or reader.is_late(fact)))
             page = self.service.store.search(query, _PAGE, (page[-1].ended_at, page[-1].key.id))
 
     # --- health

@@ -50,7 +50,7 @@ class Reader:
         return (
             fact.log in (LogStatus.MISSING, LogStatus.PARTIAL)
             and fact.next_fetch_at is None
-            and fact.fetches == len(self.waits) + 1
+            and fact.fetches <= len(self.waits) + 1
             and fact.first_fetch_at is not None
             and self.clock() - fact.first_fetch_at >= LATE
         )

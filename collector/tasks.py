@@ -68,20 +68,27 @@ class Collector:
         """The service on the store of the settings, opened at first use."""
         return Service(open_store(self._settings.store_url), self._settings.scopes)
 
-    def run(self, name: str, *, budget: timedelta | None = None, progress: Progress = lambda report: None) -> Report:
-        """Make one pass over a deployment."""
-        return self._pass(name, budget, progress).run()
+    def run(
+        self,
+        name: str,
+        *,
+        budget: timedelta | None = None,
+        progress: Progress = lambda report: None,
+        again: bool = False,
+    ) -> Report:
+        """Make one pass over a deployment; `again` asks for every log that stands as missing or partial."""
+        return self._pass(name, budget, progress).run(again=again)
 
     def serve(self, name: str) -> Report:
         """Do what people wait for in a deployment, where no pass does it."""
-        return self._pass(name, None, lambda report: None).serve()
+        return self._pass(name).serve()
 
     def awaited(self) -> list[str]:
         """Return the deployments for which somebody waits."""
         waiting = asking.awaited(self.service, now())
         return [name for name in self._sources if name in waiting]
 
-    def _pass(self, name: str, budget: timedelta | None, progress: Progress) -> Pass:
+    def _pass(self, name: str, budget: timedelta | None = None, progress: Progress = lambda report: None) -> Pass:
         its, source = self._settings.deployments[name], self._sources[name]
         return Pass(
             self.service, source, name, its.url, its.lookback, its.poll, self._settings.log_waits, now, budget, progress,

@@ -10,10 +10,13 @@ from triage.model import (
     Circumstance,
     CircumstanceKind,
     Component,
+    Cursor,
     DeploymentHealth,
     Evidence,
     Frame,
+    Gap,
     ImportFailure,
+    Listing,
     LogLine,
     LogStatus,
     Occurrence,
@@ -179,6 +182,16 @@ def sick(now: datetime = NOW) -> DeploymentHealth:
         troubles=(Trouble("Airflow at https://staging.airflow.example does not answer: connection refused.", "Check that its API server runs and that this machine may reach it."),),
         components=(Component("scheduler", "unhealthy", now - timedelta(hours=1)), Component("triggerer", "healthy", now)),
     )  # fmt: skip
+
+
+def catching_up(now: datetime = NOW) -> Cursor:
+    """Return how far a deployment is read that is not long known, and that nobody watched for two days."""
+    week, two_days = now - timedelta(days=14), now - timedelta(days=3)
+    gaps = (
+        Gap(Listing.EVENTS, week, week + timedelta(days=7), week + timedelta(days=3.5), is_first=True),
+        Gap(Listing.EVENTS, two_days, now - timedelta(days=1), now - timedelta(days=2)),
+    )
+    return Cursor("prod", "prod", now, now, gaps=gaps)
 
 
 def _occurrences(place: int, case: tuple, now: datetime, rng: random.Random) -> list[Occurrence]:  # type: ignore[type-arg]

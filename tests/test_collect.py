@@ -421,8 +421,9 @@ def test_a_month_off_is_caught_up_beyond_lookback_and_said(service: Service, clo
     make_pass(service, source, clock)
     assert service.queue(clock())[0].total == 3
     (view,) = service.health(clock())
-    (gap,) = {(gap.since, gap.until) for gap in view.gaps if not gap.is_first}
-    assert gap == (START - timedelta(minutes=5), clock() - timedelta(hours=1))
+    (missed,) = [one for one in view.missed if not one.is_first]
+    assert (missed.since, missed.until) == (START - timedelta(minutes=5), clock() - timedelta(hours=1))
+    assert (missed.is_open, missed.found) == (False, 3)
 
 
 def test_a_slice_that_breaks_off_holds_up_neither_news_nor_the_other_listing(service: Service, clock: Clock) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tests import made_up
+from triage.missed import Missed
 from triage.model import Change
 from ui import format as fmt
 
@@ -34,6 +35,24 @@ def test_numbers_are_short(count: int, said: str) -> None:
 )  # fmt: skip
 def test_times_are_told_relative(past: int, said: str) -> None:
     assert fmt.ago(NOW - timedelta(seconds=past), NOW) == said
+
+
+H = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (Missed(NOW - 168 * H, NOW - H, NOW - 85 * H, True, found=120), "Reading back: 3.5 of 7 days, 120 failed tries so far."),
+        (Missed(NOW - 6 * H, NOW - H, NOW - 2 * H, True, found=1), "Reading back: 1.0 of 5 hours, 1 failed try so far."),
+        (Missed(NOW - 168 * H, NOW - H, NOW - 168 * H, True, found=7), "Read back 7 days: 7 failed tries."),
+        (Missed(NOW - 48 * H, NOW - 24 * H, NOW - 36 * H, False, found=3), "Missed at first: 2026-11-22 12:00 to 2026-11-23 12:00 UTC, as airtriage was off or Airflow away. Caught up down to 2026-11-23 00:00 UTC, 3 failed tries so far."),
+        (Missed(NOW - 48 * H, NOW - 24 * H, NOW - 48 * H, False), "Missed at first: 2026-11-22 12:00 to 2026-11-23 12:00 UTC, as airtriage was off or Airflow away. Caught up whole: 0 failed tries."),
+        (Missed(NOW - 3 * H, NOW - 2 * H, NOW - 2 * H, False, NOW + 0.5 * H), "Airflow gives no answer for 2026-11-24 09:00 to 2026-11-24 10:00 UTC; it is asked again in 30 min."),
+    ],
+)  # fmt: skip
+def test_what_was_missed_is_said_with_its_progress(part: Missed, said: str) -> None:
+    assert fmt.missed(part, NOW) == said
 
 
 def test_never_is_said_for_no_time() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -97,6 +97,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     service.record([made_up.hostile()])
     service.settle(made_up.NOW)
     service.store.save(made_up.sick(), None)
+    service.store.save(made_up.health("retired", made_up.NOW - timedelta(days=40)), None)
+    service.store.save(made_up.catching_up(), None)
     service.store.close()
     return folder
 
@@ -302,6 +304,9 @@ def test_health_says_what_is_wrong_and_what_to_do(tab: Watched, base: str) -> No
     expect(page.get_by_text("gives no sign of life")).to_be_visible()
     expect(page.get_by_text("No module named 'shapely'").first).to_be_visible()
     expect(page.get_by_text("rates_api")).to_be_visible()
+    expect(page.get_by_text("Reading back: 3.5 of 7 days")).to_be_visible()
+    expect(page.get_by_text("Missed at first: ")).to_be_visible()
+    expect(page.get_by_text("The settings do not name it any more.")).to_be_visible()
 
 
 @needs_chromium

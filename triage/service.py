@@ -18,11 +18,11 @@ from functools import partial
 from triage import lifecycle, outcomes
 from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Decision
+from triage.missed import Missed, join
 from triage.model import (
     Change,
     Cursor,
     DeploymentHealth,
-    Gap,
     LogStatus,
     Membership,
     Occurrence,
@@ -33,7 +33,7 @@ from triage.model import (
     problem_id,
 )
 from triage.outcomes import Outcome, OutcomeKind
-from triage.query import EVERYTHING, Field, Members, Query, rewrite
+from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
 from triage.store import Backlog, Put, Store, Summary, Touched
 
 # Days of the sparkline in the queue.
@@ -114,11 +114,11 @@ class ProblemView:
 
 @dataclass(frozen=True, slots=True)
 class HealthView:
-    """What the Health page shows of one deployment; `gaps` are the stretches of time that were missed at first."""
+    """What the Health page shows of one deployment; `missed` are the stretches of time that were not read as they passed."""
 
     health: DeploymentHealth
     backlog: Backlog
-    gaps: tuple[Gap, ...] = ()
+    missed: tuple[Missed, ...] = ()
 
     def is_stale(self, now: datetime) -> bool:
         """Say whether the last successful pass is older than three polls."""
@@ -334,13 +334,19 @@ class Service:
     def health(self, now: datetime) -> list[HealthView]:
         """Return what the last pass over each deployment found, in order of name."""
         return [
-            HealthView(health, self.store.backlog(health.deployment, now), self._gaps(health.deployment))
+            HealthView(health, self.store.backlog(health.deployment, now), self.missed(health.deployment))
             for health, _ in self.store.records(DeploymentHealth)
         ]
 
-    def _gaps(self, deployment: str) -> tuple[Gap, ...]:
+    def missed(self, deployment: str) -> tuple[Missed, ...]:
+        """Return what was not read of a deployment as it passed, and how far it has been read since."""
         found = self.store.get(Cursor, deployment)
-        return found[0].gaps if found else ()
+
+        def counted(part: Missed) -> Missed:
+            of = Both((Field("deployment", deployment), Between("at", part.left, part.until)))
+            return replace(part, found=self.store.count(of))
+
+        return tuple(counted(part) for part in join(found[0].gaps if found else ()))
 
     def resolve_terms(self, query: Query, now: datetime) -> Query:
         """Replace terms about problems (`state:`, `is:`, `problem:`) by the occurrences those problems own."""

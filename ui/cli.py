@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from triage import settings as settings_
-from triage.errors import InputError, ProcessError, SettingsError, TriageError
+from triage.errors import InputError, SettingsError, TriageError
 from triage.model import Occurrence, Problem, TriageState
 from triage.query import parse
 from triage.service import QueueRow, Service, open_row
@@ -174,12 +174,13 @@ def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> No
 
 @cli.command()
 @click.argument("names", metavar="[DEPLOYMENT]...", nargs=-1)
+@click.option("--again", is_flag=True, help="Ask again for every log that stands as missing or partial.")
 @json_option
 @passes
-def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Make one pass over every deployment (or those named), in this process."""
-    from collector.lease import LEASE
+def collect(context: Context, names: tuple[str, ...], again: bool, as_json: bool) -> None:
+    """Make one pass over every deployment (or those named), side by side, in this process."""
     from collector.tasks import Collector, prepare
+    from ui.collecting import collect as passes_over
 
     settings = context.settings
     _needs_deployments(settings)
@@ -189,32 +190,10 @@ def collect(context: Context, names: tuple[str, ...], as_json: bool) -> None:
                 f"There is no deployment {name!r}.", f"The settings name: {', '.join(settings.deployments)}."
             )
     prepare(settings)
-    collector = Collector(settings)
-    reports: list[Report] = []
+    chosen = tuple(dict.fromkeys(names or settings.deployments))
     with progress_bar(err, as_json) as bar:
-        for name in names or tuple(settings.deployments):
-            task = bar.add_task(f"{name}: listing", total=None)
-
-            def show(report: Report, task: Any = task, name: str = name) -> None:
-                due = collector.service.store.backlog(name, now()).due
-                bar.update(
-                    task,
-                    description=f"{name}: {report.new} new failed tries",
-                    completed=report.fetched,
-                    total=report.fetched + due,
-                )
-
-            deadline = time.monotonic() + LEASE.total_seconds()
-            while (report := collector.run(name, progress=show)).skipped:
-                if time.monotonic() > deadline:
-                    raise ProcessError(
-                        f"Another pass over {name} does not end.", "See what airtriage processes run here."
-                    )
-                bar.update(task, description=f"{name}: another pass is under way, waiting for it")
-                time.sleep(0.5)
-            bar.update(task, completed=report.fetched, total=report.fetched)
-            reports.append(report)
-    for report in reports:
+        reports = list(passes_over(Collector(settings), chosen, bar, again=again))
+    for report in sorted(reports, key=lambda report: chosen.index(report.deployment)):
         _print_report(report, as_json)
     if any(report.troubles for report in reports):
         sys.exit(1)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from triage.missed import Missed
 from triage.model import Change, Occurrence, TriageState
 from triage.service import HealthView, QueueRow
 
@@ -157,6 +158,23 @@ def freshness(view: HealthView, now: datetime) -> str:
     if view.is_stale(now):
         said += f": {health.troubles[0].what}" if health.troubles else ": no pass has ended since"
     return said
+
+
+def missed(part: Missed, now: datetime) -> str:
+    """Say what was not read as it passed, and how far it has been read since; `now` is ours."""
+    said = f"{part.since:%Y-%m-%d %H:%M} to {part.until:%Y-%m-%d %H:%M} UTC"
+    tries = many(part.found, "failed try", "failed tries")
+    if part.retry_at:
+        return f"Airflow gives no answer for {said}; it is asked again {ago(part.retry_at, now)}."
+    if not part.is_first:
+        done = f"down to {part.left:%Y-%m-%d %H:%M} UTC, {tries} so far" if part.is_open else f"whole: {tries}"
+        return f"Missed at first: {said}, as airtriage was off or Airflow away. Caught up {done}."
+    whole = (part.until - part.since).total_seconds()
+    size, unit = (86400, "day") if whole >= 2 * 86400 else (3600, "hour")
+    span = many(round(whole / size), unit)
+    if not part.is_open:
+        return f"Read back {span}: {tries}."
+    return f"Reading back: {(part.until - part.left).total_seconds() / size:.1f} of {span}, {tries} so far."
 
 
 def told(change: Change) -> str:

@@ -71,16 +71,17 @@ class Desk:
         return self.remembered(("matching", text), revision, find)
 
     def health(self) -> list[HealthView]:
-        """Return the health of every deployment, at most two seconds old."""
-        now = self.now()
-        return self.remembered("health", int(now.timestamp() / 2), lambda: self.service.health(now))
+        """Return the health of every deployment that is watched, at most two seconds old."""
+        now, watched = self.now(), self.settings.deployments
+        views = self.remembered("health", int(now.timestamp() / 2), lambda: self.service.health(now))
+        return [view for view in views if not watched or view.health.deployment in watched]
 
     def airflow(self, key: TaskTry) -> str:
         """Return the address of a try in Airflow's page; empty where its deployment's address is unknown."""
         deployment = self.settings.deployments.get(key.deployment)
         if deployment:
             return links.try_url(deployment.url, key)
-        known = {view.health.deployment: view.health.url for view in self.health()}
+        known = {view.health.deployment: view.health.url for view in self.service.health(self.now())}
         return links.try_url(known.get(key.deployment, ""), key)
 
 

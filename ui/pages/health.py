@@ -9,7 +9,7 @@ import streamlit as st
 
 from triage.model import Component, ImportFailure, PoolLoad
 from triage.service import HealthView
-from ui.format import length, many, number
+from ui.format import length, many, missed, number
 from ui.front import sheet
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -42,7 +42,10 @@ def _draw() -> None:
     for name in sorted({*views, *at.settings.deployments}):
         with st.container(border=True, key=f"deployment-{name}"):
             view = views.get(name)
-            show(f"health-{name}", _deployment(view) if view else _unread(name))
+            if view and at.settings.deployments and name not in at.settings.deployments:
+                show(f"health-{name}", _former(view))
+            else:
+                show(f"health-{name}", _deployment(view) if view else _unread(name))
     with st.container(border=True, key="ours"):
         show("airtriage", _ours())
 
@@ -52,6 +55,18 @@ def _unread(name: str) -> list[Block]:
         sheet.headline(name, sheet.dot("warn", "Not read yet")),
         sheet.p(
             "No pass over it has ended. Is the collector running? airtriage up starts it; airtriage doctor says what is in its way."
+        ),
+    ]
+
+
+def _former(view: HealthView) -> list[Block]:
+    name = view.health.deployment
+    return [
+        sheet.headline(name, sheet.dot("quiet", "Not watched")),
+        sheet.p(
+            "The settings do not name it any more. What was kept of it stays; it was last read ",
+            sheet.when(view.health.succeeded_at),
+            f". Add [deployments.{name}] to the settings to go on.",
         ),
     ]
 
@@ -100,6 +115,7 @@ def _deployment(view: HealthView) -> list[Block]:
         ("Last good pass", [sheet.when(health.succeeded_at), f", one every {health.poll:g} s; {many(health.listed, 'failed try', 'failed tries')} listed, {many(health.fetched, 'log')} read"]),
         ("Last look", [sheet.when(health.passed_at)] if health.passed_at != health.succeeded_at else []),
         ("Backlog", waits),
+        *(("Back-fill" if part.is_first else "Gap", [missed(part, now)]) for part in view.missed),
         ("Airflow's clock", [offset]),
         ("Airflow's parts", _components(health.components)),
     ]))  # fmt: skip
