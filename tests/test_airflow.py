@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -631,6 +632,33 @@ def test_trouble_with_tls_says_what_to_set(reason: str, said: str, fix: str) -> 
     error = Words("prod", "https://a").broken(v2.VERSION, exc, 3)
     assert said in error.what
     assert error.fix.startswith(fix)
+
+
+def trickle(handler: Handler, kind: str) -> bool:
+    """Promise a body and send a byte of it now and then, for longer than any test waits."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", kind)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    with suppress(OSError):
+        for _ in range(600):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.1)
+    handler.close_connection = True
+    return True
+
+
+def test_an_answer_that_trickles_is_left_after_the_time_out(stub: Stub) -> None:
+    stub.fault = lambda handler, path: trickle(handler, "application/json")
+    with pytest.raises(SourceError, match=r"no answer within 0.5 s"):
+        airflow(stub, timeout=0.5).version()
+
+
+def test_a_log_that_trickles_is_left_after_the_time_out(stub: Stub) -> None:
+    stub.fault = lambda handler, path: "/logs/" in path and trickle(handler, "application/x-ndjson")
+    with pytest.raises(SourceError, match=r"no answer within 0.5 s"):
+        list(airflow(stub, log_timeout=0.5).read_log(TaskTry("prod", "etl", "r", "load")))
 
 
 def test_a_server_that_hangs_is_left_after_the_time_out(stub: Stub) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from urllib3 import HTTPResponse, Retry, exceptions
 
 from collector.airflow import tokens
+from collector.airflow.deadline import within
 from collector.airflow.proxy import Proxy
 from collector.airflow.tokens import Tokens
 from collector.airflow.words import Endpoint, Words, is_stale_token, is_unknown, told
@@ -32,6 +33,7 @@ NDJSON = "application/x-ndjson"
 
 _LONGEST_BODY = 64 << 20  # a page of 100 task instances is about 120 kB
 _CHUNK = 65536
+_SLOWEST = 100_000  # bytes of log in a second below which a log is given up once its time-out is over
 _our_time = time.time  # noqa: TID251 - what the server's clock is measured against
 _CLOCK_SET = 5.0  # seconds; more than a busy server's header is ever behind
 
@@ -56,17 +58,19 @@ class Access:
 class _Answer:
     """A response whose headers are here; its body is read once, when asked for."""
 
-    def __init__(self, response: HTTPResponse) -> None:
+    def __init__(self, response: HTTPResponse, timeout: float) -> None:
         self.response = response
         self.status = response.status
+        self._timeout = timeout
         self._body: dict[str, Any] | None = None
         self._is_read = False
 
     def json(self) -> dict[str, Any] | None:
-        """Read the whole body; None unless it is one JSON object. Raises what urllib3 raises."""
+        """Read the whole body; None unless it is one JSON object. Raises what urllib3 raises, and TimeoutError."""
         if not self._is_read:
             try:
-                data = self.response.read(_LONGEST_BODY, decode_content=True)
+                with within(self.response, self._timeout):
+                    data = self.response.read(_LONGEST_BODY, decode_content=True)
                 if len(data) < _LONGEST_BODY:
                     self.response.release_conn()
                 else:
@@ -144,9 +148,11 @@ class Session:
             raise self.refused(endpoint, answer.status, answer.response.headers, body)
         size = 0
         try:
-            with self._words(endpoint, self.access.log_timeout):
+            timeout = self.access.log_timeout
+            with self._words(endpoint, timeout), within(answer.response, timeout) as deadline:
                 for chunk in answer.response.stream(_CHUNK, decode_content=True):
                     size += len(chunk)
+                    deadline.at += len(chunk) / _SLOWEST
                     yield chunk
             answer.response.release_conn()
         finally:
@@ -205,7 +211,7 @@ class Session:
                 ask = getattr(api, f"{endpoint.method}_without_preload_content")
                 response = ask(**arguments, _request_timeout=patience, _headers=headers)
         self._note_clock(response)
-        return _Answer(response)
+        return _Answer(response, timeout)
 
     def _by_path(
         self, path: str, headers: dict[str, str], patience: tuple[float, float], arguments: dict[str, Any]
@@ -296,7 +302,7 @@ class Session:
                 _request_timeout=(self.access.connect_timeout, self.access.timeout),
             ).response
         self._note_clock(response)
-        return _Answer(response)
+        return _Answer(response, self.access.timeout)
 
     @contextmanager
     def _words(self, endpoint: Endpoint, timeout: float) -> Iterator[None]:
