@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from collector.source import Source
 from triage import logs, signature
 from triage.errors import LogGone, SourceError
-from triage.model import LogStatus, Occurrence
+from triage.model import Absence, LogStatus, Occurrence, Signature
 
 # A failure whose log stays away is shown after this long, provisionally.
 PROVISIONAL_AFTER = timedelta(minutes=2)
@@ -40,9 +40,18 @@ class Reader:
             fact = self.source.describe(fact)
             kept = logs.keep(logs.read(self.source.read_log(fact.key)))
         except LogGone:
-            kept = logs.keep(())
+            return self._judge(fact, replace(logs.keep(()), absence=Absence.UNKNOWN_TRY)), None
         except SourceError as exc:
             return self._postpone(fact), exc
+        if (
+            not kept.total_bytes
+        ):  # Airflow writes a header before any log; not where the storage of the logs raised first
+            kept = replace(kept, absence=Absence.STORAGE)
+        if kept.absence is Absence.STORAGE and self._is_patient(fact):
+            return self._postpone(fact, kept), SourceError(
+                f"{fact.key.deployment}: Airflow could not read logs from their storage; they are asked for again.",
+                "Look at the storage and at the rights of Airflow's API server; its own log holds the error.",
+            )
         return self._judge(fact, kept), None
 
     def is_late(self, fact: Occurrence) -> bool:
@@ -55,14 +64,23 @@ class Reader:
             and self.clock() - fact.first_fetch_at >= LATE
         )
 
-    def _postpone(self, fact: Occurrence) -> Occurrence:
-        """Ask again later, for as long as the server gives no answer: an outage never settles a try as missing."""
+    def _is_patient(self, fact: Occurrence) -> bool:
+        """Whether a storage that does not answer is waited for: long enough for somebody to mend it, not for ever."""
+        now = self.clock()
+        return now - (fact.first_fetch_at or now) < LATE
+
+    def _postpone(self, fact: Occurrence, kept: logs.Kept | None = None) -> Occurrence:
+        """Ask again later, for as long as the server gives no answer: an outage never settles a try as missing.
+
+        `kept` is what it answered in the log's place.
+        """
         now = self.clock()
         troubles = fact.troubles + 1
         pause = min(_LONGEST_PAUSE, max(self.poll, _SHORTEST_PAUSE) * 2 ** min(troubles - 1, 10))
-        signed = fact.signature
+        signed, kept = fact.signature, kept or logs.keep(())
         if signed is None and now - fact.seen_at >= PROVISIONAL_AFTER:
-            signed = signature.sign((), fact.circumstance, task=fact.key.task, status=LogStatus.MISSING)
+            signed = _sign(fact, kept, LogStatus.MISSING)
+            fact = replace(fact, absence=kept.absence, kept=kept.lines, log_lines=kept.total_lines)
         log = fact.log if signed is fact.signature else max(fact.log, LogStatus.MISSING, key=lambda status: status.rank)
         return replace(
             fact, log=log, signature=signed, troubles=troubles, first_fetch_at=fact.first_fetch_at or now,
@@ -77,16 +95,21 @@ class Reader:
         again = status is not LogStatus.WHOLE and attempt < len(self.waits)
         signed = None
         if not again or now - fact.seen_at >= PROVISIONAL_AFTER:
-            signed = signature.sign(kept.lines, fact.circumstance, task=fact.key.task, status=status)
+            signed = _sign(fact, kept, status)
         return replace(
             fact,
             log=status,
             log_lines=kept.total_lines,
             log_bytes=kept.total_bytes,
             log_unread=kept.unread,
+            absence=kept.absence if status is LogStatus.MISSING else None,
             fetches=attempt + 1,
             first_fetch_at=fact.first_fetch_at or now,
             next_fetch_at=now + self.waits[attempt] if again else None,
             signature=signed,
             kept=kept.lines,
         )
+
+
+def _sign(fact: Occurrence, kept: logs.Kept, status: LogStatus) -> Signature:
+    return signature.sign(kept.lines, fact.circumstance, task=fact.key.task, status=status, absence=kept.absence)

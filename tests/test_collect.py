@@ -19,6 +19,7 @@ from collector.report import Report
 from triage import asking
 from triage.errors import LogGone, SourceError, SourceForbidden
 from triage.model import (
+    Absence,
     Circumstance,
     CircumstanceKind,
     ComparisonStatus,
@@ -333,6 +334,61 @@ def test_an_outage_of_hours_settles_nothing_as_missing(service: Service, clock: 
     make_pass(service, source, clock)
     assert service.store.backlog("prod", clock()).waiting == 0
     assert len(service.search(parse("log:whole", clock()), clock(), 10)) == 5
+
+
+REFUSED_BY_S3 = NO_LOG.replace(b'"/logs/attempt=1.log"', b'"Could not read logs from s3://logs/1.log with error: 503"')
+
+
+@pytest.mark.parametrize("answer", [b"", REFUSED_BY_S3], ids=["empty", "said"])
+def test_a_storage_that_is_away_uses_up_no_waits_and_its_logs_are_read_when_it_is_back(
+    service: Service, clock: Clock, answer: bytes
+) -> None:
+    fact = failed()
+    source = Script([fact], {fact.key: answer})
+    for _ in range(120):
+        report = make_pass(service, source, clock)
+        clock.at += timedelta(minutes=10)
+    assert [trouble.what for trouble in report.troubles] == [
+        "prod: Airflow could not read logs from their storage; they are asked for again."
+    ]
+    (kept,) = service.store.search(EVERYTHING, 10)
+    assert (kept.log, kept.absence, kept.fetches) == (LogStatus.MISSING, Absence.STORAGE, 0)
+    assert kept.signature is not None
+    assert kept.signature.cause == "log storage away"
+    source.logs[fact.key] = whole_log()
+    assert make_pass(service, source, clock).troubles == []
+    (kept,) = service.store.search(EVERYTHING, 10)
+    assert (kept.log, kept.absence) == (LogStatus.WHOLE, None)
+    assert kept.signature is not None
+    assert kept.signature.exception == "KeyError"
+
+
+def test_a_storage_that_never_gives_a_log_out_is_asked_for_a_day_and_then_believed(
+    service: Service, clock: Clock
+) -> None:
+    fact = failed()
+    source = Script([fact], {fact.key: b""})
+    for _ in range(200):
+        make_pass(service, source, clock)
+        clock.at += timedelta(minutes=10)
+    asked = len(source.read)
+    (kept,) = service.store.search(EVERYTHING, 10)
+    assert (kept.log, kept.absence, kept.next_fetch_at) == (LogStatus.MISSING, Absence.STORAGE, None)
+    assert asked < 160
+    make_pass(service, source, clock)
+    assert len(source.read) == asked
+
+
+def test_a_try_that_airflow_does_not_know_says_so(service: Service, clock: Clock) -> None:
+    fact = failed()
+    source = Script([fact], {fact.key: LogGone("prod: no such try.")})
+    make_pass(service, source, clock)
+    clock.at += timedelta(minutes=3)
+    make_pass(service, source, clock)
+    (kept,) = service.store.search(EVERYTHING, 10)
+    assert (kept.log, kept.absence) == (LogStatus.MISSING, Absence.UNKNOWN_TRY)
+    assert kept.signature is not None
+    assert kept.signature.cause == "try not known"
 
 
 def test_a_pass_whose_lease_was_lost_ends_quietly(service: Service, clock: Clock) -> None:

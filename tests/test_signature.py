@@ -175,7 +175,7 @@ def test_output_without_words_is_its_exit_code_and_the_task() -> None:
 def test_a_kill_in_delegated_work_goes_by_its_name(code: int) -> None:
     signature = sign(bash("step 1", code=code), task="a.b")
     assert signature.title == "Killed by SIGKILL (out of memory?)"
-    assert signature.cause == "out of memory"
+    assert signature.cause == "killed from outside"  # memory is a guess as long as nobody says so
 
 
 def test_a_kill_of_the_task_itself_goes_by_its_signal() -> None:

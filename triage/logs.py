@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from triage import redact, traces
-from triage.model import Circumstance, Frame, LogLine, LogStatus, Raised, Unread
+from triage.header import Header, told
+from triage.model import Absence, Circumstance, Frame, LogLine, LogStatus, Raised, Unread
 from triage.scan import Scan, Segment
 
 LIMIT = 256 * 1024
@@ -42,7 +43,6 @@ _SOURCE = re.compile(r': source="([^"\n]{1,200})"\s*$')
 _SUBTASK = re.compile(r"Job \d+: Subtask \S+ (?=\[)")
 _HASHED = re.compile(r"unusual_prefix_[0-9a-f]{40}_")
 _EXITED = re.compile(r"Task exited with return code (-?\d+)")
-_HEADER = ("::group::Log message source details", "*** ")
 _FAILING = re.compile(
     r"Marking task as (?:FAILED|UP_FOR_RETRY)|Task exited with return code (?!0\b)|Task failed with exception"
     r"|Task exited(?! with)|Process (?:timed out|exited abnormally)"
@@ -54,9 +54,10 @@ _PAGE = re.compile(r"\s*<(?:!doctype html|html|head|body|\?xml)\b", re.I)
 class Kept:
     """What is stored of a log, redacted, in its order: head, surroundings of what tells, tail.
 
-    `total_lines` counts what was read, `total_bytes` the real log, `unread` those left out in its middle. `has_body` is False for a header alone; `is_page` is True for a
-    web page in a log's place; `verdict` says how the last start of the task ended as the log tells it: "failed",
-    "paused" or "" for nothing.
+    `total_lines` counts what was read, `total_bytes` the real log, `unread` those left out in its middle. `has_body` is
+    False for a header alone, and `absence` then what the header says of the log; `is_page` is True for a web page in a
+    log's place; `verdict` says how the last start of the task ended as the log tells it: "failed", "paused" or "" for
+    nothing.
     """
 
     lines: tuple[LogLine, ...]
@@ -65,6 +66,7 @@ class Kept:
     unread: int = 0
     has_body: bool = False
     is_page: bool = False
+    absence: Absence | None = None
     last_at: datetime | None = None
     verdict: str = ""
 
@@ -162,7 +164,7 @@ class Reading(Iterator[LogLine]):
         code = record.get("exit_code")
         return LogLine(
             number=self.total_lines,
-            text=clean(event),
+            text=clean(event + told(event, record)),
             level=clean(level.lower())[:20] if isinstance(level, str) else None,
             logger=_HASHED.sub("", clean(logger)[:300]) if isinstance(logger, str) else None,
             at=self._time(str(record.get("timestamp") or "")),
@@ -309,14 +311,14 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
     head: list[LogLine] = []
     tail: deque[LogLine] = deque()
     head_size = tail_size = total = size = 0
-    header, in_header, is_page = True, False, False
+    header, is_page = Header(), False
     last_at: datetime | None = None
     for line in lines:
         total += 1 + line.text.count("\n")
         size += len(line.text) + 1
         line = _trimmed(line)
-        if header:
-            in_header, header = _header(line, in_header, total)
+        if header.is_open:
+            header.feed(line, total)
             is_page = (total <= 3 and _PAGE.match(line.text) is not None) or is_page
         scan.feed(line)
         if line.at is not None and (last_at is None or line.at > last_at):
@@ -343,22 +345,12 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
         total_lines=total_lines,
         total_bytes=getattr(lines, "total_bytes", size),
         unread=getattr(lines, "unread", 0),
-        has_body=not header,
+        has_body=not header.is_open,
         is_page=is_page,
+        absence=header.absence if header.is_open else None,
         last_at=last_at,
         verdict=_verdict(scan.segment, tail or head),
     )
-
-
-def _header(line: LogLine, in_header: bool, total: int) -> tuple[bool, bool]:
-    """Walk over the lines that say where a log came from; the second answer turns False at the first line of the log."""
-    text = line.text
-    if in_header:
-        return text.find("::endgroup::") < 0, True
-    if text.startswith(_HEADER):
-        return "::endgroup::" not in text and not text.startswith("*** "), True
-    bare = line.level is None and not line.raised
-    return False, bare and (not text.strip() or (total == 1 and re.fullmatch(r"[\w.-]+", text) is not None))
 
 
 def _verdict(segment: Segment, last: Iterable[LogLine]) -> str:

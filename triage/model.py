@@ -42,7 +42,20 @@ class CircumstanceKind(StrEnum):
 
     HEARTBEAT_LOST = "heartbeat lost"
     STATE_MISMATCH = "state mismatch"
+    QUEUED_TOO_LONG = "queued too long"
+    FAIL_FAST = "stopped by fail_fast"
     MARKED = "marked by hand"
+
+
+class Absence(StrEnum):
+    """Why an answer to "what is its log?" holds no log: what stands in its place."""
+
+    STORAGE = "log storage away"
+    WORKER = "log worker gone"
+    REFUSED = "log server refuses"
+    ROTATED = "log rotated away"
+    NEVER_STARTED = "never started"
+    UNKNOWN_TRY = "try not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +180,8 @@ class Occurrence:
     `seen_at`, `first_fetch_at` and `next_fetch_at` are on our clock. `fetches` counts the answers to "what is its log?",
     `troubles` the times the server gave none: only answers use up the waits. `fingerprint` is empty until the log is settled
     (whole, or its waits are over) or given up provisionally. `log_lines` counts what was read, `log_bytes` the real log,
-    `log_unread` the bytes of it that were left out in its middle. `kept` is the redacted, bounded log; None where it was
+    `log_unread` the bytes of it that were left out in its middle. `absence` says why a log is
+    missing, where that is known. `kept` is the redacted, bounded log; None where it was
     not loaded (lists never load it). `is_final` is None while unknown, False for a try that was retried.
     """
 
@@ -192,6 +206,7 @@ class Occurrence:
     log_lines: int = 0
     log_bytes: int = 0
     log_unread: int = 0
+    absence: Absence | None = None
     fetches: int = 0
     troubles: int = 0
     first_fetch_at: datetime | None = None
@@ -214,7 +229,7 @@ _DESCRIPTION = (
     "bundle_url", "first_fetch_at",
 )  # fmt: skip
 # What came from reading the log: taken together from the better fact.
-_READING = ("log", "log_lines", "log_bytes", "log_unread", "signature", "kept")
+_READING = ("log", "log_lines", "log_bytes", "log_unread", "absence", "signature", "kept")
 
 
 def merge(old: Occurrence, new: Occurrence) -> Occurrence:

@@ -76,7 +76,9 @@ _AFTER = re.compile(r"callback|notif|e-?mail|on_failure|on_retry|listener", re.I
 _ENDED = (
     "Task exited", "Process timed out", "Process exited abnormally", "Process terminated by signal",
     "Received SIGTERM. Terminating", "Task received SIGTERM", "State of this instance has been externally set",
-    "Detected zombie job", "Task is not able to be run",
+    "Detected zombie job", "Task is not able to be run", "Server indicated the task shouldn't be running anymore",
+    "Dag not found during start up", "DAG not found during start up", "Task not found in Dag during start up",
+    "Task not found in DAG during start up",
 )  # fmt: skip
 # No code at all, success, and what 2.x exits with when a task defers.
 _WELL = (None, 0, 100)

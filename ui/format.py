@@ -229,6 +229,8 @@ def occurrence_json(occurrence: Occurrence, problem_id: str) -> dict[str, Any]:
         "final": occurrence.is_final,
         "exception": signed.exception if signed else None,
         "circumstance": str(occurrence.circumstance.kind) if occurrence.circumstance else None,
+        "absence": str(occurrence.absence) if occurrence.absence else None,
+        "reason": reason(occurrence) or None,
         "owner": occurrence.owner or None,
         "operator": occurrence.operator or None,
         "pool": occurrence.pool or None,
@@ -238,6 +240,14 @@ def occurrence_json(occurrence: Occurrence, problem_id: str) -> dict[str, Any]:
         "log_bytes": occurrence.log_bytes,
         "log_unread": occurrence.log_unread,
     }
+
+
+def reason(occurrence: Occurrence) -> str:
+    """Say in sentences why a try failed whose log does not tell it; "" where the log does, or is still awaited."""
+    signed = occurrence.signature
+    if signed is None or signed.exception or not (occurrence.circumstance or occurrence.absence):
+        return ""
+    return " ".join(signed.decisions)
 
 
 def names(parts: Iterable[str], shown: int = 3) -> str:

@@ -29,7 +29,8 @@ def sign_file(file: str, *, explain: bool, as_json: bool) -> int:
             return _sign_records(source, explain=explain, as_json=as_json)
         name = "-" if file == "-" else Path(file).name
         kept = logs.keep(logs.read(iter(lambda: source.read(_CHUNK), b"")))
-        _print(name, signature.sign(kept.lines), explain=explain, as_json=as_json)
+        signed = signature.sign(kept.lines, absence=kept.absence)
+        _print(name, signed, explain=explain, as_json=as_json)
     return 0
 
 

@@ -75,6 +75,8 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
         console.print(Text(f"{told.number:>7}  ", "dim") + Text(fmt.printable(told.text)))
     if view.latest and (left_out := fmt.unread(view.latest)):
         console.print(Text(f"{left_out[0].upper()}{left_out[1:]}.", "dim"))
+    if view.latest and (reason := fmt.reason(view.latest)):
+        console.print(Text(fmt.printable(reason)))
     for change in view.history:
         why = f": {change.why}" if change.why else ""
         console.print(Text(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}{why}", "dim"))

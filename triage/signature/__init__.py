@@ -13,10 +13,10 @@ import re
 from collections.abc import Sequence
 
 from triage import causes, logs
-from triage.model import Circumstance, CircumstanceKind, Evidence, LogLine, LogStatus, Signature, place
+from triage.model import Absence, Circumstance, CircumstanceKind, Evidence, LogLine, LogStatus, Signature, place
 from triage.redact import redact
 from triage.scan import Scan, Segment
-from triage.signature import output
+from triage.signature import output, silence
 from triage.signature.masks import mask
 from triage.signature.root import Finding, endpoint, judge, own_place
 
@@ -35,13 +35,16 @@ def sign(
     *,
     task: str = "",
     status: LogStatus = LogStatus.WHOLE,
+    absence: Absence | None = None,
 ) -> Signature:
-    """Sign a failed try. `task` is "dag_id.task_id"; it counts only where the log itself holds no usable evidence."""
+    """Sign a failed try. `task` is "dag_id.task_id"; it counts only where the log itself holds no usable evidence.
+
+    `absence` is why there is no log (`logs.Kept.absence`); it counts where neither log nor circumstance tells anything.
+    """
     scan = Scan()
     for line in lines:
         scan.feed(line)
-    segment = scan.counted()
-    found = _find(segment, scan, circumstance, task, status)
+    found = _find(scan, lines, circumstance, task, status, absence)
     return _signature(found, lines)
 
 
@@ -49,7 +52,8 @@ def sign_text(
     data: bytes, circumstance: Circumstance | None = None, *, task: str = "", status: LogStatus = LogStatus.WHOLE
 ) -> Signature:
     """Sign a log from its bytes, as it would be signed once kept."""
-    return sign(logs.keep(logs.read([data])).lines, circumstance, task=task, status=status)
+    kept = logs.keep(logs.read([data]))
+    return sign(kept.lines, circumstance, task=task, status=status, absence=kept.absence)
 
 
 def explain(signature: Signature) -> str:
@@ -60,25 +64,30 @@ def explain(signature: Signature) -> str:
     return "\n".join([*lines, f"Fingerprint: {signature.fingerprint}"])
 
 
-def _find(segment: Segment, scan: Scan, circumstance: Circumstance | None, task: str, status: LogStatus) -> Finding:
+def _find(
+    scan: Scan,
+    lines: Sequence[LogLine],
+    circumstance: Circumstance | None,
+    task: str,
+    status: LogStatus,
+    absence: Absence | None,
+) -> Finding:
+    segment = scan.counted()
     if circumstance is not None and circumstance.kind is CircumstanceKind.MARKED:
         failed = segment.failed
         if failed is None or any(_BY_HAND.search(one.value) for one in failed.raised):
-            return _known(
-                "marked by hand", "Marked failed by hand", task, "Airflow's event log says that a person set it."
-            )
+            return silence.stated(circumstance, task, absence)
     if status is LogStatus.MISSING and circumstance is None:
-        return _silent(Segment(), task, status)
+        return silence.absent(absence, lines, task) if absence else silence.silent(Segment(), task, status)
     for line in (segment.failed, segment.job):
         if line is not None and line.raised:
             return _from_exception(segment, scan, line, task)
-    if segment.ended is not None and (found := _from_signal(segment.ended, task)):
+    if found := silence.ended(segment, task, circumstance):
         return found
     if segment.job is not None and (found := _from_job(segment, segment.job, task)):
         return found
     if circumstance is not None:
-        kind = circumstance.kind.value
-        return _known(kind, kind.capitalize(), task, "The log holds no end of the try; Airflow's event log does.")
+        return silence.stated(circumstance, task, absence)
     if found := output.choose(segment, least=2):
         if found.is_vague or (found.exception and output.DELEGATED.search(found.title)):
             found.key = (*found.key, task)
@@ -88,7 +97,9 @@ def _find(segment: Segment, scan: Scan, circumstance: Circumstance | None, task:
         return _from_exit(segment, segment.ended, task)
     if found := output.choose(segment):
         return found
-    return _silent(segment, task, status)
+    if absence is not None and not segment.body:
+        return silence.absent(absence, lines, task)
+    return silence.silent(segment, task, status)
 
 
 def _from_exception(segment: Segment, scan: Scan, line: LogLine, task: str) -> Finding:
@@ -129,7 +140,7 @@ def _from_code(found: Finding, segment: Segment, value: str, where: str, task: s
     """Delegated work whose output holds no error: a kill, the pod's own words, its last words, or the bare exit code."""
     code = output.exit_code(value)
     if signal := output.killed(code):
-        return _killed(signal, found.numbers[0], task, where)
+        return silence.killed(signal, found.numbers[0], task, where)
     if pod := output.pod(value):
         pod.numbers = found.numbers
         return pod
@@ -163,27 +174,6 @@ def _timed_out(found: Finding, segment: Segment, kind: str, where: str, task: st
                    decisions=[f"A time-out counts by its place: {where or task or 'unknown'}."])  # fmt: skip
 
 
-def _from_signal(line: LogLine, task: str) -> Finding | None:
-    signal = line.signal or output.killed(line.exit_code)
-    if signal:
-        return _killed(signal, line.number, task)
-    if line.text.startswith("Process timed out"):
-        return _known(
-            "execution time-out", "Execution time-out", task, f"{place(line.number).capitalize()} says so.", line.number
-        )
-    if _BY_HAND.search(line.text[:200]):
-        return _killed("SIGTERM", line.number, task)
-    return None
-
-
-def _killed(signal: str, number: int, task: str, where: str = "") -> Finding:
-    memory = signal in ("SIGKILL", "9", "-9")
-    title = f"Killed by {signal}{' (out of memory?)' if memory else ''}"
-    cause = "out of memory" if memory else "killed from outside"
-    return Finding(("killed", signal, where, task), title, cause, numbers=(number,),
-                   decisions=[f"{place(number).capitalize()}: the process was killed; the signal and the task count."])  # fmt: skip
-
-
 def _from_job(segment: Segment, line: LogLine, task: str) -> Finding | None:
     """The traceback is lost or cut: the runner's own summary repeats the message, a fragment above may hold the rest."""
     match = _JOB.match(line.text.partition("\n")[0])
@@ -203,20 +193,6 @@ def _from_exit(segment: Segment, line: LogLine, task: str) -> Finding:
     title = f"Exited with code {code}" if code is not None else mask(line.text.split("\n")[0])
     return Finding(("exit", str(code), task), title, causes.classify(None, title), numbers=(line.number,),
                    decisions=["The process ended itself without an exception: the exit code and the task count."])  # fmt: skip
-
-
-def _silent(segment: Segment, task: str, status: LogStatus) -> Finding:
-    last = output.last_words(segment.before)
-    numbers = (last.number,) if last is not None else ()
-    why = "has no end" if status is LogStatus.PARTIAL else "holds no error"
-    title = "No usable log" if status is LogStatus.MISSING or not segment.body else f"The log {why}"
-    return Finding(("silent", task), title, "no usable log", numbers=numbers,
-                   decisions=[f"The log {why}: only the task tells this failure from others."])  # fmt: skip
-
-
-def _known(kind: str, title: str, task: str, why: str, number: int | None = None) -> Finding:
-    cause = kind if kind in causes.CAUSES else "unknown"
-    return Finding((kind, task), title, cause, numbers=(number,) if number else (), decisions=[why])
 
 
 def _signature(found: Finding, lines: Sequence[LogLine]) -> Signature:

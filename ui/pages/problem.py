@@ -15,7 +15,7 @@ from triage.errors import InputError, TriageError
 from triage.model import LogLine, LogStatus, Occurrence, Raised, TriageState
 from triage.query import Members
 from triage.service import ProblemView, QueueRow
-from ui.format import many, names, next_step, number, one_line, printable, told, unread
+from ui.format import many, names, next_step, number, one_line, printable, reason, told, unread
 from ui.front import sheet
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
@@ -173,6 +173,8 @@ def _log(shown: Occurrence) -> None:
 
 
 def _circumstance(shown: Occurrence) -> list[sheet.Block]:
+    if said := reason(shown):
+        return [sheet.p(said, tone="warn")]
     found = shown.circumstance
     if found is None:
         return []
@@ -209,7 +211,7 @@ def try_row(it: Occurrence, problem_id: str) -> dict[str, Any]:
         {LogStatus.PENDING: "log awaited", LogStatus.MISSING: "no log", LogStatus.PARTIAL: "part of the log"}.get(
             it.log, ""
         ),
-        str(it.circumstance.kind) if it.circumstance else "",
+        str(it.circumstance.kind) if it.circumstance else str(it.absence or ""),
     ]
     return {
         "id": key.id, "problem": problem_id, "task": printable(f"{key.task}{mapped}"), "run": printable(key.run_id),
@@ -217,7 +219,7 @@ def try_row(it: Occurrence, problem_id: str) -> dict[str, Any]:
         "title": one_line(signed.title) if signed else "Log awaited", "at": it.ended_at.timestamp(),
         "took": (it.ended_at - it.started_at).total_seconds() if it.started_at else None,
         "marks": [mark for mark in marks if mark], "airflow": desk().airflow(key),
-        "said": one_line(signed.evidence[0].text, 300) if signed and signed.evidence else "",
+        "said": one_line(signed.evidence[0].text if signed and signed.evidence else reason(it), 300),
     }  # fmt: skip
 
 
