@@ -6,7 +6,7 @@ a time per deployment, over all processes, by a lease in the store; its four thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from collector.reading import LATE, Reader
 from collector.report import Progress, Report
 from collector.source import Source
 from triage.errors import SourceError, StaleProblem
-from triage.model import DeploymentHealth, LogStatus, Occurrence
+from triage.model import DeploymentHealth, LogStatus, Occurrence, Trouble
 from triage.query import Between, Both, Either, Field
 from triage.service import Service
 
@@ -34,7 +34,8 @@ class Pass:
     """A pass over one deployment; build it and call `run`, or `serve`. `clock` is ours, aware UTC.
 
     `budget` bounds the time for reading logs and gaps, so that neither keeps new failures from being listed. `errands`
-    are served before any log.
+    are served before any log. `notes` are troubles that stopped nothing and are to be said all the same, asked for at
+    the end.
     """
 
     service: Service
@@ -48,6 +49,7 @@ class Pass:
     budget: timedelta | None = None
     progress: Progress = lambda report: None
     errands: Errands = tuple
+    notes: Callable[[], Iterable[Trouble]] = tuple
 
     def run(self, *, again: bool = False) -> Report:
         """Make the pass; troubles of the deployment end in the report and on the Health page, never in a crash.
@@ -98,6 +100,7 @@ class Pass:
             # However much there is to read: every pass goes back by one slice at least.
             if not listings.slices and not readers.has_given_up:
                 listings.back()
+        report.troubles += (trouble for trouble in self.notes() if trouble not in report.troubles)
         self.service.settle(self.clock())
         if version and not readers.has_given_up:
             self._outcomes(report)

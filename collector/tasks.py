@@ -21,10 +21,11 @@ from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
 from collector.report import Progress, Report
+from collector.storage import Place, Storage, Stored
 from triage import asking
 from triage.errors import SettingsError, SourceError
 from triage.service import Service
-from triage.settings import Deployment, Settings
+from triage.settings import Deployment, Settings, revealed
 from triage.store import open_store
 
 PASS = "airtriage.pass"
@@ -56,12 +57,27 @@ def access(deployment: Deployment) -> Access:
     )
 
 
+def storage(name: str, deployment: Deployment) -> Storage | None:
+    """Return where a deployment's logs lie, or None where the settings do not say; connects to nothing."""
+    if not deployment.log_base:
+        return None
+    options = revealed(deployment.log_options)
+    return Storage(
+        name, Place(deployment.log_base, deployment.log_template, options, deployment.timeout.total_seconds())
+    )
+
+
+def source(name: str, deployment: Deployment) -> Stored[Airflow]:
+    """Return a deployment to read: its API, and its storage before that for logs."""
+    return Stored(Airflow(name, access(deployment)), storage(name, deployment))
+
+
 class Collector:
     """The collector of one process: the store, one source a deployment, and the two things Celery calls."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._sources = {name: Airflow(name, access(its)) for name, its in settings.deployments.items()}
+        self._sources = {name: source(name, its) for name, its in settings.deployments.items()}
 
     @functools.cached_property
     def service(self) -> Service:
@@ -92,7 +108,7 @@ class Collector:
         its, source = self._settings.deployments[name], self._sources[name]
         return Pass(
             self.service, source, name, its.url, its.lookback, its.poll, self._settings.log_waits, now, budget, progress,
-            errands=lambda: comparing.errands(self.service, source, name, now),
+            errands=lambda: comparing.errands(self.service, source, name, now), notes=source.troubles,
         )  # fmt: skip
 
     def settle(self) -> int:

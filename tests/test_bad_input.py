@@ -207,3 +207,30 @@ def test_a_data_folder_that_may_not_be_written_is_one_sentence(command: Command)
         assert done.returncode in (1, 2)
         assert "data_dir" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_logs_come_from_the_storage_alone_where_the_api_serves_none_and_from_the_api_where_it_has_none(
+    command: Command,
+) -> None:
+    base = command.folder / "logs"
+    path = "dag_id=etl/run_id=manual__2026-11-22T08:00:00+00:00/task_id=load/attempt=1.log"
+    command.settings["DEPLOYMENTS__BAD__LOG_BASE"] = f"file://{base}"
+    done = command("collect")
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert f"bad: The storage file://{base} is not there: there is no folder {base}. Correct log_base." in said
+    assert {row["log"] for row in command.tries()} == {"whole"}, "the api-server serves meanwhile"
+    doctor = command("doctor")
+    assert (doctor.returncode, doctor.stdout.count("FAIL")) == (1, 1)
+    assert "FAIL bad log storage" in doctor.stdout
+    base.mkdir()
+    assert "None of 1 failed tries has a log in the storage, the first not as" in command("doctor").stdout
+    (base / path).parent.mkdir(parents=True)
+    (base / path).write_bytes(whole_log("StorageError").split(b'"::endgroup::"}\n', 1)[1])
+    assert f"ok   bad log storage: file://{base} may be read" in command("doctor").stdout
+    command.bad.fault = lambda handler, path: "/logs/" in path and handler.send(403, {"detail": "Forbidden"})
+    command.settings["DATA_DIR"] += "-anew"
+    assert command("collect").returncode == 0
+    assert {(row["deployment"], row["log"], row["exception"]) for row in command.tries()} == {
+        ("bad", "whole", "StorageError"), ("good", "whole", "KeyError"),
+    }  # fmt: skip

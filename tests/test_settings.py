@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from triage.errors import SettingsError
-from triage.settings import Deployment, Settings, Web, load
+from triage.settings import Deployment, Settings, Web, load, revealed
 
 LOGIN = {"URL": "http://a", "USERNAME": "svc", "PASSWORD": "sekret"}
 OF_A_DEPLOYMENT = ("URL", "USERNAME", "PASSWORD", "TOKEN", "TOKEN_COMMAND", "HEADERS", "HEADERS_FILE")
@@ -104,6 +104,26 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(
         ({"URL": "http://a", "HEADERS": "Accept: sekret"}, r"Accept is airtriage's own to set"),
         ({"URL": "http://a", "HEADERS_FILE": "/nope"}, r"headers_file = '/nope' cannot be read"),
         ({"STORE": "sqlite:///x", "STORE__X": "1"}, r"STORE__X sets a part of 'store'"),
+        (
+            {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__LOG_BASE": "ftp://u:sekret@b/x"},
+            r"deployments\.p\.log_base is wrong.*starts with none of s3://",
+        ),
+        (
+            {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__LOG_BASE": "s3://u:sekret@b/x"},
+            r"deployments\.p\.log_base is wrong.*accounts belong into log_options",
+        ),
+        (
+            {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__LOG_TEMPLATE": "{{ ti.hostname }}.log"},
+            r"deployments\.p\.log_template is wrong.*unknown field 'ti.hostname'; known are dag_id",
+        ),
+        (
+            {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__LOG_OPTIONS__SECRET_FILE": "/nope"},
+            r"deployments\.p\.log_options\.secret_file = '/nope' cannot be read",
+        ),
+        (
+            {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__LOG_OPTIONS": "secret=sekret"},
+            r"deployments\.p\.log_options is wrong",
+        ),
     ],
 )
 def test_a_mistake_gets_one_sentence_that_names_the_field(
@@ -147,6 +167,23 @@ headers_file = "{tmp_path / "secret"}"
     assert {name: value.get_secret_value() for name, value in table.headers.items()} == {"X-Key": "k", "x-two": "2"}
     assert {name: value.get_secret_value() for name, value in text.headers.items()} == {"X-Key": "k: 1", "X-Other": ""}
     assert "print token" not in repr(settings)
+
+
+def test_the_options_of_a_storage_come_from_the_file_files_and_variables_and_hide_their_secrets(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2\n")
+    file = tmp_path / "airtriage.toml"
+    file.write_text(
+        '[deployments.p]\nurl = "http://a"\nlog_base = "s3://logs/prod/"\n[deployments.p.log_options]\n'
+        f'key = "AKIAX"\nsecret_file = "{tmp_path / "secret"}"\nregion = "eu-central-1"\nclient_kwargs = {{ aws_session_token = "abc123" }}\n'
+    )
+    p = load(str(file), {"AIRTRIAGE_DEPLOYMENTS__P__LOG_OPTIONS__ANON": "False"}).deployments["p"]
+    assert p.log_base == "s3://logs/prod"
+    for secret in ("AKIAX", "hunter2", "abc123"):
+        assert secret not in repr(p) + str(p.log_options)
+    assert revealed(p.log_options) == {
+        "key": "AKIAX", "secret": "hunter2", "region": "eu-central-1", "anon": False,
+        "client_kwargs": {"aws_session_token": "abc123"},
+    }  # fmt: skip
 
 
 def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -29,12 +30,14 @@ from pydantic import (
     model_validator,
 )
 
+from triage import log_path
 from triage.errors import SettingsError
 
 PREFIX = "AIRTRIAGE_"
 FILE_NAME = "airtriage.toml"
 _NOT_SETTINGS = {"CONFIG"}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|h|d|w)?\Z")
+_SECRET = re.compile(r"key|secret|token|password|credential|connection_string", re.I)
 _LONGEST = timedelta(days=36_500)
 _FROM_FILES = ("password", "token", "headers", "proxy")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
@@ -98,6 +101,25 @@ def _lines(value: object) -> object:
     return headers
 
 
+def _options(value: object) -> object:
+    """Hide what is a secret by its name; `true` and `false` in an environment variable are meant as such."""
+    if not isinstance(value, dict):
+        return value
+    options: dict[str, object] = {}
+    for name, one in value.items():
+        if isinstance(one, str):
+            said = {"true": True, "false": False}.get(one.lower(), one)
+            options[name] = SecretStr(one) if said is one and _SECRET.search(name) else said
+        else:
+            options[name] = _options(one)
+    return options
+
+
+def _template(value: str) -> str:
+    log_path.parse(value)
+    return value
+
+
 Span = Annotated[timedelta, BeforeValidator(span)]
 
 
@@ -129,6 +151,19 @@ class Deployment(_Section):
         description="a proxy to reach it through, http://USER:PASSWORD@HOST:PORT; by default what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say",
     )
     timeout: Span = Field(timedelta(seconds=30), description="how long one answer may take; a log six times as long")
+
+    log_base: Annotated[str, AfterValidator(log_path.base)] = Field(
+        "",
+        description="where Airflow keeps its logs, to read them straight from there: s3://bucket/prefix, gs://, abfs://, file:///…",
+    )
+    log_template: Annotated[str, AfterValidator(_template)] = Field(
+        log_path.DEFAULT, description="the path of a log below log_base: Airflow's [logging] log_filename_template"
+    )
+    log_options: Annotated[dict[str, Any], BeforeValidator(_options)] = Field(
+        default_factory=dict,
+        repr=False,
+        description="for the storage's driver: endpoint_url, region, anon, key, secret…; NAME_file reads one from a file",
+    )
 
     @field_validator("url")
     @classmethod
@@ -340,19 +375,29 @@ def _place(values: dict[str, Any], keys: list[str], text: str, name: str) -> Non
 
 
 def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
-    """Replace every `NAME_file` beside a secret field by the file's content."""
+    """Replace every `NAME_file` beside a secret field, and in the options of a storage, by the file's content."""
     deployments = values.get("deployments")
     for name, its in deployments.items() if isinstance(deployments, dict) else ():
+        if not isinstance(its, dict):
+            continue
         for secret in _FROM_FILES:
-            if isinstance(its, dict) and (path := its.pop(f"{secret}_file", None)):
-                try:
-                    its[secret] = Path(str(path)).read_text("utf-8").strip()
-                except (OSError, UnicodeDecodeError) as exc:
-                    raise SettingsError(
-                        f"deployments.{name}.{secret}_file = {str(path)!r} cannot be read: {exc.__class__.__name__}.",
-                        "Check the path and its rights.",
-                    ) from exc
+            _from_file(its, secret, f"deployments.{name}")
+        options: Any = its.get("log_options")
+        for option in list(options) if isinstance(options, dict) else ():
+            if option.endswith("_file"):
+                _from_file(options, option.removesuffix("_file"), f"deployments.{name}.log_options")
     return values
+
+
+def _from_file(values: dict[str, Any], name: str, where: str) -> None:
+    if path := values.pop(f"{name}_file", None):
+        try:
+            values[name] = Path(str(path)).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise SettingsError(
+                f"{where}.{name}_file = {str(path)!r} cannot be read: {exc.__class__.__name__}.",
+                "Check the path and its rights.",
+            ) from exc
 
 
 def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
@@ -376,6 +421,17 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
     if loc and loc[0] == "deployments":
         return [*Deployment.model_fields, *(f"{name}_file" for name in _FROM_FILES)]
     return list(Web.model_fields if loc and loc[0] == "web" else Settings.model_fields)
+
+
+def revealed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a storage with their secrets in the open, for its driver."""
+    return {name: _plain(one) for name, one in options.items()}
+
+
+def _plain(one: object) -> object:
+    if isinstance(one, SecretStr):
+        return one.get_secret_value()
+    return revealed(one) if isinstance(one, dict) else one
 
 
 def environment(*, inherit: bool) -> dict[str, str]:

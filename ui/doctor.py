@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import islice
 
 from collector.airflow import Airflow
-from collector.tasks import access, now, ping_broker
-from triage.errors import LogGone, TriageError
+from collector.storage import Storage
+from collector.tasks import access, now, ping_broker, storage
+from triage.errors import LogGone, SourceError, TriageError
 from triage.settings import Deployment, Settings
 from triage.store import open_store
 
 _NOTHING = object()
+_LOOKED_FOR = 20  # failed tries whose logs are looked for in a storage; a worker that is killed uploads none
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ def _deployment(name: str, its: Deployment) -> Iterator[Finding]:
     }
     for what, ask in checks.items():
         yield _try(f"{name} {what}", partial(_readable, ask))
+    if (its_storage := storage(name, its)) is not None:
+        yield _try(f"{name} log storage", lambda: _stored(source, its_storage, since))
     drift = abs(source.offset)
     text = f"its clock is {drift:.0f} s {'ahead of' if source.offset > 0 else 'behind'} ours"
     yield Finding(f"{name} clock", True, text if drift >= 1 else "agrees with ours")
@@ -83,6 +88,21 @@ def _log(source: Airflow, since: datetime) -> object:
     with contextlib.suppress(LogGone):
         next(source.read_log(failed.key), None)
     return None
+
+
+def _stored(source: Airflow, storage: Storage, since: datetime) -> str:
+    """List the storage and look for the log of a failed try where it should lie."""
+    storage.check()
+    failed = list(islice((fact.key for page in source.listed(since, now()) for fact in page), _LOOKED_FOR))
+    if not failed:
+        return f"{storage.base} may be listed; no task has failed lately whose log could be read"
+    for key in failed:
+        if storage.read(key) is not None:
+            return f"{storage.base} may be read"
+    raise SourceError(
+        f"None of {len(failed)} failed tries has a log in the storage, the first not as {storage.where(failed[0])}.",
+        "Correct log_base and log_template: Airflow's are [logging] remote_base_log_folder and log_filename_template.",
+    )
 
 
 def _store(settings: Settings) -> str:
