@@ -108,7 +108,8 @@ class Collector:
         its, source = self._settings.deployments[name], self._sources[name]
         return Pass(
             self.service, source, name, its.url, its.lookback, its.poll, self._settings.log_waits, now, budget, progress,
-            errands=lambda: comparing.errands(self.service, source, name, now), notes=source.troubles,
+            errands=lambda: comparing.errands(self.service, source, name, now),
+            notes=lambda: [*source.troubles(), *source.oddities()],
         )  # fmt: skip
 
     def settle(self) -> int:

@@ -1,7 +1,7 @@
-"""A stand-in for Airflow 3.3's API on a loopback port, with the faults that real ones showed.
+"""A stand-in for Airflow's API on a loopback port, with the faults that real ones showed.
 
 Answers in the shapes recorded from Airflow 3.3.2: its field names, its silent page limit, its cursor, its two kinds of
-404, its log as NDJSON. Holds no logic beyond filtering rows; what a test needs, it puts into the attributes.
+404, its log as NDJSON; or as Airflow 2.11 does where it differs. Holds no logic beyond filtering rows; what a test needs, it puts into the attributes.
 """
 
 from __future__ import annotations
@@ -80,6 +80,9 @@ class Stub:
 
     def __init__(self) -> None:
         self.version = "3.3.2"
+        self.api = (
+            "/api/v2"  # or Airflow 2's "/api/v1": basic auth, logs as text, and 400 for a parameter it does not know
+        )
         self.events: list[Row] = []
         self.instances: list[Row] = []
         self.tries: dict[tuple[str, int], list[Row]] = {}
@@ -162,24 +165,46 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a question."""
         stub = self.stub
         parts = urlsplit(self.path)
-        path = parts.path.removeprefix("/api/v2")
+        path = parts.path.removeprefix(stub.api)
         query = parse_qs(parts.query, keep_blank_values=True)
         stub.asked[path] += 1
         stub.queries.append((path, query))
         if stub.fault(self, path):
             return
+        if stub.api == "/api/v1":
+            if not self._is_taken_by_2(parts.path, query):
+                return
+        elif parts.path.startswith("/api/v1"):
+            self.send(404, {"error": "API route not found"})
+            return
         if path == "/version":
             self.send(200, {"version": stub.version, "git_version": None})
-        elif path == "/monitor/health":
+        elif path == ("/monitor/health" if stub.api == "/api/v2" else "/health"):
             beat = "2026-11-22T08:26:58.346251+00:00"
             parts_ = {"scheduler": {"status": "healthy", "latest_scheduler_heartbeat": beat}}
             self.send(200, {"metadatabase": {"status": "healthy"}, **parts_, "triggerer": {"status": None}})
-        elif self.headers.get("Authorization") != f"Bearer {stub.token()}":
+        elif stub.api == "/api/v2" and self.headers.get("Authorization") != f"Bearer {stub.token()}":
             self.send(
                 401, {"detail": "Not authenticated" if not self.headers.get("Authorization") else "Token Expired"}
             )
         else:
             self._answer(path, query)
+
+    def _is_taken_by_2(self, path: str, query: dict[str, list[str]]) -> bool:
+        """Answer as Airflow 2 does what it does not take: another API's paths, no account, unknown parameters."""
+        account = base64.b64encode(f"triage:{self.stub.password}".encode()).decode()
+        unknown = set(query) & {"cursor", "task_id"} if path.endswith("taskInstances") else set()
+        if not path.startswith("/api/v1"):
+            self.send(404, HTML, "text/html")
+        elif path.endswith(("/version", "/health")):
+            return True
+        elif self.headers.get("Authorization") != f"Basic {account}":
+            self.send(401, {"detail": None, "status": 401, "title": "Unauthorized"})
+        elif unknown:
+            self.send(400, {"detail": f"Extra query parameter(s) {unknown} not in spec", "status": 400})
+        else:
+            return True
+        return False
 
     def _answer(self, path: str, query: dict[str, list[str]]) -> None:
         stub = self.stub
@@ -209,7 +234,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(404, {"error": "API route not found"})
         elif found := re.fullmatch(r"logs/(\d+)", rest):
             log = self.stub.logs.get((task, int(query.get("map_index", ["-1"])[0]), int(found[1])))
-            self.send(404, NOT_FOUND) if log is None else self.send(200, log, "application/x-ndjson")
+            kind = "application/x-ndjson" if self.stub.api == "/api/v2" else "text/plain; charset=utf-8"
+            self.send(404, NOT_FOUND) if log is None else self.send(200, log, kind)
         elif rest == "tries":
             self.send(200, {"task_instances": tries, "total_entries": len(tries)})
         elif found := re.fullmatch(r"tries/(\d+)", rest):
@@ -229,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
             and _is_within(row.get("updated_at"), query.get("updated_at_gte"), query.get("updated_at_lte"))
             and run in ("~", row["dag_run_id"])
             and all(
-                name not in query or str(row[name]) in query[name]
+                name not in query or str("no_status" if row[name] is None else row[name]) in query[name]
                 for name in ("state", "task_id", "try_number", "map_index")
             )
             and ("start_date_gte" not in query or _time(row["start_date"]) >= _time(query["start_date_gte"][0]))
@@ -237,6 +263,8 @@ class Handler(BaseHTTPRequestHandler):
         ]
         if query.get("order_by") == ["-start_date"]:
             rows.sort(key=lambda row: _time(row["start_date"]), reverse=True)
+        if query.get("order_by") == ["-try_number"]:
+            rows.sort(key=lambda row: -row["try_number"])
         self.send(200, self._page("task_instances", rows, query))
 
     def _page(self, name: str, rows: list[Row], query: dict[str, list[str]]) -> Row:
@@ -256,7 +284,7 @@ def _time(text: str) -> datetime:
 
 def _event_matches(row: Row, query: dict[str, list[str]]) -> bool:
     return (
-        row["event"] in query.get("included_events", [row["event"]])
+        row["event"] in ",".join(query.get("included_events", [row["event"]])).split(",")
         and all(row[name] in query[name] for name in ("dag_id", "run_id", "task_id") if name in query)
         and _is_within(row["when"], query.get("after"), query.get("before"), is_strict=True)
     )

@@ -22,6 +22,7 @@ from urllib3 import HTTPResponse, Retry, exceptions
 
 from collector.airflow import tokens
 from collector.airflow.deadline import within
+from collector.airflow.oddities import Oddities
 from collector.airflow.proxy import Proxy
 from collector.airflow.tokens import Tokens
 from collector.airflow.words import Endpoint, Words, is_stale_token, is_unknown, told
@@ -95,6 +96,7 @@ class Session:
         self.access = access
         self.url = home(access.url)
         self.words = Words(deployment, self.url)
+        self.oddities = Oddities(self.words)
         self._lock = threading.RLock()
         self._client: Any = None
         self._tokens = self._make_tokens()

@@ -7,16 +7,16 @@ overlap and cursors are the caller's.
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from collector.airflow import rows
 from collector.airflow.fared import INSTANCES, Fared
-from collector.airflow.rows import Row
+from collector.airflow.memory import Memory
+from collector.airflow.pages import pages
+from collector.airflow.rows import Marking, Row
 from collector.airflow.session import Session
 from collector.airflow.words import Endpoint
 from triage.errors import SourceForbidden
@@ -36,13 +36,7 @@ DAG = Endpoint("dags", "DAGApi", "get_dag", "DAGs")
 IMPORTS = Endpoint("importErrors", "ImportErrorApi", "get_import_errors", "ImportError")
 POOLS = Endpoint("pools", "PoolApi", "get_pools", "Pools")
 
-_PAGE = 100  # Airflow's own default of [api] maximum_page_limit: asking for more gives no more
 _HALTED_WITHIN = timedelta(minutes=10)  # the scheduler marks what is behind a failure some loops after it
-_REMEMBERED = 600.0  # seconds that DAGs and their tasks are held; they change with a deploy
-
-logger = logging.getLogger(__name__)
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Airflow32:
@@ -52,34 +46,36 @@ class Airflow32:
     """
 
     how = "by its event log and task instances"
+    markings: tuple[str, ...] = rows.MARKINGS
+    failed_is_final: bool | None = True  # what an event `failed` of its own says
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._deployment = session.deployment
-        self._dags = _Memory(self._dag)
-        self._graphs = _Memory(self._graph)
+        self._dags = Memory(self._dag)
+        self._graphs = Memory(self._graph)
 
     def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         """Yield, page by page and oldest first, the failed tries that the event log tells of after `since`, to `until`.
 
-        Both are on the server's clock; an `until` of None is up to now. Events may commit a little late: ask again from some minutes before the
-        server's time when the last complete listing began. A try may come again on a later page with equal or better
+        Both are on the server's clock; an `until` of None is up to now. Events may commit a little late: ask again from
+        some minutes before the server's time when the last complete listing began. A try may come again on a later page with equal or better
         facts. Complete but for tries that one request marked as failed together with another task.
         """
         stated: dict[TaskTry, Circumstance] = {}
-        names = [*rows.ENDED, *rows.STATED, *rows.MARKINGS]
+        names = [*rows.ENDED, *rows.STATED, *self.markings]
         # Airflow's `before` leaves out the moment itself, and it keeps microseconds.
         end = {"before": until + timedelta(microseconds=1)} if until else {}
         for events in self._events(included_events=names, after=since, **end):
             found: dict[TaskTry, Occurrence] = {}
             for event in events:
-                if event.get("event") in rows.MARKINGS:
+                key = rows.key(self._deployment, event)
+                if key is None and event.get("event") in self.markings:
                     for occurrence in self._marked(event, seen_at):
                         found.setdefault(occurrence.key, occurrence)
                     continue
-                key = rows.key(self._deployment, event)
                 if key is None:
-                    logger.warning("%s: event %s names no try", self._deployment, event.get("event_log_id"))
+                    self._session.oddities.note(EVENTS, event)
                     continue
                 if (circumstance := rows.circumstance(event)) is not None:
                     stated.setdefault(key, circumstance)
@@ -105,7 +101,7 @@ class Airflow32:
             for instance in instances:
                 key = rows.key(self._deployment, instance)
                 if key is None:
-                    logger.warning("%s: task instance %s names no try", self._deployment, instance.get("id"))
+                    self._session.oddities.note(INSTANCES, instance)
                     continue
                 found.append(self._standing(key, instance, halted, seen_at))
             yield found
@@ -154,11 +150,11 @@ class Airflow32:
 
     def import_failures(self) -> list[ImportFailure]:
         """Return the DAG files that do not import, traces redacted."""
-        return [rows.import_failure(row) for page in self._pages(IMPORTS, "import_errors") for row in page]
+        return [rows.import_failure(row) for page in pages(self._session, IMPORTS, "import_errors") for row in page]
 
     def pools(self) -> list[PoolLoad]:
         """Return the pools with their load."""
-        return [rows.pool_load(row) for page in self._pages(POOLS, "pools") for row in page]
+        return [rows.pool_load(row) for page in pages(self._session, POOLS, "pools") for row in page]
 
     def _ended(
         self, key: TaskTry, event: Row, stated: Circumstance | None, earlier: Occurrence | None, seen_at: datetime
@@ -168,7 +164,7 @@ class Airflow32:
         The scheduler writes `failed` also for a try that it will start again, so beside its statement that is no word
         on being final: `describe` or the list has it.
         """
-        is_final: bool | None = {"up_for_retry": False, "failed": None if stated else True}.get(event["event"])
+        is_final = {"up_for_retry": False, "failed": None if stated else self.failed_is_final}.get(event["event"])
         if earlier is None:
             ended_at = rows.time(event.get("when")) or self._session.now
             owner = rows.text(event.get("owner"))
@@ -209,7 +205,7 @@ class Airflow32:
 
     def _marked(self, event: Row, seen_at: datetime) -> Iterator[Occurrence]:
         """Find the tries that a marking ended: they stand as failed and have no end of their own in the event log."""
-        marking = rows.marking(event)
+        marking = self._marking(event)
         if marking is None:
             return
         task = {"task_id": marking.task_id} if marking.task_id else {}
@@ -222,14 +218,23 @@ class Airflow32:
         for instances in self._instances(marking.dag_id, marking.run_id, **task):
             for attempt in (attempt for instance in instances for attempt in self._tries(instance)):
                 key = rows.key(self._deployment, attempt)
-                if key and key not in own and attempt.get("state") == "failed" and marking.covers(attempt):
+                if key is None or attempt.get("state") != "failed" or not marking.covers(attempt):
+                    continue
+                if not self._has_own_end(key, attempt, marking, own):
                     occurrence = Occurrence(key, marking.at, seen_at, is_final=True, circumstance=marking.circumstance)
                     yield rows.described(occurrence, attempt)
 
-    def _tries(self, instance: Row) -> list[Row]:
-        """Return the tries of a task instance, without a question where there was but one."""
+    def _marking(self, event: Row) -> Marking | None:
+        return rows.marking(event)
+
+    def _has_own_end(self, key: TaskTry, attempt: Row, marking: Marking, own: set[TaskTry | None]) -> bool:
+        """Tell whether a failed try ended by itself and not by the marking; `own` are those with an event of their own."""
+        return key in own
+
+    def _tries(self, instance: Row, at_least: int = 2) -> list[Row]:
+        """Return the tries of a task instance, without a question where there are not `at_least` so many."""
         key = rows.key(self._deployment, instance)
-        if key is None or key.try_number <= 1:
+        if key is None or key.try_number < at_least:
             return [instance]
         where: dict[str, Any] = {"dag_id": key.dag_id, "dag_run_id": key.run_id, "task_id": key.task_id}
         if key.map_index >= 0:
@@ -239,42 +244,11 @@ class Airflow32:
         return rows.items((body or {}).get("task_instances")) or [instance]
 
     def _events(self, **arguments: Any) -> Iterator[list[Row]]:
-        return self._pages(EVENTS, "event_logs", order_by=["event_log_id"], **arguments)
+        return pages(self._session, EVENTS, "event_logs", order_by=["event_log_id"], **arguments)
 
     def _instances(self, dag_id: str, run_id: str, **arguments: Any) -> Iterator[list[Row]]:
-        return self._pages(
-            INSTANCES, "task_instances", "", dag_id=dag_id, dag_run_id=run_id, order_by=["id"], **arguments
-        )
-
-    def _pages(self, endpoint: Endpoint, name: str, cursor: str | None = None, **arguments: Any) -> Iterator[list[Row]]:
-        """Yield the pages of a list, by cursor where "" is given and the server takes it, else by offset.
-
-        Advances by the rows that came: the server caps the limit silently. A list of a run that is gone is empty.
-        """
-        offset, last = 0, None
-        while True:
-            place = {"offset": offset} if cursor is None else {"cursor": cursor}
-            body = self._session.json(endpoint, limit=_PAGE, **place, **arguments)
-            if body is None:
-                if arguments.get("dag_id", "~") == "~":
-                    raise self._session.words.no_endpoint(endpoint)
-                return
-            page = body.get(name)
-            if not isinstance(page, list) or (page and page == last):
-                raise self._session.words.shapeless(endpoint)
-            if page:
-                yield rows.items(page)
-            offset, last = offset + len(page), page
-            if cursor is not None and "next_cursor" in body:
-                cursor = rows.text(body["next_cursor"])
-                if not cursor:
-                    return
-            else:
-                # Airflow 3.0 and 3.1 ignore `cursor` and name no next one: what came was the first page by offset.
-                cursor = None
-                total = _total(body)
-                if not page or (total is not None and offset >= total):
-                    return
+        arguments = {"order_by": ["id"], **arguments}
+        return pages(self._session, INSTANCES, "task_instances", "", dag_id=dag_id, dag_run_id=run_id, **arguments)
 
     def _dag(self, dag_id: str) -> Row:
         return self._session.json(DAG, dag_id=dag_id) or {}
@@ -282,24 +256,3 @@ class Airflow32:
     def _graph(self, dag_id: str) -> dict[str, tuple[str, ...]]:
         tasks = rows.items((self._session.json(TASKS, dag_id=dag_id) or {}).get("tasks"))
         return {rows.text(task.get("task_id")): rows.texts(task.get("downstream_task_ids")) for task in tasks}
-
-
-class _Memory(Generic[K, V]):
-    """Remembers what `load` returned for ten minutes; what it raises is not remembered."""
-
-    def __init__(self, load: Callable[[K], V]) -> None:
-        self._load = load
-        self._held: dict[K, tuple[float, V]] = {}
-
-    def __call__(self, key: K) -> V:
-        held = self._held.get(key)
-        if held is None or held[0] < time.monotonic():
-            held = (time.monotonic() + _REMEMBERED, self._load(key))
-            self._held[key] = held
-        return held[1]
-
-
-def _total(body: Row) -> int | None:
-    """Return how many rows a list has; None where the server stops counting."""
-    total, limit = rows.number(body.get("total_entries")), rows.number(body.get("total_entries_limit"))
-    return None if total is None or (limit is not None and total >= limit) else total

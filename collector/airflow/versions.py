@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 
-from collector.airflow import rows, v2
+from collector.airflow import rows, v1, v2
+from collector.airflow.lists import Airflow30
 from collector.airflow.session import Access, Session
+from collector.airflow.v1 import Airflow210
 from collector.airflow.v2 import Airflow32
-from triage.model import Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.errors import SourceError
+from triage.model import Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry, Trouble
 from triage.outcomes import Retried, Schedule, Successes
 
-Reading = Airflow32
+Reading = Airflow32 | Airflow30 | Airflow210
 
 
 class Airflow:
@@ -54,7 +58,8 @@ class Airflow:
             if version != self._version or self._reading is None:
                 self._reading = self._choose(version)
                 self._version = version
-        self._session.authenticate()
+        if not isinstance(self._reading, Airflow210):
+            self._session.authenticate()
         return version
 
     @property
@@ -106,6 +111,10 @@ class Airflow:
         """Return the pools with their load."""
         return self._its().pools()
 
+    def oddities(self) -> list[Trouble]:
+        """Return what answers were not understood since this was last asked, counted and said."""
+        return self._session.oddities.take()
+
     def _its(self) -> Reading:
         if self._reading is None:
             self.version()
@@ -113,18 +122,32 @@ class Airflow:
         return self._reading
 
     def _ask_version(self) -> str:
-        status, headers, body = self._session.answer(v2.VERSION)
-        version = rows.text((body or {}).get("version")) if status == 200 else ""
-        if version:
+        """Ask Airflow 3's API, and Airflow 2's where there is no such page."""
+        first = v1.VERSION if isinstance(self._reading, Airflow210) else v2.VERSION
+        other = v2.VERSION if first is v1.VERSION else v1.VERSION
+        status, headers, body = self._session.answer(first)
+        if version := _version(status, body):
             return version
+        if status == 404:
+            with suppress(SourceError):  # what the first said is nearer to the truth
+                status_of_other, _, answered = self._session.answer(other)
+                if version := _version(status_of_other, answered):
+                    return version
         if status == 200 and body is not None:
-            raise self._session.words.no_endpoint(v2.VERSION)
-        raise self._session.refused(v2.VERSION, status, headers, body)
+            raise self._session.words.no_endpoint(first)
+        raise self._session.refused(first, status, headers, body)
 
     def _choose(self, version: str) -> Reading:
         """Return what reads this version; one that does not look like a number is taken for a new build."""
         numbers = re.match(r"(\d+)\.(\d+)", version)
-        major, minor = (int(numbers[1]), int(numbers[2])) if numbers else (3, 2)
-        if major > 3 or (major, minor) < (3, 2):
-            raise self._session.words.unread(v2.VERSION, version, is_newer=major > 3)
-        return Airflow32(self._session)
+        match (int(numbers[1]), int(numbers[2])) if numbers else (3, 2):
+            case (2, minor) if minor >= 10:
+                return Airflow210(self._session)
+            case (3, minor):
+                return Airflow32(self._session) if minor >= 2 else Airflow30(self._session)
+            case (major, _):
+                raise self._session.words.unread(v2.VERSION, version, is_newer=major > 3)
+
+
+def _version(status: int, body: Mapping[str, object] | None) -> str:
+    return rows.text((body or {}).get("version")) if status == 200 else ""

@@ -20,9 +20,10 @@ from urllib3 import exceptions
 from collector.airflow.proxy import Proxy
 from triage.errors import LoginFailed, SourceError, SourceForbidden
 from triage.links import home
+from triage.model import Trouble
 from triage.redact import redact
 
-READ = "3.2 and newer releases of 3"
+READ = "2.10, 2.11 and 3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,12 @@ class Words:
         """Say that an answer has a shape we do not know."""
         fix = "It may be newer than this airtriage, or a proxy changes its answers."
         return self._error(endpoint, "answered in a shape that is not known", fix)
+
+    def odd(self, name: str, count: int, first: str) -> Trouble:
+        """Say that rows of a list were left out because they tell of no try in any way we know."""
+        rows = "1 row tells of no try" if count == 1 else f"{count} rows tell of no try"
+        fix = f"It may be newer than this airtriage. The first was: {first}"
+        return Trouble(f"{self.deployment}: {name} at {self.url}: {rows} in a way that is known, and left out.", fix)
 
     def empty(self, endpoint: Endpoint) -> SourceError:
         """Say that a log came without a single byte, as Airflow answers when its storage is away."""

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from ast import literal_eval
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,31 +32,31 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("airtriage"))
 
 
-def install(folder: Path, say: Say) -> Path:
-    """Make Airflow's own environment below `folder`, or find it there whole, and return it.
+def install(folder: Path, say: Say, constraints: Path = CONSTRAINTS, packages: Sequence[str] = PACKAGES) -> Path:
+    """Make an Airflow's own environment below `folder`, or find it there whole, and return it.
 
     One process installs at a time; the others wait. An install that was interrupted is done again.
     """
     make_folder(folder)
-    digest = hashlib.sha256(CONSTRAINTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(constraints.read_bytes() + sys.version.encode()).hexdigest()[:12]
     environment = folder / f"airflow-{digest}"
-    with _alone(folder / "install.lock"):
+    with alone(folder / "install.lock"):
         if not (environment / STAMP).exists():
             shutil.rmtree(environment, ignore_errors=True)
             say("installing Apache Airflow into an environment of its own")
-            _install_packages(environment)
+            _install_packages(environment, constraints, packages)
             say("preparing Airflow's database")
             _make_database(environment)
             (environment / STAMP).touch()
     return environment
 
 
-def _install_packages(environment: Path) -> None:
+def _install_packages(environment: Path, constraints: Path, packages: Sequence[str]) -> None:
     uv = [sys.executable, "-m", "uv"]
     settings = os.environ | _pip_settings()
     _run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment)], "make an environment", settings)
     python = str(environment / "bin" / "python")
-    command = [*uv, "pip", "install", "--quiet", "--python", python, "--constraint", str(CONSTRAINTS), *PACKAGES]
+    command = [*uv, "pip", "install", "--quiet", "--python", python, "--constraint", str(constraints), *packages]
     _run(command, "install Apache Airflow", settings)
 
 
@@ -107,7 +107,8 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a lock file while the block runs; whoever else wants it waits."""
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
