@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from triage import redact, traces
+from triage import traces
 from triage.header import Header, told
 from triage.model import Absence, Circumstance, Frame, LogLine, LogStatus, Raised, Unread
+from triage.redact import PLAIN
 from triage.scan import Scan, Segment
 
 LIMIT = 256 * 1024
@@ -243,7 +244,7 @@ def _joined(head: LogLine, more: list[str]) -> LogLine:
                 logger = _HASHED.sub("", source[1])
                 break
     if more and "-----BEGIN" in text:  # before it is taken apart: the lines of a key stand together only here
-        text = redact.redact(text)
+        text = PLAIN.text(text)
     if more and 'File "' in text:
         lines = text.split("\n")
         raised = traces.parse(lines) if traces.HEADING in text else traces.parse_shown(lines[1:])
@@ -296,7 +297,7 @@ def _chain(detail: object, depth: int = 4) -> tuple[Raised, ...]:
 
 def _value(text: str) -> str:
     """Shorten a long message with its secrets masked first, before `bounded` could cut one in two."""
-    return redact.trimmed(text, traces.MAX_VALUE - 80, _TEXT_SEEN) if len(text) > traces.MAX_VALUE else text
+    return PLAIN.trimmed(text, traces.MAX_VALUE - 80, _TEXT_SEEN) if len(text) > traces.MAX_VALUE else text
 
 
 def _frame(one: dict[str, Any]) -> Frame:
@@ -341,7 +342,7 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
             line if line.number <= gap else replace(line, number=line.number - total_lines - 1) for line in ordered
         ]
     return Kept(
-        lines=tuple(redact.lines(ordered)),
+        lines=tuple(PLAIN.lines(ordered)),
         total_lines=total_lines,
         total_bytes=getattr(lines, "total_bytes", size),
         unread=getattr(lines, "unread", 0),
@@ -393,7 +394,7 @@ def _raised_weight(raised: Raised) -> int:
 
 def _trimmed(line: LogLine) -> LogLine:
     """Cut the middle out of a long text, with room left for secrets to be seen whole before `redact` shortens it."""
-    return line if len(line.text) <= _TEXT_MAX else replace(line, text=redact.trimmed(line.text, _TEXT_MAX, _TEXT_SEEN))
+    return line if len(line.text) <= _TEXT_MAX else replace(line, text=PLAIN.trimmed(line.text, _TEXT_MAX, _TEXT_SEEN))
 
 
 def status(kept: Kept, ended_at: datetime | None, circumstance: Circumstance | None) -> LogStatus:

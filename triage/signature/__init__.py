@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from triage import causes, logs
 from triage.model import Absence, Circumstance, CircumstanceKind, Evidence, LogLine, LogStatus, Signature, place
-from triage.redact import redact
+from triage.redact import PLAIN, Redactor
 from triage.scan import Scan, Segment
 from triage.signature import output, silence
 from triage.signature.masks import mask
@@ -36,16 +36,18 @@ def sign(
     task: str = "",
     status: LogStatus = LogStatus.WHOLE,
     absence: Absence | None = None,
+    redactor: Redactor = PLAIN,
 ) -> Signature:
     """Sign a failed try. `task` is "dag_id.task_id"; it counts only where the log itself holds no usable evidence.
 
     `absence` is why there is no log (`logs.Kept.absence`); it counts where neither log nor circumstance tells anything.
+    The lines are redacted already; `redactor` masks once more what is composed of them.
     """
     scan = Scan()
     for line in lines:
         scan.feed(line)
     found = _find(scan, lines, circumstance, task, status, absence)
-    return _signature(found, lines)
+    return _signature(found, lines, redactor)
 
 
 def sign_text(
@@ -195,28 +197,30 @@ def _from_exit(segment: Segment, line: LogLine, task: str) -> Finding:
                    decisions=["The process ended itself without an exception: the exit code and the task count."])  # fmt: skip
 
 
-def _signature(found: Finding, lines: Sequence[LogLine]) -> Signature:
+def _signature(found: Finding, lines: Sequence[LogLine], redactor: Redactor) -> Signature:
     digest = hashlib.sha256(json.dumps(found.key).encode("utf-8", "replace")).hexdigest()
+    told = _told(found, lines)
+    title, *texts = redactor.texts((_one_line(found.title), *(text for _, text in told), *found.decisions))
     return Signature(
         version=VERSION,
         fingerprint=f"{VERSION}:{digest[:16]}",
-        title=_one_line(found.title),
+        title=title if len(title) <= TITLE_MAX else title[: TITLE_MAX - 1] + "…",
         cause=found.cause,
         exception=found.exception,
-        evidence=_evidence(found, lines),
-        decisions=tuple(redact(decision) for decision in found.decisions),
+        evidence=tuple(Evidence(number, text) for (number, _), text in zip(told, texts, strict=False)),
+        decisions=tuple(texts[len(told) :]),
     )
 
 
 def _one_line(title: str) -> str:
     text = re.sub(r"<(?:n|id|hex|uuid|time|addr|value|path|run)>", "…", " ".join(title.split()))
-    text = redact("".join(char for char in text if char.isprintable()))
-    return text if len(text) <= TITLE_MAX else text[: TITLE_MAX - 1] + "…"
+    return "".join(char for char in text if char.isprintable())
 
 
-def _evidence(found: Finding, lines: Sequence[LogLine]) -> tuple[Evidence, ...]:
+def _told(found: Finding, lines: Sequence[LogLine]) -> list[tuple[int, str]]:
+    """Return the number and the text of the lines that the finding was made from, at most 12."""
     wanted = set(found.numbers)
-    told: list[Evidence] = []
+    told: list[tuple[int, str]] = []
     for line in lines:
         if line.number in wanted and len(told) < 12:
             wanted.discard(line.number)
@@ -224,5 +228,5 @@ def _evidence(found: Finding, lines: Sequence[LogLine]) -> tuple[Evidence, ...]:
             if line.raised:
                 root = line.raised[-1]
                 text = f"{text.split(chr(10))[0]}: {root.type}: {root.value.split(chr(10))[0]}"
-            told.append(Evidence(line.number, redact(text.strip()[:500])))
-    return tuple(told)
+            told.append((line.number, text.strip()[:500]))
+    return told
