@@ -80,7 +80,10 @@ class Reader:
         signed, kept = fact.signature, kept or logs.keep(())
         if signed is None and now - fact.seen_at >= PROVISIONAL_AFTER:
             signed = _sign(fact, kept, LogStatus.MISSING)
-            fact = replace(fact, absence=kept.absence, kept=kept.lines, log_lines=kept.total_lines)
+            knowing = fact.circumstance is not None
+            fact = replace(
+                fact, absence=kept.absence, kept=kept.lines, log_lines=kept.total_lines, signed_knowing=knowing
+            )
         log = fact.log if signed is fact.signature else max(fact.log, LogStatus.MISSING, key=lambda status: status.rank)
         return replace(
             fact, log=log, signature=signed, troubles=troubles, first_fetch_at=fact.first_fetch_at or now,
@@ -107,6 +110,7 @@ class Reader:
             first_fetch_at=fact.first_fetch_at or now,
             next_fetch_at=now + self.waits[attempt] if again else None,
             signature=signed,
+            signed_knowing=signed is not None and fact.circumstance is not None,
             kept=kept.lines,
         )
 

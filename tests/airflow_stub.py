@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -299,6 +299,18 @@ def _is_within(at: str | None, start: list[str] | None, end: list[str] | None, *
     if is_strict:
         return (low is None or moment > low) and (high is None or moment < high)
     return (low is None or moment >= low) and (high is None or moment <= high)
+
+
+def fail(stub: Stub, n: int) -> None:
+    """Let task `t<n>` fail now, with a whole log."""
+    stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    frames = [{"filename": "/d.py", "lineno": 3, "name": "load"}]
+    raised = {"exc_type": "KeyError", "exc_value": "'amount'", "frames": frames}
+    begin = {"timestamp": stamp, "event": "::group::Pre Execute", "level": "info", "logger": "task"}
+    said = {"timestamp": stamp, "event": "Task failed with exception", "level": "error", "logger": "task"}
+    records = [begin, {**begin, "event": "::endgroup::"}, {**said, "error_detail": [raised]}]
+    stub.logs[f"t{n}", -1, 1] = LOG + b"".join(json.dumps(record).encode() + b"\n" for record in records)
+    stub.events.append(event(n, "failed", f"t{n}", when=stamp))
 
 
 @contextmanager

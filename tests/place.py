@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,20 @@ from triage.store import open_store
 
 class Served(Protocol):
     """An Airflow, or what looks like one, and the account that reads it."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def username(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Account:
+    """A Served of which only this is known; it goes to other processes."""
 
     url: str
     username: str
@@ -92,3 +107,17 @@ def keys(service: Service) -> list[FailedTry]:
     """Return the failed tries that a store holds, sorted."""
     found = service.store.search(EVERYTHING, 10_000)
     return sorted((o.key.dag_id, o.key.run_id, o.key.task_id, o.key.map_index, o.key.try_number) for o in found)
+
+
+def snapshot(service: Service) -> object:
+    """What a user can see of a store, without the times of our own clock."""
+    now = datetime.now(UTC)
+    rows = [
+        (r.problem.id, r.problem.title, r.problem.state, r.total, r.final, r.first_seen, r.last_seen, r.daily, r.tasks)
+        for r in service.queue(now)
+    ]
+    tries = [
+        (o.key, o.log, o.fingerprint, o.is_final, o.ended_at, o.started_at, o.operator)
+        for o in service.store.search(EVERYTHING, 10_000)
+    ]
+    return sorted(rows), sorted(tries)

@@ -15,7 +15,7 @@ import pytest
 import ui.demo
 from ui.demo.expected import CAUSES, IMPORT_FAILURES, NO_PROBLEM, TRIES, disagreements
 from ui.demo.install import CONSTRAINTS
-from ui.demo.scenario import MARKS, RUNS
+from ui.demo.scenario import CLEARS, MARKS, RUNS
 from ui.demo.service import AUDIENCES, GEOCODE, DemoServices
 
 DAGS = Path(ui.demo.__file__).parent / "dags"
@@ -66,7 +66,7 @@ def test_every_dag_of_the_folder_is_run_and_every_run_has_its_dag():
 
 
 def test_what_is_marked_by_hand_exists():
-    assert all(task_id in _tasks()[dag_id] for dag_id, task_id in MARKS)
+    assert all(task_id in _tasks()[dag_id] for dag_id, task_id in (*MARKS, *CLEARS))
 
 
 def test_every_task_has_one_cause_or_is_no_problem():

@@ -12,27 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.airflow_fixture import FinishedAirflow
-from tests.place import Place, keys, place, wait_for
+from tests.place import Place, keys, place, snapshot, wait_for
 from tests.processes import free_port, redis_server
 from triage.query import EVERYTHING, parse
 from triage.service import Service
 from ui.demo.expected import disagreements
 
 pytestmark = [pytest.mark.airflow]
-
-
-def snapshot(service: Service) -> object:
-    """What a user can see of a store, without the times of our own clock."""
-    now = datetime.now(UTC)
-    rows = [
-        (r.problem.id, r.problem.title, r.problem.state, r.total, r.final, r.first_seen, r.last_seen, r.daily, r.tasks)
-        for r in service.queue(now)
-    ]
-    tries = [
-        (o.key, o.log, o.fingerprint, o.is_final, o.ended_at, o.started_at, o.operator)
-        for o in service.store.search(EVERYTHING, 10_000)
-    ]
-    return sorted(rows), sorted(tries)
 
 
 def is_done(service: Service, airflow: FinishedAirflow) -> bool:

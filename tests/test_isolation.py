@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow_stub import LOG, Stub, event, serving
-from tests.place import Place, place, wait_for
+from tests.airflow_stub import Stub, fail, serving
+from tests.place import Account, Place, place, wait_for
 from tests.test_airflow import trickle
-from tests.test_collect import whole_log
 from triage.query import parse
 
 SICK = ("hangs", "trickles", "silent")
@@ -31,13 +30,7 @@ class Neighbours:
         # This one answers until a log is asked for, then hangs: all of its readers are stuck.
         sick["silent"].fault = lambda handler, path: "/logs/" in path and (self.over.wait(120) or True)
         for n in range(1, 20):
-            self.fail(sick["silent"], n)
-
-    def fail(self, stub: Stub, n: int) -> None:
-        """Let another try fail, now, with a whole log."""
-        at = datetime.now(UTC)
-        stub.logs[f"t{n}", -1, 1] = LOG + whole_log(at=at)[len(LOG) :]
-        stub.events.append(event(n, "failed", f"t{n}", when=at.isoformat().replace("+00:00", "Z")))
+            fail(sick["silent"], n)
 
     def place(self, folder: Path) -> Place:
         """Point airtriage at all of them."""
@@ -45,8 +38,7 @@ class Neighbours:
         its |= {f"DEPLOYMENTS__{name.upper()}__{what}": value for name in self.sick for what, value in (
             ("USERNAME", "triage"), ("PASSWORD", "right"), ("TIMEOUT", "60s"), ("POLL", "1s"),
         )}  # fmt: skip
-        served = type("Served", (), {"url": self.well.url, "username": "triage", "password": "right"})()
-        return place(folder, served, DEPLOYMENTS__PROD__POLL="1s", **its)
+        return place(folder, Account(self.well.url, "triage", "right"), DEPLOYMENTS__PROD__POLL="1s", **its)
 
 
 @pytest.fixture
@@ -64,7 +56,7 @@ def test_deployments_that_hang_delay_no_other_in_a_worker(tmp_path: Path, neighb
     whole = parse("deployment:prod log:whole", datetime.now(UTC))
     with where.running("worker", "--beat"):
         for n in range(1, 6):
-            neighbours.fail(neighbours.well, n)
+            fail(neighbours.well, n)
             wait_for(lambda n=n: service.store.count(whole) == n, 20)  # type: ignore[misc]
         wait_for(lambda: sum(row.total for row in service.queue(datetime.now(UTC))) == 5, 20)
         assert all(stub.asked for stub in neighbours.sick.values())
@@ -76,7 +68,7 @@ def test_deployments_that_hang_delay_no_other_in_collect_which_ends_at_ctrl_c(
 ) -> None:
     where = neighbours.place(tmp_path)
     service = where.service()
-    neighbours.fail(neighbours.well, 1)
+    fail(neighbours.well, 1)
     with where.running("collect") as process:
         wait_for(lambda: any(row.deployments == ("prod",) for row in service.queue(datetime.now(UTC))), 20)
         wait_for(lambda: all(stub.asked for stub in neighbours.sick.values()), 20)

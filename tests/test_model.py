@@ -25,13 +25,21 @@ def facts(draw: st.DrawFn) -> Occurrence:
     fetches = 0 if log is LogStatus.PENDING else draw(st.integers(1, 4))
     size = draw(st.integers(1, 3)) if fetches else 0
     unread = draw(st.integers(0, 2)) if fetches else 0
+    marked = Circumstance(CircumstanceKind.MARKED, "marked failed by maria")
+    circumstance = draw(st.sampled_from([None, marked]))
     return fact(
+        ended_at=NOW + timedelta(seconds=draw(st.integers(0, 3))),
+        is_event_time=draw(st.booleans()),
+        circumstance=circumstance,
+        signed_knowing=circumstance is not None and log is not LogStatus.PENDING,
         log=log,
         log_bytes=size + unread,
         log_unread=unread,
         fetches=fetches,
         next_fetch_at=None if log is LogStatus.WHOLE else NOW + timedelta(minutes=fetches),
-        signature=Signature(1, f"1:{log}{size}{unread}", "t", "c") if log is not LogStatus.PENDING else None,
+        signature=Signature(1, f"1:{log}{size}{unread}{circumstance is None}", "t", "c")
+        if log is not LogStatus.PENDING
+        else None,
         kept=(LogLine(1, f"{log}{size}{unread}"),) if log is not LogStatus.PENDING else None,
         is_final=draw(st.sampled_from([None, True, False])),
         operator=draw(st.sampled_from(["", "BashOperator"])),
@@ -64,9 +72,35 @@ def test_merging_gives_the_same_reading_in_any_order_and_however_often(several: 
                 merged.kept,
                 merged.is_final,
                 merged.operator,
+                merged.ended_at,
             )
         )
     assert all(result == results[0] for result in results)
+
+
+def test_a_signature_made_before_the_circumstance_was_known_is_made_again() -> None:
+    marking = Circumstance(CircumstanceKind.MARKED, "marked failed by maria")
+    blind = fact(log=LogStatus.WHOLE, fetches=1, signature=Signature(1, "1:a", "t", "c"))
+    knowing = replace(
+        blind, circumstance=marking, signature=Signature(1, "1:b", "t", "c"), signed_knowing=True, fetches=2
+    )
+    learned = fact(circumstance=marking, seen_at=NOW + timedelta(minutes=1))
+    for merged in (merge(blind, learned), merge(learned, blind)):
+        assert merged.next_fetch_at is not None
+        again = merge(merged, knowing)
+        assert (again.fingerprint, again.next_fetch_at) == ("1:b", None)
+        assert merge(again, blind) is again
+        assert merge(again, learned) is again
+
+
+def test_the_surer_time_of_the_end_wins() -> None:
+    worker, event = fact(ended_at=NOW - timedelta(hours=1)), fact(ended_at=NOW, is_event_time=True)
+    marking = Circumstance(CircumstanceKind.MARKED, "marked failed by maria")
+    marked = fact(ended_at=NOW + timedelta(hours=2), circumstance=marking)
+    assert merge(worker, event).ended_at == merge(event, worker).ended_at == event.ended_at
+    assert (
+        merge(merge(marked, worker), event).ended_at == merge(merge(event, worker), marked).ended_at == marked.ended_at
+    )
 
 
 def test_a_later_lesser_reading_never_replaces_a_better_one() -> None:

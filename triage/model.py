@@ -177,6 +177,8 @@ class Signature:
 class Occurrence:
     """One failed try, kept: what Airflow says of it, and what its log said once fetched.
 
+    `ended_at` is the event log's time where `is_event_time`, else a worker's clock, which may be wrong. `signed_knowing`:
+    the signature was made with the circumstance.
     `seen_at`, `first_fetch_at` and `next_fetch_at` are on our clock. `fetches` counts the answers to "what is its log?",
     `troubles` the times the server gave none: only answers use up the waits. `fingerprint` is empty until the log is settled
     (whole, or its waits are over) or given up provisionally. `log_lines` counts what was read, `log_bytes` the real log,
@@ -213,6 +215,8 @@ class Occurrence:
     next_fetch_at: datetime | None = None
     signature: Signature | None = None
     kept: tuple[LogLine, ...] | None = None
+    is_event_time: bool = False
+    signed_knowing: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -229,15 +233,16 @@ _DESCRIPTION = (
     "bundle_url", "first_fetch_at",
 )  # fmt: skip
 # What came from reading the log: taken together from the better fact.
-_READING = ("log", "log_lines", "log_bytes", "log_unread", "absence", "signature", "kept")
+_READING = ("log", "log_lines", "log_bytes", "log_unread", "absence", "signature", "kept", "signed_knowing")
 
 
 def merge(old: Occurrence, new: Occurrence) -> Occurrence:
     """Merge two facts about the same try; `old` itself is returned when `new` adds nothing.
 
     The better reading wins (log status, then how much was read, then circumstance known, then signature version); on a tie the
-    old one stays. A try once known to have been retried stays so. A circumstance learned late makes a log that is not
-    whole due again. Merging twice, or a stale fact late, changes nothing.
+    old one stays. A try once known to have been retried stays so. A signature made before the circumstance was known
+    makes the log due again: it is to be the same in whatever order things are learned. The surer time of the end wins.
+    Merging twice, or a stale fact late, changes nothing.
     """
     changes: dict[str, object] = {}
     for name in _DESCRIPTION:
@@ -246,18 +251,27 @@ def merge(old: Occurrence, new: Occurrence) -> Occurrence:
     changes["upstream_failed"] = tuple(sorted({*old.upstream_failed, *new.upstream_failed}))
     if new.is_final is not None and (old.is_final is None or (old.is_final and not new.is_final)):
         changes["is_final"] = new.is_final
-    if _reading_rank(new) > _reading_rank(old):
+    read = new if _reading_rank(new) > _reading_rank(old) else old
+    if read is new:
         changes |= {name: getattr(new, name) for name in _READING if name != "kept" or new.kept is not None}
     if (new.fetches, new.troubles) > (old.fetches, old.troubles):
         changes |= {"fetches": new.fetches, "troubles": new.troubles, "next_fetch_at": new.next_fetch_at}
     if old.circumstance is None and new.circumstance is not None:
         changes |= {"circumstance": new.circumstance, "next_fetch_at": new.seen_at}
-        if new.circumstance.kind is CircumstanceKind.MARKED:
-            changes["ended_at"] = new.ended_at
-    if LogStatus.WHOLE in (old.log, new.log):
+    if _dating_rank(new) > _dating_rank(old):
+        changes |= {"ended_at": new.ended_at, "is_event_time": new.is_event_time}
+    if read.signature and not read.signed_knowing and (old.circumstance or new.circumstance):
+        changes["next_fetch_at"] = changes.get("next_fetch_at", old.next_fetch_at) or new.seen_at
+    elif read.log is LogStatus.WHOLE:
         changes["next_fetch_at"] = None
     changes = {name: value for name, value in changes.items() if value != getattr(old, name)}
     return replace(old, **changes) if changes else old  # type: ignore[arg-type]
+
+
+def _dating_rank(fact: Occurrence) -> tuple[bool, bool, float]:
+    """Rank the times of a try's end: its marking by hand, then an event's, then a worker's, of two alike the earlier."""
+    is_marked = fact.circumstance is not None and fact.circumstance.kind is CircumstanceKind.MARKED
+    return (is_marked, fact.is_event_time, -fact.ended_at.timestamp())
 
 
 def _reading_rank(fact: Occurrence) -> tuple[int, int, int, bool, int]:
@@ -266,7 +280,7 @@ def _reading_rank(fact: Occurrence) -> tuple[int, int, int, bool, int]:
         fact.log.rank,
         fact.log_bytes - fact.log_unread,
         -fact.log_unread,
-        bool(fact.circumstance and signed),
+        fact.signed_knowing,
         signed.version if signed else -1,
     )
 

@@ -166,9 +166,18 @@ class Airflow32:
         """
         is_final = {"up_for_retry": False, "failed": None if stated else self.failed_is_final}.get(event["event"])
         if earlier is None:
-            ended_at = rows.time(event.get("when")) or self._session.now
+            when = rows.time(event.get("when"))
+            ended_at = when or self._session.now
             owner = rows.text(event.get("owner"))
-            return Occurrence(key, ended_at, seen_at, is_final=is_final, circumstance=stated, owner=owner)
+            return Occurrence(
+                key,
+                ended_at,
+                seen_at,
+                is_final=is_final,
+                circumstance=stated,
+                owner=owner,
+                is_event_time=when is not None,
+            )
         if earlier.is_final is False:
             is_final = False
         elif is_final is None and not stated:

@@ -179,6 +179,15 @@ class ThrowawayAirflow:
         status, answer = self._call("PATCH", f"{path}?update_mask=new_state", {"new_state": "failed"})
         return _done(status, answer, f"mark {dag_id}.{task_id} as failed")
 
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> bool:
+        """Clear a failed task and what is behind it, so that it runs again; False while Airflow cannot do it yet."""
+        body = {
+            "dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False,
+            "include_downstream": True, "reset_dag_runs": True,
+        }  # fmt: skip
+        status, answer = self._call("POST", f"/api/v2/dags/{quote(dag_id)}/clearTaskInstances", body)
+        return _done(status, answer, f"clear {dag_id}.{task_id}")
+
     def _check_port(self) -> None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

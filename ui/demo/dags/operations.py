@@ -1,4 +1,4 @@
-"""What people and machines do to tasks: a retry that heals, a lost worker, tasks that somebody marks as failed."""
+"""What people and machines do to tasks: retries that heal, a lost worker, tasks that somebody marks or clears."""
 
 from __future__ import annotations
 
@@ -66,6 +66,40 @@ def payments_settlement():
     settle()
 
 
+class OutOfBalanceError(Exception):
+    """The month's bookings do not add up."""
+
+
+@dag(schedule=None, tags=["finance"], default_args={"owner": "finance-team"})
+def ledger_close():
+    """Close the month; it fails, the person on call clears it, and it fails again."""
+
+    @task
+    def close_month():
+        raise OutOfBalanceError(f"the bookings differ by {random.uniform(1, 90):.2f} EUR")
+
+    @task
+    def send_balance():
+        print("sent the balance to 14 people")
+
+    close_month() >> send_balance()
+
+
+@dag(schedule=None, tags=["warehouse"], default_args={"owner": "warehouse-team"})
+def scratch_tables():
+    """Compare on scratch tables; to drop them fails, which fails no run."""
+
+    @task
+    def compare():
+        print("compared 31 tables")
+
+    @task
+    def drop_tables():
+        raise PermissionError(f"must be owner of table scratch_{random.randint(1000, 9999)}")
+
+    compare() >> drop_tables().as_teardown()
+
+
 @dag(schedule=None, tags=["monitoring"], default_args={"owner": "platform-team"})
 def endpoint_probe():
     """Probe the endpoints, log what is wrong, and succeed: no problem."""
@@ -86,4 +120,6 @@ fx_rates()
 video_transcode()
 search_index()
 payments_settlement()
+ledger_close()
+scratch_tables()
 endpoint_probe()

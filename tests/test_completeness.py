@@ -1,0 +1,181 @@
+"""Nothing that failed is missed, nothing is made up: the store against Airflow's own database, after every kind of mishap.
+
+The truth is SQL in the database of a real Airflow (tests/airflow_fixture.py). What a store has to hold in the end is also
+compared with a store that one undisturbed pass filled: same readings, problems and counts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.airflow import Access, Airflow
+from collector.collect import Pass
+from collector.report import Report
+from tests.airflow_fixture import FinishedAirflow
+from tests.fault_proxy import FAULTS, fault_proxy
+from tests.place import Account, Served, keys, snapshot
+from triage.model import Cursor
+from triage.query import EVERYTHING
+from triage.service import Service
+from triage.store import open_store
+
+pytestmark = [pytest.mark.airflow]
+DAY = timedelta(days=1)
+
+
+def open_service(file: Path) -> Service:
+    return Service(open_store(f"sqlite:///{file}"))
+
+
+def make_pass(
+    service: Service, airflow: Served, *, url: str = "", ahead: timedelta = timedelta(), again: bool = False
+) -> Report:
+    """Make one pass, by a clock of ours that is `ahead`."""
+    access = Access(url or airflow.url, airflow.username, airflow.password, timeout=2, log_timeout=2)
+    return Pass(
+        service, Airflow("prod", access), "prod", airflow.url, lookback=7 * DAY, poll=timedelta(seconds=1),
+        waits=(timedelta(seconds=1),) * 3, clock=lambda: datetime.now(UTC) + ahead,
+    ).run(again=again)  # fmt: skip
+
+
+def finish(service: Service, airflow: FinishedAirflow) -> None:
+    """Make passes, an hour of waiting between them, until no log is awaited and no gap is open."""
+    for hours in range(40):
+        report = make_pass(service, airflow, ahead=timedelta(hours=hours))
+        if not report.backlog.waiting and all(gap.closed_at for gap in report.gaps) and not report.troubles:
+            return
+    raise AssertionError(f"{report.backlog.waiting} logs are still awaited, gaps {report.gaps}: {report.troubles}")
+
+
+def halted(service: Service) -> dict[tuple[object, ...], tuple[str, ...]]:
+    found = service.store.search(EVERYTHING, 10_000)
+    return {
+        (o.key.dag_id, o.key.run_id, o.key.task_id, o.key.map_index, o.key.try_number): o.upstream_failed
+        for o in found
+        if o.upstream_failed
+    }
+
+
+def assert_complete(service: Service, airflow: FinishedAirflow) -> None:
+    """Every failed try, none twice, none made up, each with the tasks that did not run because of it, all counted."""
+    truth = airflow.truth()
+    assert keys(service) == sorted(truth)
+    assert halted(service) == airflow.halted()
+    rows = service.queue(datetime.now(UTC))
+    assert sum(row.total for row in rows) == len(truth)
+    assert sum(service.store.histogram(EVERYTHING).values()) == len(truth)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory, airflow: FinishedAirflow) -> object:
+    """What one undisturbed pass, and the waits it asked for, leave in a store."""
+    service = open_service(tmp_path_factory.mktemp("clean") / "a.db")
+    finish(service, airflow)
+    return snapshot(service)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    made = open_service(tmp_path / "a.db")
+    yield made
+    made.store.close()
+
+
+def test_the_demo_failed_in_every_way_that_is_told_apart(airflow: FinishedAirflow) -> None:
+    kinds = airflow.kinds()
+    assert {kind for kind, tries in kinds.items() if tries} >= {
+        "final", "retried", "cleared", "mapped", "deferred", "rescheduled", "marked by hand", "heartbeat lost",
+        "in a run that succeeded",
+    }  # fmt: skip
+    assert set().union(*kinds.values()) <= airflow.truth()
+    assert airflow.halted()
+
+
+def test_one_pass_finds_everything(service: Service, airflow: FinishedAirflow) -> None:
+    report = make_pass(service, airflow)
+    assert report.troubles == []
+    assert keys(service) == sorted(airflow.truth())
+    assert halted(service) == airflow.halted()
+    finish(service, airflow)
+    assert_complete(service, airflow)
+
+
+def test_ten_passes_find_nothing_more(service: Service, airflow: FinishedAirflow, clean: object) -> None:
+    new = [make_pass(service, airflow, ahead=timedelta(hours=n)).new for n in range(10)]
+    assert new == [len(airflow.truth())] + [0] * 9
+    finish(service, airflow)
+    assert_complete(service, airflow)
+    assert snapshot(service) == clean
+
+
+@pytest.mark.parametrize(
+    "back", [timedelta(hours=2), 3 * DAY, 400 * DAY, -2 * DAY], ids=["hours", "days", "a year", "the future"]
+)
+def test_a_cursor_that_was_set_back_or_forward_doubles_nothing(
+    service: Service, airflow: FinishedAirflow, clean: object, back: timedelta
+) -> None:
+    finish(service, airflow)
+    found = service.store.get(Cursor, "prod")
+    assert found is not None
+    at = datetime.now(UTC) - back
+    service.store.save(replace(found[0], events_until=at, list_until=at, gaps=()), found[1])
+    finish(service, airflow)
+    assert_complete(service, airflow)
+    assert snapshot(service) == clean
+
+
+def run_passes(file: Path, airflow: Served) -> None:
+    """Make passes until killed."""
+    service = open_service(file)
+    while True:
+        make_pass(service, airflow)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_passes_killed_at_random_places_end_as_one_that_was_not(
+    tmp_path: Path, airflow: FinishedAirflow, clean: object, seed: int
+) -> None:
+    place, chance = tmp_path / "a.db", random.Random(seed)
+    fork = multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload([__name__, "airflow_client.client"])
+    for _ in range(8):
+        process = fork.Process(
+            target=run_passes, args=(place, Account(airflow.url, airflow.username, airflow.password))
+        )
+        process.start()
+        time.sleep(chance.uniform(0.05, 1.2))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    service = open_service(place)
+    finish(service, airflow)
+    assert_complete(service, airflow)
+    assert snapshot(service) == clean
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_an_api_server_that_breaks_its_answers_hides_nothing_for_good(
+    service: Service, airflow: FinishedAirflow, clean: object, seed: int
+) -> None:
+    with fault_proxy(airflow.url, seed) as proxy:
+        proxy.hang = 2.5
+        for share in (0.9, 0.6, 0.4, 0.3, 0.2, 0.1):
+            proxy.share = share
+            make_pass(service, airflow, url=proxy.url, ahead=timedelta(minutes=proxy.asked))
+        assert all(proxy.broken[fault] for fault in FAULTS)
+    finish(service, airflow)
+    make_pass(
+        service, airflow, again=True
+    )  # a log cut in the middle that stands so is asked for by hand, or a day later
+    assert_complete(service, airflow)
+    assert snapshot(service) == clean
