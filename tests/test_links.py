@@ -25,11 +25,27 @@ def test_a_mapped_try_is_linked_with_its_index() -> None:
     assert try_url("http://a", key) == "http://a/dags/etl/runs/r/tasks/load/mapped/0?try_number=1"
 
 
+def test_a_try_of_airflow_2_is_linked_to_its_logs_in_the_grid_as_of_its_run() -> None:
+    key = TaskTry("prod", "etl", "scheduled__2026-11-22T08:12:33.782373+00:00", "load", 3, 2)
+    assert try_url("https://airflow.example.com/", key, "2.11.0") == (
+        "https://airflow.example.com/dags/etl/grid?dag_run_id=scheduled__2026-11-22T08%3A12%3A33.782373%2B00%3A00"
+        "&task_id=load&map_index=3&base_date=2026-11-22T08%3A12%3A33.782373%2B00%3A00&tab=logs"
+    )
+
+
+def test_a_run_of_airflow_2_that_was_named_by_a_person_is_linked_without_a_date() -> None:
+    key = TaskTry("prod", "etl", "odd & even__2026", "load")
+    assert try_url("http://a", key, "2.10.5") == (
+        "http://a/dags/etl/grid?dag_run_id=odd%20%26%20even__2026&task_id=load&tab=logs"
+    )
+
+
 @pytest.mark.parametrize(
     ("given_url", "expected"),
     [
         ("https://a.example.com/team/airflow/", "https://a.example.com/team/airflow"),
         ("https://a.example.com/api/v2/", "https://a.example.com"),
+        ("https://a.example.com/team/api/v1", "https://a.example.com/team"),
         ("https://me:secret@a.example.com:8443/?x=1#y", "https://a.example.com:8443"),
         (" http://[::1]:8080 ", "http://[::1]:8080"),
         ("javascript:alert(1)", ""),

@@ -6,13 +6,16 @@ checked by asking: Airflow's page answers 200 to every path.
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlsplit
+import re
+from urllib.parse import quote, urlencode, urlsplit
 
 from triage.model import TaskTry
 
+_DATE = re.compile(r"__(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.:+]*)$")
+
 
 def home(url: str) -> str:
-    """Return a deployment's address as Airflow's pages have it: no credentials, query, `/api/v2` or closing slash.
+    """Return a deployment's address as Airflow's pages have it: no credentials, query, `/api/v…` or closing slash.
 
     Empty for what is not an http(s) address, so that no other scheme ever becomes a link.
     """
@@ -24,15 +27,30 @@ def home(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return ""
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    path = quote(parts.path, safe="/%~").rstrip("/").removesuffix("/api/v2").rstrip("/")
+    path = quote(parts.path, safe="/%~").rstrip("/").removesuffix("/api/v2").removesuffix("/api/v1").rstrip("/")
     return f"{parts.scheme}://{host}{port}{path}"
 
 
-def try_url(url: str, key: TaskTry) -> str:
-    """Return the address of exactly this try in Airflow 3's page; empty if `url` is not an http(s) address."""
+def try_url(url: str, key: TaskTry, version: str = "") -> str:
+    """Return the address of this try in Airflow's page; empty if `url` is not an http(s) address.
+
+    Airflow 2's page has no address for a single try, only for the logs of its task instance; it is told by `version`.
+    """
     base = home(url)
     if not base:
         return ""
+    if version.startswith("2."):
+        return _grid_url(base, key)
     dag, run, task = (quote(part, safe="") for part in (key.dag_id, key.run_id, key.task_id))
     mapped = f"/mapped/{key.map_index}" if key.map_index >= 0 else ""
     return f"{base}/dags/{dag}/runs/{run}/tasks/{task}{mapped}?try_number={key.try_number}"
+
+
+def _grid_url(base: str, key: TaskTry) -> str:
+    """Link as `TaskInstance.log_url` of 2.11 does; the grid shows a run among those up to its date, which its id ends in."""
+    query = {"dag_run_id": key.run_id, "task_id": key.task_id}
+    if key.map_index >= 0:
+        query["map_index"] = str(key.map_index)
+    if dated := _DATE.search(key.run_id):
+        query["base_date"] = dated[1]
+    return f"{base}/dags/{quote(key.dag_id, safe='')}/grid?{urlencode(query, quote_via=quote)}&tab=logs"

@@ -52,7 +52,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 def _deployment(name: str, its: Deployment) -> Iterator[Finding]:
     source = Airflow(name, access(its))
-    reached = _try(name, lambda: f"Airflow {source.version()} at {its.url}")
+    reached = _try(name, lambda: f"Airflow {source.version()} at {its.url}, read {source.how}")
     yield reached
     if not reached.ok:
         return

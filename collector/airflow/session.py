@@ -207,7 +207,7 @@ class Session:
         patience = (self.access.connect_timeout, timeout)
         with self._words(endpoint, timeout):
             if endpoint.path:
-                response = self._by_path(endpoint.path, headers, patience, arguments)
+                response = self._by_path(endpoint, headers, patience, arguments)
             else:
                 api = getattr(airflow_client, endpoint.api)(self._client)
                 ask = getattr(api, f"{endpoint.method}_without_preload_content")
@@ -216,18 +216,23 @@ class Session:
         return _Answer(response, timeout)
 
     def _by_path(
-        self, path: str, headers: dict[str, str], patience: tuple[float, float], arguments: dict[str, Any]
+        self, endpoint: Endpoint, headers: dict[str, str], patience: tuple[float, float], arguments: dict[str, Any]
     ) -> HTTPResponse:
-        """Ask at a path; what it does not name is the query, and a list repeats its name there."""
-        inside = {name: value for name, value in arguments.items() if f"{{{name}}}" in path}
-        query = [
-            (name, one)
-            for name, value in arguments.items()
-            if name not in inside
-            for one in (value if isinstance(value, list) else [value])
-        ]
-        method, url, headers, *_ = self._client.param_serialize("GET", path, inside, query, headers)
-        response: HTTPResponse = self._client.call_api(method, url, headers, _request_timeout=patience).response
+        """Ask at a path; what it does not name is the body or the query, where a list repeats its name."""
+        inside = {name: value for name, value in arguments.items() if f"{{{name}}}" in endpoint.path}
+        outside = {name: value for name, value in arguments.items() if name not in inside}
+        if endpoint.is_posted:
+            headers = {**headers, "Content-Type": "application/json"}
+            asked = self._client.param_serialize("POST", endpoint.path, inside, [], headers, outside)
+        else:
+            query = [
+                (name, one)
+                for name, value in outside.items()
+                for one in (value if isinstance(value, list) else [value])
+            ]
+            asked = self._client.param_serialize("GET", endpoint.path, inside, query, headers)
+        method, url, headers, body, _ = asked
+        response: HTTPResponse = self._client.call_api(method, url, headers, body, _request_timeout=patience).response
         return response
 
     def _basic(self) -> str:

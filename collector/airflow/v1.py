@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from collector.airflow import rows, rows_v1
+from collector.airflow.fared_v1 import EVENTS, Fared210
 from collector.airflow.pages import pages
 from collector.airflow.rows import Marking, Row
 from collector.airflow.v2 import Airflow32
@@ -25,14 +26,11 @@ _MAPPED = f"{_TASK}/{{map_index}}"
 
 VERSION = Endpoint("version", path=f"{_API}/version", is_open=True)
 HEALTH = Endpoint("health", path=f"{_API}/health", is_open=True)
-EVENTS = Endpoint("eventLogs", permission="Audit Logs", path=f"{_API}/eventLogs")
 INSTANCES = Endpoint("taskInstances", permission="Task Instances", path=f"{_RUN}/taskInstances")
 INSTANCE = Endpoint("taskInstances", permission="Task Instances", path=_TASK)
 MAPPED = Endpoint("taskInstances", permission="Task Instances", path=_MAPPED)
 TRIES = Endpoint("tries", permission="Task Instances", path=f"{_TASK}/tries")
 MAPPED_TRIES = Endpoint("tries", permission="Task Instances", path=f"{_MAPPED}/tries")
-TRY = Endpoint("tries", permission="Task Instances", path=f"{_TASK}/tries/{{task_try_number}}")
-MAPPED_TRY = Endpoint("tries", permission="Task Instances", path=f"{_MAPPED}/tries/{{task_try_number}}")
 LOG = Endpoint("logs", permission="Task Logs", path=f"{_TASK}/logs/{{task_try_number}}")
 TASKS = Endpoint("tasks", permission="Task Instances", path=f"{_API}/dags/{{dag_id}}/tasks")
 DAG = Endpoint("dags", permission="DAGs", path=f"{_API}/dags/{{dag_id}}")
@@ -55,17 +53,13 @@ class Airflow210(Airflow32):
         """
         key = occurrence.key
         if occurrence.started_at is None or not occurrence.operator or occurrence.is_final is None:
-            where = _where(key)
-            mapped = key.map_index >= 0
-            row = self._session.json(MAPPED if mapped else INSTANCE, **where) or {}
+            row: Row = self._session.json(MAPPED if key.map_index >= 0 else INSTANCE, **_where(key)) or {}
             occurrence = replace(occurrence, map_label=rows.text(row.get("rendered_map_index")) or occurrence.map_label)
-            if row.get("try_number") == key.try_number:
-                stands = {"failed": True, "up_for_retry": False}.get(rows.text(row.get("state")))
-                is_final = stands if occurrence.is_final is None else occurrence.is_final
-                occurrence = replace(occurrence, is_final=is_final)
-            else:
-                endpoint = MAPPED_TRY if mapped else TRY
-                row = self._session.json(endpoint, **where, task_try_number=key.try_number) or {}
+            stands = {"failed": True, "up_for_retry": False}.get(rows.text(row.get("state")))
+            if row.get("try_number") != key.try_number or stands is None:
+                row = self._past(key)
+            elif occurrence.is_final is None:
+                occurrence = replace(occurrence, is_final=stands)
             occurrence = rows.described(occurrence, row)
         if not occurrence.owner or not occurrence.tags:
             occurrence = rows.owned(occurrence, self._dags(key.dag_id))
@@ -82,6 +76,10 @@ class Airflow210(Airflow32):
             LOG, kind="text/plain", **where, **mapped, task_try_number=key.try_number, full_content=True
         )
 
+    def fared(self) -> Fared210:
+        """Return who tells how single tasks fared."""
+        return Fared210(self._session, self._dags)
+
     def health(self) -> list[Component]:
         """Return Airflow's own components. Needs no account."""
         parts = (self._session.json(HEALTH) or {}).items()
@@ -94,6 +92,14 @@ class Airflow210(Airflow32):
     def pools(self) -> list[PoolLoad]:
         """Return the pools with their load."""
         return [rows.pool_load(row) for page in pages(self._session, POOLS, "pools") for row in page]
+
+    def _past(self, key: TaskTry) -> Row:
+        """Return the failed try of which the instance no longer tells: it runs again, or was cleared and will."""
+        body = self._session.json(MAPPED_TRIES if key.map_index >= 0 else TRIES, **_where(key)) or {}
+        found = rows.items(body.get("task_instances"))
+        return next(
+            (row for row in found if (row.get("try_number"), row.get("state")) == (key.try_number, "failed")), {}
+        )
 
     def _marking(self, event: Row) -> Marking | None:
         return rows_v1.marking(event)

@@ -31,7 +31,7 @@ class Endpoint:
     """A question: its name in Airflow's API, the client's class and method, and the FAB resource it needs read on.
 
     `path` is set, and class and method are empty, for what the client has no method for: Airflow 2's API. `is_open`:
-    Airflow answers it without an account.
+    Airflow answers it without an account. `is_posted`: what its path does not name goes as a body, not as a query.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Endpoint:
     permission: str = ""
     path: str = ""
     is_open: bool = False
+    is_posted: bool = False
 
 
 def told(body: Mapping[str, Any] | None) -> str:

@@ -22,10 +22,10 @@ OPTIONS = {
 
 
 class Deferred(BaseOperator):
-    """Waits in the triggerer, then fails."""
+    """Waits in the triggerer, longer than the executor takes to notice, then fails."""
 
     def execute(self, context):
-        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=1)), method_name="resume")
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=6)), method_name="resume")
 
     def resume(self, context, event=None):
         raise TimeoutError("the warehouse did not answer after the wait")

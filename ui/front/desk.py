@@ -72,17 +72,19 @@ class Desk:
 
     def health(self) -> list[HealthView]:
         """Return the health of every deployment that is watched, at most two seconds old."""
-        now, watched = self.now(), self.settings.deployments
-        views = self.remembered("health", int(now.timestamp() / 2), lambda: self.service.health(now))
-        return [view for view in views if not watched or view.health.deployment in watched]
+        watched = self.settings.deployments
+        return [view for view in self._every_health() if not watched or view.health.deployment in watched]
+
+    def _every_health(self) -> list[HealthView]:
+        now = self.now()
+        return self.remembered("health", int(now.timestamp() / 2), lambda: self.service.health(now))
 
     def airflow(self, key: TaskTry) -> str:
         """Return the address of a try in Airflow's page; empty where its deployment's address is unknown."""
-        deployment = self.settings.deployments.get(key.deployment)
-        if deployment:
-            return links.try_url(deployment.url, key)
-        known = {view.health.deployment: view.health.url for view in self.service.health(self.now())}
-        return links.try_url(known.get(key.deployment, ""), key)
+        its = self.settings.deployments.get(key.deployment)
+        known = {view.health.deployment: view.health for view in self._every_health()}.get(key.deployment)
+        url = its.url if its else known.url if known else ""
+        return links.try_url(url, key, known.version if known else "")
 
 
 RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "all": None}
