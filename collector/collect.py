@@ -22,6 +22,7 @@ from collector.source import Source
 from triage.errors import SourceError, StaleProblem
 from triage.model import DeploymentHealth, LogStatus, Occurrence, Trouble
 from triage.query import Between, Both, Either, Field
+from triage.redact import facts
 from triage.service import Service
 
 _LATEST = timedelta(days=8)  # how old a failure may be whose log is asked for one last time
@@ -107,7 +108,7 @@ class Pass:
         self._say(report, health)
 
     def _readers(self, report: Report, told: Callable[[], None]) -> Readers:
-        reader = Reader(self.source, self.poll, self.waits, self.clock)
+        reader = Reader(self.source, self.poll, self.waits, self.clock, self.service.redactor)
         return Readers(self.service, reader, self.deployment, self.clock, report, self.errands, told, self.budget)
 
     def _outcomes(self, report: Report) -> None:
@@ -158,7 +159,7 @@ class Pass:
         )  # fmt: skip
         found = self.service.store.get(DeploymentHealth, self.deployment)
         with suppress(StaleProblem):  # a pass of another process said so already
-            self.service.store.save(health, found[1] if found else None)
+            self.service.store.save(facts.record(self.service.redactor, health), found[1] if found else None)
         return health
 
     def _ask(self, verb: Callable[[], list[T]], report: Report) -> list[T]:

@@ -50,8 +50,8 @@ def compare(service: Service, source: Source, wish: Comparison, now: Callable[[]
 def _differ(service: Service, source: Source, wish: Comparison, good: Good) -> Comparison:
     fact = service.store.occurrence(wish.key.id)
     kept = fact.kept if fact and fact.kept else ()
-    difference = Difference(kept, wish.key.run_id, good.key.run_id)
-    read = logs.keep(difference.good(logs.read(source.read_log(good.key))))
+    difference = Difference(kept, wish.key.run_id, good.key.run_id, service.redactor)
+    read = logs.keep(difference.good(logs.read(source.read_log(good.key), service.redactor)))
     if not read.has_body or read.is_page:
         return replace(wish, status=ComparisonStatus.GONE, good=good)
     is_short = difference.is_cut or read.unread

@@ -14,6 +14,7 @@ from collector.source import Source
 from triage import logs, signature
 from triage.errors import LogGone, SourceError
 from triage.model import Absence, LogStatus, Occurrence, Signature
+from triage.redact import PLAIN, Redactor
 
 # A failure whose log stays away is shown after this long, provisionally.
 PROVISIONAL_AFTER = timedelta(minutes=2)
@@ -32,13 +33,14 @@ class Reader:
     poll: timedelta
     waits: tuple[timedelta, ...]
     clock: Callable[[], datetime]
+    redactor: Redactor = PLAIN
 
     def read(self, occurrence: Occurrence) -> tuple[Occurrence, SourceError | None]:
         """Read and sign one log; returns what is now known, and what went wrong on the server's side."""
         fact = occurrence
         try:
             fact = self.source.describe(fact)
-            kept = logs.keep(logs.read(self.source.read_log(fact.key)))
+            kept = logs.keep(logs.read(self.source.read_log(fact.key), self.redactor), redactor=self.redactor)
         except LogGone:
             return self._judge(fact, replace(logs.keep(()), absence=Absence.UNKNOWN_TRY)), None
         except SourceError as exc:
@@ -79,7 +81,7 @@ class Reader:
         pause = min(_LONGEST_PAUSE, max(self.poll, _SHORTEST_PAUSE) * 2 ** min(troubles - 1, 10))
         signed, kept = fact.signature, kept or logs.keep(())
         if signed is None and now - fact.seen_at >= PROVISIONAL_AFTER:
-            signed = _sign(fact, kept, LogStatus.MISSING)
+            signed = self._sign(fact, kept, LogStatus.MISSING)
             knowing = fact.circumstance is not None
             fact = replace(
                 fact, absence=kept.absence, kept=kept.lines, log_lines=kept.total_lines, signed_knowing=knowing
@@ -98,7 +100,7 @@ class Reader:
         again = status is not LogStatus.WHOLE and attempt < len(self.waits)
         signed = None
         if not again or now - fact.seen_at >= PROVISIONAL_AFTER:
-            signed = _sign(fact, kept, status)
+            signed = self._sign(fact, kept, status)
         return replace(
             fact,
             log=status,
@@ -114,6 +116,12 @@ class Reader:
             kept=kept.lines,
         )
 
-
-def _sign(fact: Occurrence, kept: logs.Kept, status: LogStatus) -> Signature:
-    return signature.sign(kept.lines, fact.circumstance, task=fact.key.task, status=status, absence=kept.absence)
+    def _sign(self, fact: Occurrence, kept: logs.Kept, status: LogStatus) -> Signature:
+        return signature.sign(
+            kept.lines,
+            fact.circumstance,
+            task=fact.key.task,
+            status=status,
+            absence=kept.absence,
+            redactor=self.redactor,
+        )

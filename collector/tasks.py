@@ -24,6 +24,7 @@ from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
 from triage import asking
 from triage.errors import SettingsError, SourceError
+from triage.redact import Learned
 from triage.service import Service
 from triage.settings import Deployment, Settings, revealed
 from triage.store import open_store
@@ -41,8 +42,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def access(deployment: Deployment) -> Access:
-    """Say how to reach a deployment, from its settings."""
+def access(deployment: Deployment, learned: Learned | None = None) -> Access:
+    """Say how to reach a deployment, from its settings; tokens made on the way are added to `learned`."""
     return Access(
         url=deployment.url,
         username=deployment.username,
@@ -52,6 +53,7 @@ def access(deployment: Deployment) -> Access:
         headers={name: value.get_secret_value() for name, value in deployment.headers.items()},
         ca_file=deployment.ca_file,
         proxy=deployment.proxy.get_secret_value(),
+        learn=learned.add if learned else lambda token: None,
         timeout=deployment.timeout.total_seconds(),
         log_timeout=6 * deployment.timeout.total_seconds(),
     )
@@ -67,9 +69,9 @@ def storage(name: str, deployment: Deployment) -> Storage | None:
     )
 
 
-def source(name: str, deployment: Deployment) -> Stored[Airflow]:
+def source(name: str, deployment: Deployment, learned: Learned | None = None) -> Stored[Airflow]:
     """Return a deployment to read: its API, and its storage before that for logs."""
-    return Stored(Airflow(name, access(deployment)), storage(name, deployment))
+    return Stored(Airflow(name, access(deployment, learned)), storage(name, deployment))
 
 
 class Collector:
@@ -77,12 +79,14 @@ class Collector:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._sources = {name: source(name, its) for name, its in settings.deployments.items()}
+        self._sources = {
+            name: source(name, its, settings.redactor.learned) for name, its in settings.deployments.items()
+        }
 
     @functools.cached_property
     def service(self) -> Service:
         """The service on the store of the settings, opened at first use."""
-        return Service(open_store(self._settings.store_url), self._settings.scopes)
+        return Service(open_store(self._settings.store_url), self._settings.scopes, self._settings.redactor)
 
     def run(
         self,

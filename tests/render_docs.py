@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from triage.causes import CAUSES
 from triage.query import FIELDS
-from triage.settings import Deployment, Settings, Web
+from triage.settings import Deployment, Redaction, Settings, Web
 from ui.cli import cli
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -20,9 +20,9 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def settings() -> Iterator[str]:
     yield "| setting | default | what it is |\n| --- | --- | --- |"
-    for prefix, section in (("", Settings), ("deployments.NAME.", Deployment), ("web.", Web)):
+    for prefix, section in (("", Settings), ("deployments.NAME.", Deployment), ("redact.", Redaction), ("web.", Web)):
         for name, field in section.model_fields.items():
-            if name in ("deployments", "web") and not prefix:
+            if name in ("deployments", "redact", "web") and not prefix:
                 continue
             yield f"| `{prefix}{name}` | {'required' if field.is_required() else default(field.get_default(call_default_factory=name != 'data_dir'))} | {field.description} |"
 

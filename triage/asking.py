@@ -15,6 +15,7 @@ from triage import lifecycle, outcomes
 from triage.errors import InputError, StaleProblem
 from triage.model import Comparison, ComparisonStatus, Membership, Occurrence, Outcomes, Problem
 from triage.query import Between, Field, Members, Never, Query, both
+from triage.redact import facts
 from triage.service import Service
 from triage.store import Summary
 
@@ -153,4 +154,4 @@ def awaited(service: Service, now: datetime) -> set[str]:
 def answer(service: Service, done: Comparison, revision: int) -> None:
     """Keep what became of a wish; one that was wished for anew meanwhile stays open."""
     with suppress(StaleProblem):
-        service.store.save(done, revision)
+        service.store.save(facts.record(service.redactor, done), revision)

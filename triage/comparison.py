@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from triage.model import LogLine
-from triage.redact import redact
+from triage.redact import PLAIN, Redactor
 from triage.signature.masks import MAX_TEXT, mask
 
 # How many shapes of the good run's lines are remembered, and how long ones: a log that repeats itself is masked once a
@@ -29,11 +29,12 @@ _DIGITS = re.compile(r"\d+")
 class Difference:
     """The lines of a failed log that a good one has not shown yet; `good` strikes out as it passes lines on."""
 
-    def __init__(self, failed: Sequence[LogLine], failed_run: str, good_run: str) -> None:
-        """Take the kept lines of the failed try, and both run ids."""
+    def __init__(self, failed: Sequence[LogLine], failed_run: str, good_run: str, redactor: Redactor = PLAIN) -> None:
+        """Take the kept lines of the failed try, both run ids, and what masked those lines."""
+        self._redactor = redactor
         self._open: dict[str, list[int]] = {}
         for line in failed:
-            if form := _form(line, failed_run):
+            if form := _form(line, failed_run, redactor):
                 self._open.setdefault(form, []).append(line.number)
         self._run = good_run
         self._shapes: set[str] = set()
@@ -56,7 +57,7 @@ class Difference:
         if shape in self._shapes and not line.raised:
             return
         self._left -= 1
-        form = _form(line, self._run)
+        form = _form(line, self._run, self._redactor)
         self._open.pop(form, None)
         # Where the form holds a number (a status, an exit code), the next line of this shape may be another one.
         is_whole = len(line.text) <= _SHAPE and not line.raised and not _DIGITS.search(form)
@@ -69,10 +70,10 @@ class Difference:
         return tuple(sorted(number for numbers in self._open.values() for number in numbers))
 
 
-def _form(line: LogLine, run_id: str) -> str:
+def _form(line: LogLine, run_id: str, redactor: Redactor) -> str:
     """Return what a line is compared by; empty for one that says nothing."""
-    text = redact(line.text[:_SEEN])
+    text, *values = redactor.texts((line.text[:_SEEN], *(one.value[:_SEEN] for one in line.raised)))
     form = mask(text.replace(run_id, "<run>") if len(run_id) >= _RUN_ID else text)
-    for one in line.raised:
-        form += f"\n{one.type}: {mask(redact(one.value[:_SEEN]))}"
+    for one, value in zip(line.raised, values, strict=True):
+        form += f"\n{one.type}: {mask(value)}"
     return form

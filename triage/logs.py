@@ -18,7 +18,7 @@ from typing import Any
 from triage import traces
 from triage.header import Header, told
 from triage.model import Absence, Circumstance, Frame, LogLine, LogStatus, Raised, Unread
-from triage.redact import PLAIN
+from triage.redact import PLAIN, Redactor
 from triage.scan import Scan, Segment
 
 LIMIT = 256 * 1024
@@ -72,9 +72,12 @@ class Kept:
     verdict: str = ""
 
 
-def read(chunks: Iterable[bytes | Unread]) -> Reading:
-    """Read a log from its bytes, however they are cut into chunks; never raises for what they hold."""
-    return Reading(chunks)
+def read(chunks: Iterable[bytes | Unread], redactor: Redactor = PLAIN) -> Reading:
+    """Read a log from its bytes, however they are cut into chunks; never raises for what they hold.
+
+    `redactor` masks what is shortened at once, so that no secret is cut in two.
+    """
+    return Reading(chunks, redactor)
 
 
 class Reading(Iterator[LogLine]):
@@ -83,7 +86,8 @@ class Reading(Iterator[LogLine]):
     `unread` bytes were left out behind line `gap`, if any.
     """
 
-    def __init__(self, chunks: Iterable[bytes | Unread]) -> None:
+    def __init__(self, chunks: Iterable[bytes | Unread], redactor: Redactor = PLAIN) -> None:
+        self._redactor = redactor
         self.total_bytes = self.unread = 0
         self.total_lines = 0
         self.gap: int | None = None
@@ -169,7 +173,7 @@ class Reading(Iterator[LogLine]):
             level=clean(level.lower())[:20] if isinstance(level, str) else None,
             logger=_HASHED.sub("", clean(logger)[:300]) if isinstance(logger, str) else None,
             at=self._time(str(record.get("timestamp") or "")),
-            raised=_chain(record.get("error_detail")),
+            raised=_chain(record.get("error_detail"), self._redactor),
             exit_code=code if type(code) is int and abs(code) < 1 << 31 else None,
             signal=clean(str(signal))[:40] if signal else None,
         )
@@ -271,7 +275,7 @@ def _salvage(raw: str) -> dict[str, Any] | None:
     return record if "event" in record else None
 
 
-def _chain(detail: object, depth: int = 4) -> tuple[Raised, ...]:
+def _chain(detail: object, redactor: Redactor, depth: int = 4) -> tuple[Raised, ...]:
     """Turn an `error_detail` into a chain; its frames carry no source lines."""
     if not isinstance(detail, list):
         return ()
@@ -283,21 +287,25 @@ def _chain(detail: object, depth: int = 4) -> tuple[Raised, ...]:
         chain.append(
             Raised(
                 type=clean(str(entry.get("exc_type") or "")),
-                value=_value(clean(str(entry.get("exc_value") or ""))),
+                value=_value(clean(str(entry.get("exc_value") or "")), redactor),
                 frames=tuple(_frame(one) for one in frames if isinstance(one, dict))
                 if isinstance(frames, list)
                 else (),
-                notes=tuple(_value(clean(str(note))) for note in notes[:4]) if isinstance(notes, list) else (),
+                notes=tuple(_value(clean(str(note)), redactor) for note in notes[:4])
+                if isinstance(notes, list)
+                else (),
                 is_cause=entry.get("is_cause") is True,
-                parts=tuple(_chain(part, depth - 1) for part in parts) if depth and isinstance(parts, list) else (),
+                parts=tuple(_chain(part, redactor, depth - 1) for part in parts)
+                if depth and isinstance(parts, list)
+                else (),
             )
         )
     return traces.bounded(chain)
 
 
-def _value(text: str) -> str:
+def _value(text: str, redactor: Redactor) -> str:
     """Shorten a long message with its secrets masked first, before `bounded` could cut one in two."""
-    return PLAIN.trimmed(text, traces.MAX_VALUE - 80, _TEXT_SEEN) if len(text) > traces.MAX_VALUE else text
+    return redactor.trimmed(text, traces.MAX_VALUE - 80, _TEXT_SEEN) if len(text) > traces.MAX_VALUE else text
 
 
 def _frame(one: dict[str, Any]) -> Frame:
@@ -306,7 +314,7 @@ def _frame(one: dict[str, Any]) -> Frame:
     return Frame(clean(str(one.get("filename") or ""))[:500], number, clean(str(one.get("name") or ""))[:200])
 
 
-def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
+def keep(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAIN) -> Kept:
     """Keep at most about `limit` characters: a quarter head, what a signature is made from, the tail; redacted."""
     scan = Scan()
     head: list[LogLine] = []
@@ -317,7 +325,7 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
     for line in lines:
         total += 1 + line.text.count("\n")
         size += len(line.text) + 1
-        line = _trimmed(line)
+        line = _trimmed(line, redactor)
         if header.is_open:
             header.feed(line, total)
             is_page = (total <= 3 and _PAGE.match(line.text) is not None) or is_page
@@ -342,7 +350,7 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT) -> Kept:
             line if line.number <= gap else replace(line, number=line.number - total_lines - 1) for line in ordered
         ]
     return Kept(
-        lines=tuple(PLAIN.lines(ordered)),
+        lines=tuple(redactor.lines(ordered)),
         total_lines=total_lines,
         total_bytes=getattr(lines, "total_bytes", size),
         unread=getattr(lines, "unread", 0),
@@ -392,9 +400,11 @@ def _raised_weight(raised: Raised) -> int:
     return own + sum(map(len, raised.notes)) + sum(_raised_weight(one) for part in raised.parts for one in part)
 
 
-def _trimmed(line: LogLine) -> LogLine:
+def _trimmed(line: LogLine, redactor: Redactor) -> LogLine:
     """Cut the middle out of a long text, with room left for secrets to be seen whole before `redact` shortens it."""
-    return line if len(line.text) <= _TEXT_MAX else replace(line, text=PLAIN.trimmed(line.text, _TEXT_MAX, _TEXT_SEEN))
+    return (
+        line if len(line.text) <= _TEXT_MAX else replace(line, text=redactor.trimmed(line.text, _TEXT_MAX, _TEXT_SEEN))
+    )
 
 
 def status(kept: Kept, ended_at: datetime | None, circumstance: Circumstance | None) -> LogStatus:

@@ -34,6 +34,7 @@ from triage.model import (
 )
 from triage.outcomes import Outcome, OutcomeKind
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
+from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched
 
 # Days of the sparkline in the queue.
@@ -128,16 +129,20 @@ class HealthView:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The verbs of airtriage on one store. `scopes` maps a deployment to its scope; by default its own name."""
+    """The verbs of airtriage on one store. `scopes` maps a deployment to its scope; by default its own name.
+
+    Texts that come in go through `redactor` before they are kept.
+    """
 
     store: Store
     scopes: Mapping[str, str] = field(default_factory=dict)
+    redactor: Redactor = PLAIN
 
     # --- facts in
 
     def record(self, occurrences: Iterable[Occurrence]) -> Put:
-        """Keep facts about tries; repeating it changes nothing."""
-        return self.store.put(occurrences)
+        """Keep facts about tries; repeating it changes nothing. Their logs and signatures are redacted already."""
+        return self.store.put([facts.described(self.redactor, fact) for fact in occurrences])
 
     def settle(self, now: datetime) -> int:
         """Bring summaries and problems up to what was touched, and wake what is due; return decisions made.
@@ -194,7 +199,7 @@ class Service:
 
     def _save_new(self, record: Problem | Change | Membership) -> None:
         with suppress(StaleProblem):  # another pass was first with the same record
-            self.store.save(record, None)
+            self.store.save(facts.record(self.redactor, record), None)
 
     def _wake(self, problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
         return lifecycle.observe(problem, tally, self._server_now(self._deployments(problem.scope), now))
@@ -245,7 +250,7 @@ class Service:
             if decision is None:
                 return None
             try:
-                self.store.save(decision.problem, revision)
+                self.store.save(facts.record(self.redactor, decision.problem), revision)
             except StaleProblem:
                 if attempt == _ROUNDS - 1:
                     raise

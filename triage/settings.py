@@ -11,11 +11,12 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import platformdirs
 from pydantic import (
@@ -32,6 +33,7 @@ from pydantic import (
 
 from triage import log_path
 from triage.errors import SettingsError
+from triage.redact import Redactor, added
 
 PREFIX = "AIRTRIAGE_"
 FILE_NAME = "airtriage.toml"
@@ -99,6 +101,10 @@ def _lines(value: object) -> object:
             raise ValueError(f"line {number} names a header for the second time")
         headers[name.strip()] = text.strip()
     return headers
+
+
+def _each_line(value: object) -> object:
+    return tuple(filter(None, map(str.strip, value.split("\n")))) if isinstance(value, str) else value
 
 
 def _options(value: object) -> object:
@@ -260,6 +266,37 @@ class Web(_Section):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
 
+def _checked(value: tuple[str, ...], check: Callable[[str], re.Pattern[str]]) -> tuple[str, ...]:
+    for text in value:
+        check(text)
+    return value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_each_line)]
+
+
+class Redaction(_Section):
+    """What is masked beside the rules that come with airtriage, and what is not."""
+
+    patterns: Patterns = Field(
+        (), description="more regular expressions of secrets; a group in one narrows what is masked"
+    )
+    allow: Patterns = Field(
+        (), description="regular expressions of what is never masked, each matching the whole of it"
+    )
+    emails: bool = Field(False, description="mask e-mail addresses too")
+
+    @field_validator("patterns")
+    @classmethod
+    def _are_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked(value, added.pattern)
+
+    @field_validator("allow")
+    @classmethod
+    def _are_exceptions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked(value, added.exception)
+
+
 class Settings(_Section):
     """Everything that can be set; every field has a default or an error that names it."""
 
@@ -275,6 +312,7 @@ class Settings(_Section):
     )
     deployments: dict[str, Deployment] = Field(default_factory=dict, description="the Airflow deployments, by name")
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="the page")
+    redact: Redaction = Field(default_factory=lambda: Redaction.model_validate({}), description="what is masked")
 
     @field_validator("data_dir", mode="before")
     @classmethod
@@ -325,6 +363,25 @@ class Settings(_Section):
     def scopes(self) -> dict[str, str]:
         """Map each deployment to its scope."""
         return {name: its.scope or name for name, its in self.deployments.items()}
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """What masks secrets, by the section `redact`; the secrets among these settings are masked wherever they stand."""
+        return Redactor(
+            known=tuple(sorted(self._secrets())),
+            patterns=tuple(map(added.pattern, self.redact.patterns)),
+            allow=tuple(map(added.exception, self.redact.allow)),
+            emails=self.redact.emails,
+        )
+
+    def _secrets(self) -> set[str]:
+        found = _password(self.broker_url)
+        for its in self.deployments.values():
+            found |= {its.password.get_secret_value(), its.token.get_secret_value()}
+            for header in its.headers.values():
+                found |= {header.get_secret_value(), header.get_secret_value().rpartition(" ")[2]}
+            found |= _password(its.proxy.get_secret_value()) | set(_hidden(its.log_options))
+        return found - {""}
 
 
 def load(config: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -420,7 +477,8 @@ def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
 def _fields(loc: tuple[int | str, ...]) -> list[str]:
     if loc and loc[0] == "deployments":
         return [*Deployment.model_fields, *(f"{name}_file" for name in _FROM_FILES)]
-    return list(Web.model_fields if loc and loc[0] == "web" else Settings.model_fields)
+    sections: dict[int | str, type[BaseModel]] = {"web": Web, "redact": Redaction}
+    return list(sections.get(loc[0], Settings).model_fields if loc else Settings.model_fields)
 
 
 def revealed(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -432,6 +490,20 @@ def _plain(one: object) -> object:
     if isinstance(one, SecretStr):
         return one.get_secret_value()
     return revealed(one) if isinstance(one, dict) else one
+
+
+def _password(url: str) -> set[str]:
+    """Return the password in an address, as it stands there and as it is meant."""
+    told = _split(url).password or ""
+    return {told, unquote(told)}
+
+
+def _hidden(options: Mapping[str, Any]) -> Iterator[str]:
+    for one in options.values():
+        if isinstance(one, SecretStr):
+            yield one.get_secret_value()
+        elif isinstance(one, dict):
+            yield from _hidden(one)
 
 
 def environment(*, inherit: bool) -> dict[str, str]:

@@ -25,10 +25,12 @@ from triage import settings as settings_
 from triage.errors import InputError, SettingsError, TriageError
 from triage.model import Occurrence, Problem, TriageState
 from triage.query import parse
+from triage.redact import PLAIN
 from triage.service import QueueRow, Service, open_row
 from triage.settings import Settings
 from triage.store import open_store
 from ui import format as fmt
+from ui import own_log
 from ui.tables import evidence, print_problem, progress_bar, queue_table, tries_table
 
 if TYPE_CHECKING:
@@ -59,12 +61,13 @@ class Context:
     def settings(self) -> Settings:
         if self._settings is None:
             self._settings = settings_.load(self._config)
+            own_log.guard(self._settings.redactor)
         return self._settings
 
     @property
     def service(self) -> Service:
         if self._service is None:
-            self._service = Service(open_store(self.settings.store_url), self.settings.scopes)
+            self._service = Service(open_store(self.settings.store_url), self.settings.scopes, self.settings.redactor)
         return self._service
 
 
@@ -345,11 +348,12 @@ def doctor(context: Context, as_json: bool) -> None:
     failed = 0
     for finding in check(context.settings):
         failed += not finding.ok
+        text, fix = own_log.masked(finding.text), own_log.masked(finding.fix)
         if as_json:
-            click.echo(json.dumps({"name": finding.name, "ok": finding.ok, "text": finding.text, "fix": finding.fix}))
+            click.echo(json.dumps({"name": finding.name, "ok": finding.ok, "text": text, "fix": fix}))
         else:
             mark = Text("ok  ", "green") if finding.ok else Text("FAIL", "bold red")
-            out.print(mark, Text(f"{finding.name}: {finding.text} {finding.fix}".rstrip()), soft_wrap=True)
+            out.print(mark, Text(f"{finding.name}: {text} {fix}".rstrip()), soft_wrap=True)
     sys.exit(1 if failed else 0)
 
 
@@ -358,6 +362,7 @@ def doctor(context: Context, as_json: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command; map every error an operator can fix to one sentence and its exit code."""
+    own_log.guard(PLAIN)
     try:
         cli.main(argv, prog_name="airtriage", standalone_mode=False)
     except click.exceptions.Exit as exc:
@@ -373,7 +378,7 @@ def main(argv: list[str] | None = None) -> None:
     except TriageError as exc:
         if "--debug" in (argv or sys.argv):
             raise
-        err.print(str(exc), markup=False, soft_wrap=True)
+        err.print(own_log.masked(str(exc)), markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(exc, SettingsError | InputError) else 1)
 
 
@@ -402,10 +407,11 @@ def _needs_deployments(settings: Settings) -> None:
 
 
 def _print_report(report: Report, as_json: bool) -> None:
+    troubles = [own_log.masked(f"{trouble.what} {trouble.fix}".strip()) for trouble in report.troubles]
     if as_json:
         click.echo(json.dumps({
             "deployment": report.deployment, "new": report.new, "fetched": report.fetched,
-            "waiting": report.backlog.waiting, "troubles": [f"{t.what} {t.fix}".strip() for t in report.troubles],
+            "waiting": report.backlog.waiting, "troubles": troubles,
         }))  # fmt: skip
     else:
         waiting = f", {report.backlog.waiting} logs awaited" if report.backlog.waiting else ""
@@ -413,8 +419,8 @@ def _print_report(report: Report, as_json: bool) -> None:
             f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.",
             markup=False,
         )
-    for trouble in report.troubles:
-        err.print(f"{trouble.what} {trouble.fix}".strip(), markup=False, soft_wrap=True)
+    for trouble in troubles:
+        err.print(trouble, markup=False, soft_wrap=True)
 
 
 def _user() -> str:

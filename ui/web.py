@@ -34,6 +34,7 @@ from triage.query import parse
 from triage.service import Service
 from triage.settings import Settings
 from triage.store import open_store
+from ui import own_log
 from ui.format import occurrence_json, problem_json
 from ui.front.desk import Desk, open_desk
 
@@ -82,6 +83,7 @@ def make_app(service: Service, settings: Settings, *, now: Callable[[], datetime
 
 def serve(settings: Settings) -> None:
     """Open the store and serve the pages and the API until stopped; TriageError for a taken port or a bad store."""
+    own_log.guard(settings.redactor)
     web = settings.web
     family = socket.AF_INET6 if ":" in web.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -93,7 +95,7 @@ def serve(settings: Settings) -> None:
                 f"The page cannot listen on {web.host}:{web.port}: {exc.strerror}.",
                 "Set web.port to a free port, or stop what uses it.",
             ) from exc
-    service = Service(open_store(settings.store_url), settings.scopes)
+    service = Service(open_store(settings.store_url), settings.scopes, settings.redactor)
     try:
         make_app(service, settings, now=lambda: datetime.now(UTC)).run(config=config(settings))
     finally:

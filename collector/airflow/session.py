@@ -11,7 +11,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,7 +41,10 @@ _CLOCK_SET = 5.0  # seconds; more than a busy server's header is ever behind
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach a deployment: address, one of account, token and token_command (or none), headers, time-outs in s."""
+    """How to reach a deployment: address, one of account, token and token_command (or none), headers, time-outs in s.
+
+    `learn` is told every token that is made.
+    """
 
     url: str
     username: str = ""
@@ -51,6 +54,7 @@ class Access:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_file: str = ""
     proxy: str = field(default="", repr=False)
+    learn: Callable[[str], None] = field(default=lambda token: None, repr=False, compare=False)
     connect_timeout: float = 3.05
     timeout: float = 30.0
     log_timeout: float = 180.0
@@ -279,10 +283,18 @@ class Session:
         access = self.access
         if access.token_command:
             command = access.token_command
-            return Tokens("", lambda: tokens.run(command, self.words, access.timeout), lambda: self.now)
+            return Tokens("", self._learning(lambda: tokens.run(command, self.words, access.timeout)), lambda: self.now)
         if access.username:
-            return Tokens("", self._log_in, lambda: self.now, tokens.ACCOUNT_LIFE)
+            return Tokens("", self._learning(self._log_in), lambda: self.now, tokens.ACCOUNT_LIFE)
         return Tokens(access.token, None, lambda: self.now)
+
+    def _learning(self, make: Callable[[], str]) -> Callable[[], str]:
+        def made() -> str:
+            token = make()
+            self.access.learn(token)
+            return token
+
+        return made
 
     def _log_in(self) -> str:
         """Log the account in, and return its token."""

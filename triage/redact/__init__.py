@@ -77,22 +77,37 @@ _HINTS, _TOKEN_HINTS = _by_hint(of_tokens=False), _by_hint(of_tokens=True)
 _UNHINTED = tuple((1 << number, rule) for number, rule in enumerate(_LINE_RULES) if not rule.hints)
 
 
+class Learned:
+    """Values that turned out to be secret while we run, such as the tokens that were made for us; for several threads."""
+
+    def __init__(self) -> None:
+        self._values: frozenset[str] = frozenset()
+        self.forms: tuple[str, ...] = ()
+
+    def add(self, value: str) -> None:
+        """Take a value in; it is masked from now on."""
+        if value not in self._values:
+            self._values |= {value}
+            self.forms = _all_forms(self._values)
+
+
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Masks secrets. `known` are values that are secret wherever they stand, `patterns` what the settings add (a group
-    in one narrows what is masked), `allow` what is never masked: a secret that one of these matches whole stays.
+    """Masks secrets. `known` are values that are secret wherever they stand, as are those `learned`; `patterns` is what
+    the settings add (a group in one narrows what is masked), `allow` what is never masked: a secret that one of these
+    matches whole stays.
     """
 
     known: tuple[str, ...] = ()
     patterns: tuple[re.Pattern[str], ...] = ()
     allow: tuple[re.Pattern[str], ...] = ()
     emails: bool = False
+    learned: Learned = field(default_factory=Learned, compare=False)
     _known: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _more: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        forms = {form for value in self.known if len(value) >= SHORTEST_KNOWN for form in _forms(value)}
-        object.__setattr__(self, "_known", tuple(sorted(forms, key=lambda form: (-len(form), form))))
+        object.__setattr__(self, "_known", _all_forms(self.known))
         more = tuple(Rule("pattern", (), partial(_found, pattern), "", "") for pattern in self.patterns)
         object.__setattr__(self, "_more", (*more, EMAIL) if self.emails else more)
 
@@ -111,7 +126,7 @@ class Redactor:
         if not texts:
             return []
         joined = "\n".join(texts)
-        for form in self._known:
+        for form in (*self._known, *self.learned.forms):
             if form in joined:
                 joined = joined.replace(form, MASK)
         low = joined.lower()
@@ -193,14 +208,6 @@ class Redactor:
         return f"{begin[:half]} … [{max(0, len(text) - 2 * half)} characters cut] … {end[-half:]}"
 
 
-PLAIN = Redactor()
-
-
-def redact(text: str) -> str:
-    """Mask every secret in `text` by the built-in rules alone."""
-    return PLAIN.text(text)
-
-
 def _mask(secret: str) -> str:
     """Return what stands in a secret's place: as many lines as it had."""
     if "\n" not in secret:
@@ -272,6 +279,11 @@ def _found(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
         yield from sorted(spans) or [match.span()]
 
 
+def _all_forms(values: Iterable[str]) -> tuple[str, ...]:
+    forms = {form for value in values if len(value) >= SHORTEST_KNOWN for form in _forms(value)}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
 def _forms(value: str) -> set[str]:
     """Return how a known value may be written: as it is, quoted for a URL, in JSON, inside base64 at each alignment."""
     found = {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
@@ -302,4 +314,12 @@ def _may_tell(frame: Frame) -> bool:
     return "://" in frame.file or "=" in frame.file
 
 
-__all__ = ["MASK", "PLAIN", "RULES", "Redactor", "redact"]
+PLAIN = Redactor()
+
+
+def redact(text: str) -> str:
+    """Mask every secret in `text` by the built-in rules alone."""
+    return PLAIN.text(text)
+
+
+__all__ = ["MASK", "PLAIN", "RULES", "Learned", "Redactor", "redact"]
