@@ -10,7 +10,7 @@ import pytest
 
 from tests.airflow_fixture import FinishedAirflow
 from tests.bench import __main__ as bench
-from tests.bench import bench_burst, bench_ingest, bench_load, bench_memory, bench_signatures
+from tests.bench import bench_burst, bench_ingest, bench_load, bench_memory, bench_signatures, bench_storage
 from tests.bench.recorded import Replay, record
 from tests.bench.table import Figure, interleaved, ratio, show
 
@@ -37,6 +37,14 @@ def test_a_worker_reads_a_served_log_and_its_error_is_found(tmp_path: Path) -> N
     assert ours.peak > plain.peak > 1
 
 
+def test_a_worker_reads_a_big_log_from_a_folder_at_its_ends(tmp_path: Path) -> None:
+    with bench_memory.serving("small") as url, bench_storage.laid("folder", "few", tmp_path) as settings:
+        ours = bench_memory.read_as_worker(url, tmp_path, **settings)
+    assert ours.is_found
+    assert ours.size > 6 << 20
+    assert ours.size - ours.unread < 2 << 20
+
+
 def test_a_missed_goal_is_said_and_ends_in_one(capsys: pytest.CaptureFixture[str]) -> None:
     met, missed = Figure("a", "1", goal="at most 2", is_met=True), Figure("b", "3", goal="at most 2", is_met=False)
     assert (show("t", [met]), show("t", [met, missed])) == (0, 1)
@@ -59,7 +67,7 @@ def test_the_ratio_is_one_where_ours_takes_as_long_as_the_floor_and_less_where_l
 
 def test_a_bench_that_does_not_exist_is_refused_with_the_names_that_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["speed"]) == 2
-    assert "choose from burst, ingest, load, memory, pages, redact, signatures" in capsys.readouterr().err
+    assert "choose from burst, ingest, load, memory, pages, redact, signatures, storage" in capsys.readouterr().err
 
 
 def test_a_recorded_deployment_is_served_again_and_every_failure_of_a_burst_is_indexed_once(

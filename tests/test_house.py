@@ -52,7 +52,11 @@ def test_links_between_the_docs_lead_somewhere() -> None:
 
 
 def test_the_lock_names_no_index() -> None:
-    for lock in (ROOT / "constraints.txt", ROOT / "ui" / "demo" / "constraints-airflow.txt"):
+    for lock in (
+        ROOT / "constraints.txt",
+        ROOT / "ui" / "demo" / "constraints-airflow.txt",
+        ROOT / "tests" / "s3" / "constraints-s3.txt",
+    ):
         for line in lock.read_text("utf-8").splitlines():
             assert re.fullmatch(r"(#.*)?|[A-Za-z0-9._-]+(\[[^\]]*\])?==\S+( ;.*)?", line), f"{lock.name}: {line}"
 

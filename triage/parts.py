@@ -15,12 +15,11 @@ from operator import itemgetter
 
 from triage.model import Unread
 
-# Up to here a log is read whole: 11,000 records of Airflow 3, which repeat their ids (380 bytes each), and about as
-# long on the wire as what else a read costs.
+# Up to here a log is read whole: 11,000 records of Airflow 3, which repeat their ids (380 bytes each; printed lines 120).
 WHOLE = 4 << 20
-# Of a longer one: where it began, and its end. The error was seen 27 kB before the end and may stand further away: up to
-# 64 kB of output drain after it from each of a task's pipes, 7 MB of records where the lines are short. So an end that
-# tells no failure is read on backwards, fourfold, up to the last figure.
+# Of a longer one: where it began, and its end. The error was seen 27 kB before the end and may stand further away: what
+# is left in a task's pipes drains after it, 64 kB in each, which is 3 MB of records where the lines are two bytes long.
+# So an end that tells no failure is read on backwards, fourfold, up to the last figure.
 HEAD, TAIL, LONGEST_TAIL = 64 << 10, 1 << 20, 16 << 20
 
 _TELLS = re.compile(

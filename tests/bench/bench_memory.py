@@ -49,12 +49,16 @@ sys.stdin.read()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one process needed for one log: MiB at its peak, seconds, bytes of log, and whether the error was found."""
+    """What one process needed for one log: MiB at its peak, seconds, bytes of log, and whether the error was found.
+
+    `unread` are the bytes that were left out in its middle.
+    """
 
     peak: float
     seconds: float
     size: int
     is_found: bool = True
+    unread: int = 0
 
 
 def main(kinds: Sequence[str] = tuple(KINDS)) -> int:
@@ -82,14 +86,15 @@ def main(kinds: Sequence[str] = tuple(KINDS)) -> int:
     return show("Memory: the worker's peak (resident) on one log, and what it reads a second", figures)
 
 
-def read_as_worker(url: str, folder: Path) -> Reading:
-    """Let a real worker read the one log there is into a fresh store."""
+def read_as_worker(url: str, folder: Path, **more: str) -> Reading:
+    """Let a real worker read the one log there is into a fresh store; `more` are settings of its deployment."""
     settings = {
         "DATA_DIR": str(folder),
         "DEPLOYMENTS__BENCH__URL": url,
         "DEPLOYMENTS__BENCH__USERNAME": "triage",
         "DEPLOYMENTS__BENCH__PASSWORD": "right",
         "DEPLOYMENTS__BENCH__POLL": "2s",
+        **{f"DEPLOYMENTS__BENCH__{name}": value for name, value in more.items()},
     }
     environ = environment(inherit=False) | {f"AIRTRIAGE_{name}": value for name, value in settings.items()}
     store = open_store(f"sqlite:///{folder / 'airtriage.db'}")
@@ -101,7 +106,7 @@ def read_as_worker(url: str, folder: Path) -> Reading:
                 assert time.monotonic() - began < PATIENCE, "the worker did not read the log in time"
                 time.sleep(0.1)
             seconds = time.monotonic() - began
-            return Reading(peak(process.pid), seconds, found[0].log_bytes, _is_found(found))
+            return Reading(peak(process.pid), seconds, found[0].log_bytes, _is_found(found), found[0].log_unread)
     finally:
         store.close()
 

@@ -17,7 +17,7 @@ from tests import airflow_stub
 MIB = 1 << 20
 TAIL = 1000  # records behind the error
 # What each kind of log holds before its error: so many blocks of ordinary records, or one record of so many bytes.
-BLOCKS = {"small": 0, "gigabyte": 1024}
+BLOCKS = {"small": 0, "few": 6, "eighth": 128, "gigabyte": 1024}
 LINES = {"line50": 50_000_000, "line100": 100_000_000}
 WORDS = "the partner's file has moved; the last good copy is kept"
 

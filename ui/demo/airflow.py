@@ -17,6 +17,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +75,18 @@ class ThrowawayAirflow:
 
     username = "airtriage"
 
-    def __init__(self, environment: Path, home: Path, port: int | None = None) -> None:
-        """Decide ports and passwords; nothing starts yet."""
+    def __init__(
+        self,
+        environment: Path,
+        home: Path,
+        port: int | None = None,
+        *,
+        dags: Path = HERE / "dags",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Decide ports and passwords; nothing starts yet. `settings` are more variables of Airflow's environment."""
+        self._dags = dags
+        self._more = dict(settings or {})
         self.environment = environment
         self.home = home
         self.port = port or _free_port()
@@ -112,7 +123,7 @@ class ThrowawayAirflow:
             self._fill_home()
             self._services = DemoServices()
             self._services.start()
-            settings = self._settings() | self._services.environment
+            settings = self._settings() | self._services.environment | self._more
             apart = {"execution-api": {"AIRFLOW__API__PORT": str(self._execution_port)}}
             for name, words in COMPONENTS.items():
                 self._children.append(self._start_child(name, words, settings | apart.get(name, {})))
@@ -200,7 +211,7 @@ class ThrowawayAirflow:
         make_folder(self.home)
         try:
             shutil.copyfile(self.environment / "template" / "airflow.db", self.database)
-            shutil.copytree(HERE / "dags", self.home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(self._dags, self.home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
             (self.home / "tmp").mkdir()
             (self.home / "processes").mkdir()
             users = {self.username: self.password, "admin": self._admin_password}
