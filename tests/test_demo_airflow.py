@@ -119,7 +119,8 @@ def test_install_when_the_folder_cannot_be_made_says_so(tmp_path: Path):
 def test_install_when_it_was_interrupted_begins_again_and_then_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made: list[Path] = []
 
-    def packages(environment: Path) -> None:
+    def packages(environment: Path, constraints: Path, packages: tuple[str, ...]) -> None:
+        assert (constraints, packages) == (install_.CONSTRAINTS, install_.PACKAGES)
         assert not environment.exists()
         environment.mkdir()
         made.append(environment)
