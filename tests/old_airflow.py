@@ -32,7 +32,9 @@ from ui.demo.install import alone, clean_environment, install
 
 HERE = Path(__file__).parent / "old"
 DAGS = HERE / "failing.py"
-USER, PASSWORD = "triage", "s3cret-pässword"
+ADMIN, READER, PASSWORD = "ann", "svc_triage", "s3cret-pässword"
+# The permissions that README.md asks for.
+PERMISSIONS = ["DAGs", "DAG Runs", "Task Instances", "Task Logs", "ImportError", "Audit Logs", "Pools"]
 LONG_RUN = "long__" + "x" * 244
 SLASHED_RUN = "odd/run #1"
 STRANGE_DAG = "Straßen-Ölpreise.日本_v2"
@@ -87,7 +89,7 @@ THREE = Kind(
     {
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "4",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{READER}:viewer",
         "API__HOST": "127.0.0.1",
         "API__WORKERS": "1",
     },
@@ -97,7 +99,7 @@ THREE = Kind(
 class OldAirflow:
     """One such Airflow in a folder of its own, between `start` and `stop`."""
 
-    username, password = USER, PASSWORD
+    username, password = READER, PASSWORD
 
     def __init__(self, kind: Kind, environment: Path, home: Path) -> None:
         self.kind = kind
@@ -166,11 +168,11 @@ class OldAirflow:
 
     def _credential(self) -> str:
         if self.kind is TWO:
-            return "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            return "Basic " + base64.b64encode(f"{ADMIN}:{PASSWORD}".encode()).decode()
         if not self._token:
             request = urllib.request.Request(f"{self.url}/auth/token", method="POST")
             request.add_header("Content-Type", "application/json")
-            request.data = json.dumps({"username": USER, "password": PASSWORD}).encode()
+            request.data = json.dumps({"username": ADMIN, "password": PASSWORD}).encode()
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
                 self._token = json.loads(answer.read())["access_token"]
         return f"Bearer {self._token}"
@@ -240,12 +242,16 @@ def _prepare(kind: Kind, environment: Path, home: Path) -> None:
     shutil.copyfile(environment / "template" / "airflow.db", home / "airflow.db")
     (home / "dags").mkdir()
     shutil.copyfile(DAGS, home / "dags" / "failing.py")
-    (home / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
+    (home / "passwords.json").write_text(json.dumps({ADMIN: PASSWORD, READER: PASSWORD}))
     airflow = OldAirflow(kind, environment, home)
     if kind is TWO:
-        airflow.run(
-            "users", "create", "-u", USER, "-p", PASSWORD, "-r", "Admin", "-e", "a@example.com", "-f", "A", "-l", "B"
-        )  # fmt: skip
+        person = ["-e", "a@example.com", "-f", "A", "-l", "B", "-p", PASSWORD]
+        airflow.run("users", "create", "-u", ADMIN, "-r", "Admin", *person)
+        airflow.run("sync-perm")
+        airflow.run("roles", "create", "triage_reader")
+        airflow.run("roles", "add-perms", "triage_reader", "-a", "can_read", "-r", *PERMISSIONS)
+        person[1] = "b@example.com"
+        airflow.run("users", "create", "-u", READER, "-r", "triage_reader", *person)
     airflow.start(server_only=False)
     try:
         _play(airflow)

@@ -9,6 +9,7 @@ import pytest
 
 from collector.airflow import Access, Airflow
 from tests.airflow_stub import Stub, event, instance, serving
+from triage.errors import SourceForbidden
 from triage.model import CircumstanceKind, Occurrence, TaskTry
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -109,6 +110,17 @@ def test_the_list_in_order_of_tries_is_read_no_further_than_they_go(stub: Stub) 
     assert len(listed(airflow(stub))) == 1
     asked = [query for path, query in stub.queries if path == LIST and query["order_by"] == ["-try_number"]]
     assert [query.get("offset") or query.get("cursor") for query in asked] == [[""], [""]]
+
+
+def test_an_account_without_the_event_log_still_finds_what_was_retried_in_newer_versions(stub: Stub) -> None:
+    stub.version, stub.has_cursor = "3.3.2", True
+    stub.fault = lambda handler, path: path == "/eventLogs" and handler.send(403, {"detail": "Forbidden"})
+    stub.tries[("healed", -1)] = tries("healed", "failed", "success")
+    stub.instances = [stub.tries[("healed", -1)][-1]]
+    source = airflow(stub)
+    with pytest.raises(SourceForbidden, match=r"may not read eventLogs.*and tries that Airflow lost"):
+        list(source.events(SINCE, NOW))
+    assert set(listed(source)) == {key("healed")}
 
 
 def test_what_the_scheduler_ended_is_told_by_the_event_log(stub: Stub) -> None:

@@ -130,7 +130,7 @@ def test_marked_tasks_and_runs_name_who_did_it(held: dict[TaskTry, Occurrence]) 
     assert len(marked) == 3
     said = [fact.circumstance for fact in marked]
     assert [it.kind for it in said if it] == [CircumstanceKind.MARKED] * 3
-    assert {it.by for it in said if it} == {"triage"}
+    assert {it.by for it in said if it} == {"ann"}
     assert all(not fact.circumstance for fact in named(held, "many_ways", "final"))
 
 

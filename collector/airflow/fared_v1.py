@@ -12,11 +12,11 @@ from typing import Any
 from collector.airflow import rows
 from collector.airflow.fared import Fared
 from collector.airflow.rows import Row
-from collector.airflow.words import Endpoint
+from collector.airflow.words import EVENT_LOG, Endpoint
 from triage.model import Good, TaskTry
 from triage.outcomes import Retried, Successes
 
-EVENTS = Endpoint("eventLogs", permission="Audit Logs", path="/api/v1/eventLogs")
+EVENTS = Endpoint("eventLogs", permission=EVENT_LOG, path="/api/v1/eventLogs")
 INSTANCES = Endpoint(
     "taskInstances", permission="Task Instances", path="/api/v1/dags/~/dagRuns/~/taskInstances/list", is_posted=True
 )

@@ -18,13 +18,13 @@ from collector.airflow.memory import Memory
 from collector.airflow.pages import pages
 from collector.airflow.rows import Marking, Row
 from collector.airflow.session import Session
-from collector.airflow.words import Endpoint
+from collector.airflow.words import EVENT_LOG, Endpoint
 from triage.errors import SourceForbidden
 from triage.model import Circumstance, Component, ImportFailure, Occurrence, PoolLoad, TaskTry
 
 VERSION = Endpoint("version", "VersionApi", "get_version", is_open=True)
 HEALTH = Endpoint("monitor/health", "MonitorApi", "get_health", is_open=True)
-EVENTS = Endpoint("eventLogs", "EventLogApi", "get_event_logs", "Audit Logs")
+EVENTS = Endpoint("eventLogs", "EventLogApi", "get_event_logs", EVENT_LOG)
 MAPPED = Endpoint("taskInstances", "TaskInstanceApi", "get_mapped_task_instance", "Task Instances")
 TRIES = Endpoint("tries", "TaskInstanceApi", "get_task_instance_tries", "Task Instances")
 MAPPED_TRIES = Endpoint("tries", "TaskInstanceApi", "get_mapped_task_instance_tries", "Task Instances")

@@ -17,7 +17,7 @@ from collector.airflow.lists import Airflow30
 from collector.airflow.session import Access, Session
 from collector.airflow.v1 import Airflow210
 from collector.airflow.v2 import Airflow32
-from triage.errors import SourceError
+from triage.errors import SourceError, SourceForbidden
 from triage.model import Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry, Trouble
 from triage.outcomes import Retried, Schedule, Successes
 
@@ -68,8 +68,17 @@ class Airflow:
         return self._its().how
 
     def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
-        """Yield pages of failed tries that the event log tells of after `since` and up to `until`, oldest first."""
-        return self._its().events(since, seen_at, until)
+        """Yield pages of failed tries that the event log tells of after `since` and up to `until`, oldest first.
+
+        Raises SourceForbidden where the account may not read it: then `listed` looks behind what stands, as in 3.0.
+        """
+        reading = self._its()
+        try:
+            yield from reading.events(since, seen_at, until)
+        except SourceForbidden:
+            if reading is self._reading and type(reading) is Airflow32:
+                self._reading = Airflow30(self._session)
+            raise
 
     def listed(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         """Yield pages of failed tries of the task-instance list that changed in that window, in no order."""

@@ -23,6 +23,7 @@ from triage.links import home
 from triage.model import Trouble
 from triage.redact import redact
 
+EVENT_LOG = "Audit Logs"
 READ = "2.10, 2.11 and 3"
 
 
@@ -249,11 +250,17 @@ class Words:
         what = f"{self.deployment}: the account may not read {endpoint.name} at {self.url}: {told(body)}."
         if not endpoint.permission:
             return SourceForbidden(what, "Give it a role that may read it.")
-        return SourceForbidden(
-            what,
+        fix = (
             f'Give its role "can read" on "{endpoint.permission}" '
-            f'(airflow roles add-perms ROLE -a can_read -r "{endpoint.permission}"), or make it at least a viewer.',
+            f'(airflow roles add-perms ROLE -a can_read -r "{endpoint.permission}"), or make it at least a viewer.'
         )
+        if endpoint.permission == EVENT_LOG:
+            rest = "and tries that were retried" if endpoint.path else "and tries that Airflow lost"
+            fix += (
+                " Until then failures come from the task instances alone: without what the scheduler stopped, who marked"
+                f" one, {rest}."
+            )
+        return SourceForbidden(what, fix)
 
     def _redirected(self, endpoint: Endpoint, status: int, location: str) -> SourceError:
         asked = re.search(r"/auth/token$|/api/v[12]/", location.partition("?")[0])
