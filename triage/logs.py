@@ -11,9 +11,12 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from triage import traces
 from triage.header import Header, told
@@ -40,6 +43,9 @@ _PREFIX = re.compile(
     r"(?:\[(\d{4}-\d\d-\d\d[T ,][^\]]{8,30})\] )?(?:\{{1,2}([^}:\s]{1,120})(?::\d+)?\}{1,2} )? ?"
     r"(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL) - "
 )
+_LEVELS = {name: name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")} | {
+    "WARN": "warning"
+}
 _SOURCE = re.compile(r': source="([^"\n]{1,200})"\s*$')
 _SUBTASK = re.compile(r"Job \d+: Subtask \S+ (?=\[)")
 _HASHED = re.compile(r"unusual_prefix_[0-9a-f]{40}_")
@@ -97,28 +103,32 @@ class Reading(Iterator[LogLine]):
     def __next__(self) -> LogLine:
         return next(self._lines)
 
-    def _split(self, chunks: Iterable[bytes | Unread]) -> Iterator[str | None]:
-        """Cut at newline bytes only: U+2028 and U+0085 stand raw inside events. Of an endless line the two ends come through."""
+    def _split(self, chunks: Iterable[bytes | Unread]) -> Iterator[list[str] | None]:
+        """Cut into batches of lines, at newline bytes only: U+2028 and U+0085 stand raw inside events.
+
+        Of an endless line the two ends come through; None stands for what was not read.
+        """
         open_: list[bytes] = []
         size = held = 0
         for chunk in chunks:
             if isinstance(chunk, Unread):
                 if open_:
-                    yield _decode(open_, size)
+                    yield [_decode(open_, size)]
                 self.unread += chunk.size
                 self.total_bytes += chunk.size
                 open_, size, held = [], 0, 0
                 yield None
                 continue
             for start in range(0, len(chunk), _SLICE):
-                *ends, rest = chunk[start : start + _SLICE].split(b"\n")
-                for end in ends:
-                    self.total_bytes += len(end) + 1
-                    open_.append(end)
-                    yield _decode(open_, size + len(end))
+                part = chunk[start : start + _SLICE]
+                self.total_bytes += len(part)
+                end = part.rfind(b"\n")
+                if end >= 0:
+                    first = part.find(b"\n") if open_ else -1
+                    begun = [_decode([*open_, part[:first]], size + first)] if open_ else []
+                    yield begun + part[first + 1 : end].decode("utf-8", "replace").split("\n") if first < end else begun
                     open_, size, held = [], 0, 0
-                self.total_bytes += len(rest)
-                if rest:
+                if rest := part[end + 1 :]:
                     open_.append(rest)
                     size += len(rest)
                     held += len(rest)
@@ -126,38 +136,39 @@ class Reading(Iterator[LogLine]):
                     whole = b"".join(open_)
                     open_, held = [whole[: _LINE_MAX // 2], whole[-_LINE_MAX // 2 :]], _LINE_MAX
         if open_:
-            yield _decode(open_, size)
+            yield [_decode(open_, size)]
 
-    def _records(self, texts: Iterator[str | None]) -> Iterator[LogLine]:
+    def _records(self, batches: Iterator[list[str] | None]) -> Iterator[LogLine]:
         """Join what Airflow wrote as one record: an NDJSON line, or a prefixed line with those that follow it."""
         head: LogLine | None = None
         more: list[str] = []
         size = 0
-        for raw in texts:
-            if raw is None:  # nothing is joined over what was not read
+        for batch in batches:
+            if batch is None:  # nothing is joined over what was not read
                 if head is not None:
                     yield _joined(head, more)
                 head, self.gap = None, self.total_lines if self.gap is None else self.gap
                 continue
-            self.total_lines += 1
-            line = self._json(raw) if raw[:1] == "{" else None
-            prefixed = None if line else self._prefixed(raw)
-            if line is None and prefixed is None and head is not None and size < _RECORD_MAX:
-                more.append(raw)
-                size += len(raw) + 1
-                continue
-            if head is not None:
-                yield _joined(head, more)
-            head, more, size = prefixed, [], len(raw)
-            if prefixed is None:
-                yield line or LogLine(self.total_lines, clean(raw))
+            for raw in batch:
+                self.total_lines += 1
+                line = self._json(raw) if raw[:1] == "{" else None
+                prefixed = None if line else self._prefixed(raw)
+                if line is None and prefixed is None and head is not None and size < _RECORD_MAX:
+                    more.append(raw)
+                    size += len(raw) + 1
+                    continue
+                if head is not None:
+                    yield _joined(head, more)
+                head, more, size = prefixed, [], len(raw)
+                if prefixed is None:
+                    yield line or LogLine(self.total_lines, clean(raw))
         if head is not None:
             yield _joined(head, more)
 
     def _json(self, raw: str) -> LogLine | None:
         try:
-            record = json.loads(raw)
-        except (ValueError, RecursionError):
+            record = msgspec.json.decode(raw)
+        except (ValueError, RecursionError):  # it is stricter than the standard library: no NaN, no lone surrogates
             record = _salvage(raw)
         if not isinstance(record, dict):
             return None
@@ -188,11 +199,11 @@ class Reading(Iterator[LogLine]):
         if text.startswith("Job ") and (nested := _SUBTASK.match(text)):  # 1.10 wrapped the task's own line once more
             inner = _PREFIX.match(text, nested.end())
             match, text = (inner, text[inner.end() :]) if inner else (match, text)
-        exited = _EXITED.match(text)
+        exited = _EXITED.match(text) if text.startswith("Task exited") else None
         return LogLine(
             number=self.total_lines,
             text=text,
-            level=match[3].lower().replace("warn", "warning").replace("warninging", "warning"),
+            level=_LEVELS[match[3]],
             logger=match[2],
             at=self._time(match[1] or ""),
             exit_code=int(exited[1][:10]) if exited else None,
@@ -213,11 +224,13 @@ class Reading(Iterator[LogLine]):
 
 def clean(text: str) -> str:
     """Make text safe to store and show: no escapes, no control characters, the last state of a progress bar."""
+    if text.replace("\n", "").isprintable():
+        return text
     if "\x1b" in text:
         text = _ANSI.sub("", text)
     if "\r" in text:
         text = "\n".join(_last_state(line) for line in text.split("\n"))
-    return text if text.isprintable() else _CONTROL.sub("", text)
+    return _CONTROL.sub("", text)
 
 
 def _last_state(line: str) -> str:
@@ -236,6 +249,9 @@ def _decode(parts: list[bytes], size: int) -> str:
 
 def _joined(head: LogLine, more: list[str]) -> LogLine:
     """Finish a text record: its own lines, its logger (3.x writes it last), and the chain its traceback tells."""
+    if not more and ': source="' not in head.text:
+        text = clean(head.text)
+        return head if text is head.text else replace(head, text=text)
     text = clean("\n".join([head.text, *more]).rstrip("\n") if more else head.text)
     logger = head.logger
     raised: tuple[Raised, ...] = ()
@@ -258,9 +274,13 @@ def _joined(head: LogLine, more: list[str]) -> LogLine:
 
 
 def _salvage(raw: str) -> dict[str, Any] | None:
-    """Take what can be had of a record that is cut in its middle: the event's beginning, the names, the chain."""
+    """Read what the quick decoder refused; of a record cut in its middle the event's beginning, the names, the chain."""
     if " bytes cut] … " not in raw:
-        return None
+        try:
+            whole = json.loads(raw)
+        except (ValueError, RecursionError):
+            return None
+        return whole if isinstance(whole, dict) else None
     record: dict[str, Any] = {}
     for name in ("timestamp", "level", "logger", "event", "signal_name"):
         if found := re.search(rf'"{name}": ?"((?:[^"\\]|\\.){{0,{_TEXT_SEEN}}})', raw[: _LINE_MAX // 4]):
@@ -316,7 +336,7 @@ def _frame(one: dict[str, Any]) -> Frame:
 
 def keep(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAIN) -> Kept:
     """Keep at most about `limit` characters: a quarter head, what a signature is made from, the tail; redacted."""
-    scan = Scan()
+    scan = Scan(is_stream=True)
     head: list[LogLine] = []
     tail: deque[LogLine] = deque()
     head_size = tail_size = total = size = 0

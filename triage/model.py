@@ -2,7 +2,8 @@
 
 Owns the natural key of a failed try, the facts kept of it, the problem that folds its recurrences, and how two versions
 of the same fact merge. Knows no storage, no clock and no outside system. Times are aware UTC datetimes on the Airflow
-server's clock unless a field says otherwise.
+server's clock unless a field says otherwise. What a log is made of comes in great numbers: a msgspec struct is made in
+an eighth of a frozen dataclass's time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 
 class LogStatus(StrEnum):
@@ -94,8 +97,7 @@ class TaskTry:
         return f"{self.deployment}: {self.dag_id}.{self.task_id}{mapped} {self.run_id} try {self.try_number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """One stack frame; `line` is None where the log does not say."""
 
     file: str
@@ -103,8 +105,7 @@ class Frame:
     function: str
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(msgspec.Struct, frozen=True):
     """One exception as logged. A chain is a tuple of these, the raised one first, its root cause last.
 
     `is_cause` on entry k: it is the direct cause (`raise … from`) of entry k-1, else its implicit context.
@@ -119,8 +120,7 @@ class Raised:
     parts: tuple[tuple[Raised, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One line (or NDJSON record) of a log. `number` is its 1-based place in the real log, so gaps show.
 
     Behind a part that was not read nobody knows that place: there it counts from the log's end, -1 being its last line.

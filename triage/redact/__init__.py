@@ -16,10 +16,12 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import accumulate
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from triage.model import Frame, LogLine, Raised
 from triage.redact import encoded, fields

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from triage import causes, traces
 from triage.model import LogLine, place
-from triage.scan import Block, Segment, is_noise, is_routine
+from triage.passages import Block, is_noise, is_routine
+from triage.scan import Segment
 from triage.signature.masks import mask
 from triage.signature.root import Finding, judge, outage
 
