@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from msgspec.structs import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from triage import logs
 from triage.causes import CAUSES
