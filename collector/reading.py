@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from collector.source import Source
 from triage import logs, signature
-from triage.errors import LogGone, SourceError
+from triage.errors import LogGone, SourceError, StorageAway
 from triage.model import Absence, LogStatus, Occurrence, Signature
 from triage.redact import PLAIN, Redactor
 
@@ -43,17 +43,16 @@ class Reader:
             kept = logs.keep(logs.read(self.source.read_log(fact.key), self.redactor), redactor=self.redactor)
         except LogGone:
             return self._judge(fact, replace(logs.keep(()), absence=Absence.UNKNOWN_TRY)), None
+        except StorageAway as exc:
+            return self._await_storage(fact, replace(logs.keep(()), absence=Absence.STORAGE), exc)
         except SourceError as exc:
             return self._postpone(fact), exc
-        if (
-            not kept.total_bytes
-        ):  # Airflow writes a header before any log; not where the storage of the logs raised first
-            kept = replace(kept, absence=Absence.STORAGE)
-        if kept.absence is Absence.STORAGE and self._is_patient(fact):
-            return self._postpone(fact, kept), SourceError(
+        if kept.absence is Absence.STORAGE:
+            away = StorageAway(
                 f"{fact.key.deployment}: Airflow could not read logs from their storage; they are asked for again.",
-                "Look at the storage and at the rights of Airflow's API server; its own log holds the error.",
+                "Look at the storage and at the rights of Airflow's api-server; its own log holds the error.",
             )
+            return self._await_storage(fact, kept, away)
         return self._judge(fact, kept), None
 
     def is_late(self, fact: Occurrence) -> bool:
@@ -66,10 +65,14 @@ class Reader:
             and self.clock() - fact.first_fetch_at >= LATE
         )
 
-    def _is_patient(self, fact: Occurrence) -> bool:
-        """Whether a storage that does not answer is waited for: long enough for somebody to mend it, not for ever."""
+    def _await_storage(
+        self, fact: Occurrence, kept: logs.Kept, error: StorageAway
+    ) -> tuple[Occurrence, StorageAway | None]:
+        """Wait for a storage of logs as for a server that is away; not for ever: a right may never be given."""
         now = self.clock()
-        return now - (fact.first_fetch_at or now) < LATE
+        if now - (fact.first_fetch_at or now) < LATE:
+            return self._postpone(fact, kept), error
+        return self._judge(fact, kept), None
 
     def _postpone(self, fact: Occurrence, kept: logs.Kept | None = None) -> Occurrence:
         """Ask again later, for as long as the server gives no answer: an outage never settles a try as missing.

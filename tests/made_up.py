@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from triage.model import (
+    Absence,
     Circumstance,
     CircumstanceKind,
     Component,
@@ -28,6 +29,7 @@ from triage.model import (
 )
 from triage.service import Service
 from triage.settings import Settings
+from triage.signature import sign
 from triage.store import open_store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -46,7 +48,7 @@ CASES = (
     ("ConnectionRefusedError: [Errno 111] Connection refused to warehouse:5432", "connection refused", "ConnectionRefusedError", "data-platform", (("warehouse", "stage"), ("orders", "extract"), ("recommendations", "load")), 1841, 330, 0.8, True),
     ("bash: line 4: pg_dump: command not found (exit code 127)", "missing command", None, "ops", (("operations", "backup"),), 5, 30, 6, True),
     ("pyarrow.lib.ArrowInvalid: Could not convert '12,50' with type str: tried to convert to double", "data quality", "pyarrow.lib.ArrowInvalid", "pricing", (("pricing", "parse_prices"),), 25, 26, 3, True),
-    ("No log, and Airflow lost the task's heartbeat (zombie)", "no log", None, "data-platform", (("recommendations", "score"),), 2, 40, 11, True),
+    ("Heartbeat lost", "heartbeat lost", None, "data-platform", (("recommendations", "score"),), 2, 40, 11, True),
     ("botocore.exceptions.ClientError: AccessDenied on PutObject", "permission", "botocore.exceptions.ClientError", "exports", (("exports", "upload"),), 9, 140, 20, True),
     ("ModuleNotFoundError: No module named 'shapely'", "missing module", "ModuleNotFoundError", "geo", (("geo_tiles", "simplify"),), 4, 4, 1, True),
 )  # fmt: skip
@@ -202,18 +204,27 @@ def _occurrences(place: int, case: tuple, now: datetime, rng: random.Random) -> 
         ended = now - timedelta(hours=hours)
         dag, task = tasks[min(int(rng.expovariate(1.2)), len(tasks) - 1)]
         key = TaskTry("prod", dag, f"scheduled__{ended:%Y-%m-%dT%H:%M}:00+00:00-{number}", task, -1, 1 + number % 2)
-        kept = _log(title, exception, dag, task) if number < 3 and cause != "no log" else None
+        kept = _log(title, exception, dag, task) if number < 3 and cause != "heartbeat lost" else None
         telling = tuple(Evidence(line.number, line.text) for line in kept or () if line.level == "ERROR")
         decisions = (
             f"The root exception is {exception}.",
             "Numbers, quoted values and addresses in its message are passed over.",
             "The deepest frame of your own code is part of it.",
         )
+        lost = (
+            Circumstance(
+                CircumstanceKind.HEARTBEAT_LOST, "Task did not emit heartbeat within time limit (300 seconds)."
+            )
+            if cause == "heartbeat lost"
+            else None
+        )
+        if lost is not None:
+            decisions = sign((), lost, absence=Absence.WORKER).decisions
         signature = Signature(1, f"1:{place:08x}", title, cause, exception, telling, decisions)
         facts.append(Occurrence(
             key, ended, now, ended - timedelta(seconds=rng.randint(4, 1900)), is_final=final, owner=owner, operator="PythonOperator", pool="default_pool",
-            host=f"w-{rng.randint(1, 9)}", log=LogStatus.WHOLE if cause != "no log" else LogStatus.MISSING, log_lines=3412 if kept else 40, signature=signature, kept=kept,
-            circumstance=Circumstance(CircumstanceKind.HEARTBEAT_LOST, "Task did not send a heartbeat for 300 s.") if cause == "no log" else None,
+            host=f"w-{rng.randint(1, 9)}", log=LogStatus.MISSING if lost else LogStatus.WHOLE, log_lines=3412 if kept else 40, signature=signature, kept=kept,
+            circumstance=lost, absence=Absence.WORKER if lost else None,
         ))  # fmt: skip
     return facts
 

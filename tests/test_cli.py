@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.store_contract import NOW, occurrence
 from tests.test_collect import whole_log
-from triage.model import LogStatus
+from triage.model import Absence, Circumstance, CircumstanceKind, LogStatus
 from triage.service import Service
 from triage.settings import environment
+from triage.signature import sign
 from triage.store import open_store
 
 
@@ -103,6 +105,19 @@ def test_decisions_are_made_and_remembered(folder: Path) -> None:
     done = run(folder, "problem", id)
     assert b"muted until" in done.stdout
     assert b"known" in done.stdout
+
+
+def test_a_failure_without_a_log_says_why(folder: Path) -> None:
+    lost = Circumstance(CircumstanceKind.HEARTBEAT_LOST, "Task did not emit heartbeat within time limit (300 seconds).")
+    signed = sign((), lost, task="orders.load", absence=Absence.WORKER)
+    service = Service(open_store(f"sqlite:///{folder / 'airtriage.db'}"))
+    service.record([replace(occurrence(300), circumstance=lost, absence=Absence.WORKER, signature=signed)])
+    service.settle(NOW)
+    service.store.close()
+    (problem,) = rows(folder, "problems", 'cause:"heartbeat lost"')
+    said = b" ".join(run(folder, "problem", str(problem["id"])).stdout.split())
+    assert b"There is no log of the try; Airflow's event log says: Task did not emit heartbeat" in said
+    assert b"Beside that, the log lay on a worker that no longer answers" in said
 
 
 def test_people_never_get_control_characters_of_a_log(folder: Path) -> None:

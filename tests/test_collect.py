@@ -17,7 +17,7 @@ from collector.lease import LeaseLost, lease
 from collector.readers import IN_FLIGHT, Errand
 from collector.report import Report
 from triage import asking
-from triage.errors import LogGone, SourceError, SourceForbidden
+from triage.errors import LogGone, SourceError, SourceForbidden, StorageAway
 from triage.model import (
     Absence,
     Circumstance,
@@ -339,9 +339,12 @@ def test_an_outage_of_hours_settles_nothing_as_missing(service: Service, clock: 
 REFUSED_BY_S3 = NO_LOG.replace(b'"/logs/attempt=1.log"', b'"Could not read logs from s3://logs/1.log with error: 503"')
 
 
-@pytest.mark.parametrize("answer", [b"", REFUSED_BY_S3], ids=["empty", "said"])
+AWAY = StorageAway("prod: Airflow could not read logs from their storage; they are asked for again.", "Look at it.")
+
+
+@pytest.mark.parametrize("answer", [AWAY, REFUSED_BY_S3], ids=["raised", "said"])
 def test_a_storage_that_is_away_uses_up_no_waits_and_its_logs_are_read_when_it_is_back(
-    service: Service, clock: Clock, answer: bytes
+    service: Service, clock: Clock, answer: bytes | Exception
 ) -> None:
     fact = failed()
     source = Script([fact], {fact.key: answer})
@@ -367,7 +370,7 @@ def test_a_storage_that_never_gives_a_log_out_is_asked_for_a_day_and_then_believ
     service: Service, clock: Clock
 ) -> None:
     fact = failed()
-    source = Script([fact], {fact.key: b""})
+    source = Script([fact], {fact.key: AWAY})
     for _ in range(200):
         make_pass(service, source, clock)
         clock.at += timedelta(minutes=10)

@@ -49,6 +49,18 @@ def test_the_queue_folds_them_as_a_careful_engineer_would(collected: Place) -> N
     assert len(collected.run("problems", "--json")) >= 14
 
 
+def test_hardly_a_failure_of_the_demo_is_without_a_reason(collected: Place) -> None:
+    rows = collected.run("search", "--json")
+    nameless = [row for row in rows if row["cause"] in ("unknown", "no usable log")]
+    assert len(nameless) <= 0.05 * len(rows), nameless
+    told = {(row["dag_id"], row["cause"]): row for row in rows if row["circumstance"]}
+    zombie = told["video_transcode", "heartbeat lost"]
+    assert "Task did not emit heartbeat within time limit (20 seconds)" in str(zombie["reason"])
+    marked = told["search_index", "marked by hand"], told["payments_settlement", "marked by hand"]
+    assert [row["title"] for row in marked] == ["Marked failed by admin"] * 2
+    assert all(re.search(r"admin marked it failed on \d{4}-\d\d-\d\d at ", str(row["reason"])) for row in marked)
+
+
 # Shapes of the made-up secrets that the demo's DAGs print, by their issuers' documentation.
 SECRETS = re.compile(
     rb"AKIA[A-Z0-9]{16}|glpat-[\w-]{20}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|(?<=postgresql://etl:)[^@\s]+(?=@)"

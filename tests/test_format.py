@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 
 from tests import made_up
 from triage.missed import Missed
-from triage.model import Change
+from triage.model import Absence, Change, Circumstance, CircumstanceKind, LogStatus, Occurrence, TaskTry
+from triage.signature import sign
 from ui import format as fmt
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -176,3 +177,19 @@ def test_history_names_people_and_not_ourselves() -> None:
 def test_names_are_cut_with_how_many_are_left() -> None:
     assert fmt.names(["a", "b"]) == "a, b"
     assert fmt.names("abcdef", 2) == "a, b and 4 more"
+
+
+def test_a_failure_without_a_log_has_its_reason_and_one_with_a_log_has_none() -> None:
+    key = TaskTry("prod", "orders", "r", "load")
+    marked = Circumstance(CircumstanceKind.MARKED, "marked failed by ada", "ada", NOW)
+    fact = Occurrence(key, NOW, NOW, circumstance=marked, log=LogStatus.MISSING)
+    assert fmt.reason(fact) == "", "its log is awaited"
+    signed = replace(fact, signature=sign((), marked, task=key.task, status=LogStatus.MISSING))
+    assert fmt.reason(signed) == "Airflow's event log: ada marked it failed on 2026-11-24 at 12:00:00 UTC."
+    assert fmt.occurrence_json(signed, "")["reason"] == fmt.reason(signed)
+    gone = sign((), task=key.task, status=LogStatus.MISSING, absence=Absence.ROTATED)
+    away = replace(fact, circumstance=None, absence=Absence.ROTATED, signature=gone)
+    assert fmt.reason(away).startswith("Where the log should be, it is no more")
+    assert fmt.occurrence_json(away, "")["absence"] == "log rotated away"
+    raised = replace(signed, signature=replace(signed.signature, exception="KeyError"))  # type: ignore[arg-type]
+    assert fmt.reason(raised) == "", "its log tells it"

@@ -184,6 +184,21 @@ def test_what_of_a_big_log_was_not_read_is_said_and_lines_behind_it_count_from_t
 
 
 @needs_chromium
+def test_a_failure_without_a_log_says_why_and_what_to_try(tab: Watched, base: str, folder: Path) -> None:
+    place = next(place for place, case in enumerate(made_up.CASES) if case[1] == "heartbeat lost")
+    page = tab.page
+    page.goto(f"{base}/problem?id={_id(folder, place)}")
+    expect(page.get_by_test_id("headline")).to_have_text("Heartbeat lost")
+    said = page.get_by_text(
+        "Airflow's event log says: Task did not emit heartbeat within time limit (300 seconds)"
+    ).first
+    expect(said).to_contain_text("Beside that, the log lay on a worker that no longer answers")
+    expect(page.get_by_text("Look at the host's health")).to_be_visible()
+    page.goto(f"{base}/search?q=cause:%22heartbeat+lost%22")
+    expect(page.get_by_text("Airflow's event log says").first).to_be_visible()
+
+
+@needs_chromium
 def test_a_deep_link_opens_the_problem_the_try_and_the_line(tab: Watched, base: str, folder: Path) -> None:
     page = tab.page
     page.goto(f"{base}/problem?id={_id(folder, 0)}#L2885")

@@ -8,6 +8,7 @@
     ├── SourceError        an Airflow deployment cannot be read
     │   ├── SourceForbidden  the account may not read one endpoint
     │   ├── LoginFailed      no token is to be had: asking again at once is of no use
+    │   ├── StorageAway      Airflow cannot read the storage of its logs
     │   └── LogGone          the server is sure that there is no such log
     └── ProcessError       a child process or a port
 
@@ -55,6 +56,10 @@ class SourceForbidden(SourceError):
 
 class LoginFailed(SourceError):
     """No token is to be had with what is set; a minute passes before the next try."""
+
+
+class StorageAway(SourceError):
+    """Airflow answers, but cannot read the storage of its logs; they may come back."""
 
 
 class LogGone(SourceError):

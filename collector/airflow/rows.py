@@ -18,8 +18,8 @@ from triage.redact import redact
 
 Row = Mapping[str, Any]
 
-# What the scheduler writes of a try that it ends itself, in words that are the same from 2.10 to 3.3 (scheduler_job_runner;
-# "fail task" from models/taskinstance, for a try that ran when another one of its run failed under `fail_fast`).
+# What the scheduler writes of a try that it ends itself, in words that are the same from 2.10 to 3.3 (scheduler_job_runner);
+# since 3.0 "fail task" (models/taskinstance), for a try that ran when another one of its run failed under `fail_fast`.
 STATED = {
     "heartbeat timeout": CircumstanceKind.HEARTBEAT_LOST,
     "state mismatch": CircumstanceKind.STATE_MISMATCH,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib3 import exceptions
 
 from collector.airflow.proxy import Proxy
-from triage.errors import LoginFailed, SourceError, SourceForbidden
+from triage.errors import LoginFailed, SourceError, SourceForbidden, StorageAway
 from triage.links import home
 from triage.model import Trouble
 from triage.redact import redact
@@ -185,10 +185,11 @@ class Words:
         fix = f"It may be newer than this airtriage. The first was: {first}"
         return Trouble(f"{self.deployment}: {name} at {self.url}: {rows} in a way that is known, and left out.", fix)
 
-    def empty(self, endpoint: Endpoint) -> SourceError:
+    def empty(self, endpoint: Endpoint) -> StorageAway:
         """Say that a log came without a single byte, as Airflow answers when its storage is away."""
         fix = "Airflow cannot read its log storage; look into the api-server's log. We ask again later."
-        return self._error(endpoint, "answered without a single byte", fix)
+        said = self._error(endpoint, "answered without a single byte", fix)
+        return StorageAway(said.what, said.fix)
 
     def unknown(
         self,

@@ -48,10 +48,10 @@ def stated(circumstance: Circumstance, task: str, absence: Absence | None = None
         return found
     if kind is CircumstanceKind.STATE_MISMATCH:
         found = _mismatch(found, said, task)
+    log = "There is no log of the try" if absence else "The log holds no end of the try"
     found.decisions.append(
-        f"The log holds no end of the try; Airflow's event log does: {said}" if said
-        else "The log holds no end of the try; Airflow's event log does."
-    )  # fmt: skip
+        f"{log}; Airflow's event log says: {said}" if said else f"{log}; Airflow's event log knows it."
+    )
     if absence is not None:
         found.decisions.append(f"Beside that, {_lower(causes.CAUSES[absence.value].summary)}")
     return found
