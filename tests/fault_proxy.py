@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -34,6 +36,7 @@ class FaultProxy:
         self.share = 0.0
         self.hold = 0.0
         self.hang = 3.0
+        self.ahead = timedelta()  # how far the server's clock is to seem before its real one
         self.broken: Counter[str] = Counter()
         self.asked = 0
         self.in_flight = 0
@@ -139,6 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, headers: list[tuple[str, str]], body: bytes, promised: int | None = None) -> None:
         self.send_response_only(status)
         for name, value in headers:
+            if name.lower() == "date":
+                value = format_datetime(parsedate_to_datetime(value) + self.proxy.ahead, usegmt=True)
             if name.lower() not in _NOT_FORWARDED:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if promised is None else promised))

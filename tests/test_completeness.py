@@ -6,6 +6,7 @@ compared with a store that one undisturbed pass filled: same readings, problems 
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -21,10 +22,11 @@ import pytest
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
 from collector.report import Report
+from tests.airflow_copy import AirflowCopy, airflow_copy
 from tests.airflow_fixture import FinishedAirflow
 from tests.fault_proxy import FAULTS, fault_proxy
 from tests.place import Account, Served, keys, snapshot
-from triage.model import Cursor
+from triage.model import CircumstanceKind, Cursor
 from triage.query import EVERYTHING
 from triage.service import Service
 from triage.store import open_store
@@ -38,17 +40,17 @@ def open_service(file: Path) -> Service:
 
 
 def make_pass(
-    service: Service, airflow: Served, *, url: str = "", ahead: timedelta = timedelta(), again: bool = False
+    service: Service, airflow: Served, *, timeout: float = 30, ahead: timedelta = timedelta(), again: bool = False
 ) -> Report:
     """Make one pass, by a clock of ours that is `ahead`."""
-    access = Access(url or airflow.url, airflow.username, airflow.password, timeout=2, log_timeout=2)
+    access = Access(airflow.url, airflow.username, airflow.password, timeout=timeout, log_timeout=timeout)
     return Pass(
         service, Airflow("prod", access), "prod", airflow.url, lookback=7 * DAY, poll=timedelta(seconds=1),
         waits=(timedelta(seconds=1),) * 3, clock=lambda: datetime.now(UTC) + ahead,
     ).run(again=again)  # fmt: skip
 
 
-def finish(service: Service, airflow: FinishedAirflow) -> None:
+def finish(service: Service, airflow: Served) -> None:
     """Make passes, an hour of waiting between them, until no log is awaited and no gap is open."""
     for hours in range(40):
         report = make_pass(service, airflow, ahead=timedelta(hours=hours))
@@ -66,7 +68,7 @@ def halted(service: Service) -> dict[tuple[object, ...], tuple[str, ...]]:
     }
 
 
-def assert_complete(service: Service, airflow: FinishedAirflow) -> None:
+def assert_complete(service: Service, airflow: FinishedAirflow | AirflowCopy) -> None:
     """Every failed try, none twice, none made up, each with the tasks that did not run because of it, all counted."""
     truth = airflow.truth()
     assert keys(service) == sorted(truth)
@@ -169,9 +171,12 @@ def test_an_api_server_that_breaks_its_answers_hides_nothing_for_good(
 ) -> None:
     with fault_proxy(airflow.url, seed) as proxy:
         proxy.hang = 2.5
-        for share in (0.9, 0.6, 0.4, 0.3, 0.2, 0.1):
-            proxy.share = share
-            make_pass(service, airflow, url=proxy.url, ahead=timedelta(minutes=proxy.asked))
+        behind = Account(proxy.url, airflow.username, airflow.password)
+        shares = itertools.chain((0.9, 0.6, 0.4, 0.3, 0.2, 0.1), itertools.repeat(0.3, 40))
+        for passes, proxy.share in enumerate(shares):
+            make_pass(service, behind, timeout=2, ahead=timedelta(minutes=proxy.asked))
+            if passes > 5 and all(proxy.broken[fault] for fault in FAULTS):
+                break
         assert all(proxy.broken[fault] for fault in FAULTS)
     finish(service, airflow)
     make_pass(
@@ -179,3 +184,51 @@ def test_an_api_server_that_breaks_its_answers_hides_nothing_for_good(
     )  # a log cut in the middle that stands so is asked for by hand, or a day later
     assert_complete(service, airflow)
     assert snapshot(service) == clean
+
+
+@pytest.fixture(scope="module")
+def elsewhere(airflow: FinishedAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowCopy]:
+    """The same Airflow once more, to be changed."""
+    with airflow_copy(airflow, tmp_path_factory.mktemp("elsewhere") / "home") as copy:
+        yield copy
+
+
+@pytest.mark.parametrize("hours", [1, -1], ids=["ahead", "behind"])
+def test_a_clock_that_is_an_hour_wrong_and_then_set_right_hides_nothing(
+    service: Service, elsewhere: AirflowCopy, hours: int
+) -> None:
+    wrong = timedelta(hours=hours)
+    elsewhere.reset(wrong)
+    later, last = elsewhere.take_out("store_files"), elsewhere.take_out("billing_nightly")
+    with fault_proxy(elsewhere.url) as proxy:
+        proxy.ahead = wrong
+        host = Account(proxy.url, elsewhere.username, elsewhere.password)
+        make_pass(service, host)
+        (view,) = service.health(datetime.now(UTC))
+        assert abs(view.health.offset - wrong.total_seconds()) < 5
+        assert keys(service) == sorted(elsewhere.truth())
+        elsewhere.put_back(later, datetime.now(UTC) + wrong)
+        assert make_pass(service, host).new == 22
+        assert keys(service) == sorted(elsewhere.truth())
+        proxy.ahead = timedelta()
+        elsewhere.put_back(last, datetime.now(UTC))
+        assert make_pass(service, host).new == 3
+        finish(service, host)
+    assert_complete(service, elsewhere)
+
+
+def test_tries_that_airflow_lost_are_found_by_the_event_log_alone(service: Service, elsewhere: AirflowCopy) -> None:
+    """A try whose end was overtaken stands in no table but the event log, which says so or only that it failed."""
+    elsewhere.reset()
+    elsewhere.change("DELETE FROM task_instance_history WHERE dag_id IN ('parcel_labels', 'partner_upload')")
+    mismatch = "INSERT INTO log (dttm, dag_id, task_id, run_id, map_index, try_number, event, extra) SELECT dttm, dag_id, task_id, run_id, map_index, try_number, 'state mismatch', 'finished with state failed' FROM log "
+    elsewhere.change(mismatch + "WHERE event = 'up_for_retry' AND dag_id = 'partner_upload'")
+    lost = {("parcel_labels", "demo__1", "submit_parcels", -1, 1), ("partner_upload", "demo__1", "upload", -1, 1)}
+    assert lost <= elsewhere.truth()
+    finish(service, elsewhere)
+    assert_complete(service, elsewhere)
+    found = {o.key.dag_id: o for o in service.store.search(EVERYTHING, 10_000) if o.key.try_number == 1}
+    assert found["parcel_labels"].fingerprint
+    circumstance = found["partner_upload"].circumstance
+    assert circumstance is not None
+    assert circumstance.kind is CircumstanceKind.STATE_MISMATCH

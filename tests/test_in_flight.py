@@ -19,7 +19,7 @@ from triage.model import Lease
 from triage.query import parse
 from triage.service import Service
 
-TRIES, KILLS = 240, 5
+TRIES, KILLS = 160, 4
 WHOLE = parse("log:whole", datetime.now(UTC))
 
 
