@@ -15,8 +15,12 @@ from collector.source import Source
 from triage import asking, logs
 from triage.comparison import Difference
 from triage.errors import LogGone, SourceError
-from triage.model import Comparison, ComparisonStatus, Good
+from triage.model import Absence, Comparison, ComparisonStatus, Good
 from triage.service import Service
+
+# Who says so may have the log later.
+_AWAY = (Absence.STORAGE, Absence.WORKER, Absence.REFUSED)
+_LATER = " We ask again later."  # true of everything else that is asked
 
 
 def errands(service: Service, source: Source, deployment: str, now: Callable[[], datetime]) -> list[Errand]:
@@ -43,7 +47,7 @@ def compare(service: Service, source: Source, wish: Comparison, now: Callable[[]
     except LogGone:
         done = replace(wish, status=ComparisonStatus.GONE, good=good)
     except SourceError as exc:
-        done = replace(wish, status=ComparisonStatus.FAILED, good=good, said=str(exc))
+        done = replace(wish, status=ComparisonStatus.FAILED, good=good, said=str(exc).removesuffix(_LATER))
     return replace(done, done_at=now())
 
 
@@ -52,7 +56,10 @@ def _differ(service: Service, source: Source, wish: Comparison, good: Good) -> C
     kept = fact.kept if fact and fact.kept else ()
     difference = Difference(kept, wish.key.run_id, good.key.run_id, service.redactor)
     read = logs.keep(difference.good(logs.read(source.read_log(good.key), service.redactor)))
-    if not read.has_body or read.is_page:
+    if read.is_page or read.absence in _AWAY:
+        place = "a web page came" if read.is_page else f"Airflow says: {read.absence}"
+        return replace(wish, status=ComparisonStatus.FAILED, good=good, said=f"In the place of its log {place}.")
+    if not read.has_body:
         return replace(wish, status=ComparisonStatus.GONE, good=good)
     is_short = difference.is_cut or read.unread
     said = "The good run's log is very long: what stands only in its rest is marked as new too." if is_short else ""

@@ -39,7 +39,7 @@ def _answer(service: Service, source: Source, one: Asking, now: datetime) -> Out
     if one.began != one.since:
         is_later = began.newest is not None and began.newest >= since
         later = source.successes(one.dag_id, one.task_id, since) if is_later else Successes()
-    healing = _healing(service, source, one)
+    healing = _healing(service, source, one, now)
     schedule = source.schedule(one.dag_id)
     return Outcomes(
         problem=one.problem, deployment=one.deployment, dag_id=one.dag_id, task_id=one.task_id, began=one.began,
@@ -50,10 +50,10 @@ def _answer(service: Service, source: Source, one: Asking, now: datetime) -> Out
     )  # fmt: skip
 
 
-def _healing(service: Service, source: Source, one: Asking) -> Healing:
+def _healing(service: Service, source: Source, one: Asking, now: datetime) -> Healing:
     tries = asking.tries(service, one)
     retried = Retried()
     if unsettled := outcomes.unsettled(tries):
         earliest = min(failed.ended_at for failed in unsettled)
         retried = source.retried(one.dag_id, one.task_id, earliest)
-    return outcomes.healing(tries, retried)
+    return outcomes.healing(tries, retried, now)

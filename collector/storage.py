@@ -25,7 +25,8 @@ _DRIVERS = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs"), "abfs": ("adlfs", "azu
 _FOREIGN = {"botocore", "aiobotocore", "aiohttp", "s3fs", "google", "gcsfs", "azure", "adlfs", "fsspec", "asyncio"}
 # Airflow's triggerer writes its part beside the task's: TriggererJobRunner's add_triggerer_suffix.
 _TRIGGER = re.compile(r"\.trigger(?:\.\d+)?(?:\.log)?\Z")
-_AWAY = 60.0  # seconds that a storage in trouble is left alone
+_AWAY, _LONGEST_AWAY = 60.0, 600.0  # seconds that a storage in trouble is left alone, doubled each time it still is
+_PATIENCE = 15.0  # seconds at most for a driver's next bytes: it asks twice, and a pass waits for it
 _UNTIL_THEN = "Until then the api-server serves the logs."
 
 
@@ -147,6 +148,11 @@ class Storage:
         def read(start: int, end: int) -> bytes:
             try:
                 data = bytes(fs.cat_file(name, start=start, end=end))
+            except PermissionError as exc:
+                raise Skipped(
+                    f"{self.deployment}: {url} may be listed, but not read: {self._said(exc)}.",
+                    "Let the account read what it lists; the api-server was asked for it.",
+                ) from exc
             except Exception as exc:
                 if dict(self._list(path)).get(name) != size:
                     raise _Changed from exc
@@ -244,7 +250,11 @@ def _options(kind: str, place: Place) -> dict[str, Any]:
     """Return what the driver is made with: the options of the settings, over patience that suits a pass."""
     options = {name: value for name, value in place.options.items() if not (kind == "s3" and name == "region")}
     if kind == "s3":
-        patience = {"connect_timeout": 5, "read_timeout": place.timeout, "retries": {"total_max_attempts": 1}}
+        patience = {
+            "connect_timeout": 5,
+            "read_timeout": min(place.timeout, _PATIENCE),
+            "retries": {"total_max_attempts": 1},
+        }
         options["config_kwargs"] = patience | dict(options.get("config_kwargs", {}))
         if region := place.options.get("region"):
             options["client_kwargs"] = {"region_name": region} | dict(options.get("client_kwargs", {}))
@@ -282,7 +292,7 @@ class Stored(Generic[S]):
         self._clock = clock
         self._lock = threading.Lock()
         self._away: SourceError | None = None
-        self._alone_until = 0.0
+        self._alone_until = self._pause = 0.0
         self._skipped: dict[str, tuple[str, int]] = {}  # by what is done about it: the first one's words, and how many
 
     def __getattr__(self, name: str) -> Any:
@@ -350,7 +360,11 @@ class Stored(Generic[S]):
             return None
         except SourceError as exc:
             with self._lock:
-                self._away, self._alone_until = exc, self._clock() + _AWAY
+                if self._away is None:
+                    self._pause = _AWAY
+                elif self._clock() >= self._alone_until:  # of several readers at once one counts
+                    self._pause = min(2 * self._pause, _LONGEST_AWAY)
+                self._away, self._alone_until = exc, self._clock() + self._pause
             return None
         with self._lock:
             self._away = None

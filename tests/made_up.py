@@ -10,17 +10,21 @@ from triage.model import (
     Absence,
     Circumstance,
     CircumstanceKind,
+    Comparison,
+    ComparisonStatus,
     Component,
     Cursor,
     DeploymentHealth,
     Evidence,
     Frame,
     Gap,
+    Good,
     ImportFailure,
     Listing,
     LogLine,
     LogStatus,
     Occurrence,
+    Outcomes,
     PoolLoad,
     Raised,
     Signature,
@@ -51,6 +55,18 @@ CASES = (
     ("Heartbeat lost", "heartbeat lost", None, "data-platform", (("recommendations", "score"),), 2, 40, 11, True),
     ("botocore.exceptions.ClientError: AccessDenied on PutObject", "permission", "botocore.exceptions.ClientError", "exports", (("exports", "upload"),), 9, 140, 20, True),
     ("ModuleNotFoundError: No module named 'shapely'", "missing module", "ModuleNotFoundError", "geo", (("geo_tiles", "simplify"),), 4, 4, 1, True),
+)  # fmt: skip
+
+# How the tasks of a case fared since: the case, then one dict per task.
+FARED: tuple[tuple[int, tuple[dict[str, object], ...]], ...] = (
+    (0, ({"between": 310, "broken": 12, "healed": 8, "succeeded": 2}, {"between": 44, "broken": 3}, {"between": 9, "broken": 2, "is_paused": True})),
+    (1, ({"broken": 12},)),
+    (3, ({"healed": 6, "broken": 1, "healed_on": 2, "succeeded": 4, "between": 20},)),
+    (4, ({"broken": 14, "is_paused": True},)),
+    (5, ({"broken": 3, "succeeded": 7, "between": 2},)),
+    (6, ({"broken": 20, "between": 1204, "succeeded": 11, "failed": 3}, {"broken": 18, "failed": 1}, {"broken": 20, "between": 80})),
+    (7, ({"broken": 1, "next_run_at": NOW + timedelta(hours=3)},)),
+    (8, ({"broken": 20, "between": 61},)),
 )  # fmt: skip
 
 
@@ -88,6 +104,42 @@ def fill(made: Service, now: datetime = NOW) -> None:
     )
     made.resolve(ids[CASES[10][0]], "jonas", now - timedelta(hours=2), why="bucket policy fixed", origin="command")
     made.store.save(health("prod", now), None)
+    for place, fared in FARED:
+        for answer in outcomes(ids[CASES[place][0]], place, fared, now):
+            made.store.save(answer, None)
+    made.store.save(compared(made, ids[CASES[0][0]], now), None)
+
+
+def outcomes(id: str, place: int, fared: tuple[dict[str, object], ...], now: datetime) -> list[Outcomes]:
+    """Return made-up answers about the tasks of one case."""
+    tasks, first, last = CASES[place][4], CASES[place][6], CASES[place][7]
+    assert isinstance(tasks, tuple)
+    since, began = now - timedelta(hours=last), now - timedelta(hours=first)
+    return [
+        Outcomes(id, "prod", dag, task, began, since, now - timedelta(minutes=2), now + timedelta(minutes=9), **counts,  # type: ignore[arg-type]
+                 last_success_at=began + (since - began) * 0.8 if counts.get("between") else None)
+        for (dag, task), counts in zip(tasks, fared, strict=False)
+    ]  # fmt: skip
+
+
+def compared(
+    made: Service, id: str, now: datetime, status: ComparisonStatus = ComparisonStatus.SHOWN, **more: object
+) -> Comparison:
+    """Return a made-up comparison of a problem's newest readable try."""
+    view = made.problem(id, now)
+    fact = made.readable(view)
+    assert fact is not None
+    assert fact.kept is not None
+    key = TaskTry(fact.key.deployment, fact.key.dag_id, "scheduled__2026-11-12T04:00:00+00:00", fact.key.task_id)
+    place = "https://gitlab.example.com/data/dags/-/tree/"
+    good = Good(key, view.row.first_seen - timedelta(hours=1), 11, "3d1f08ab77", f"{place}3d1f08ab77/dags")
+    new = tuple(line.number for line in fact.kept if line.level != "INFO")
+    values: dict[str, object] = {"good": good, "new": new, "lines": len(fact.kept), "done_at": now} | more
+    if status is not ComparisonStatus.SHOWN:
+        values |= {"new": (), "lines": 0}
+    if status in (ComparisonStatus.WANTED, ComparisonStatus.NONE):
+        values["good"] = None
+    return Comparison(fact.key, id, view.row.first_seen, now - timedelta(seconds=9), "maria", status, **values)  # type: ignore[arg-type]
 
 
 def pending(now: datetime) -> Occurrence:
@@ -223,7 +275,7 @@ def _occurrences(place: int, case: tuple, now: datetime, rng: random.Random) -> 
         signature = Signature(1, f"1:{place:08x}", title, cause, exception, telling, decisions)
         facts.append(Occurrence(
             key, ended, now, ended - timedelta(seconds=rng.randint(4, 1900)), is_final=final, owner=owner, operator="PythonOperator", pool="default_pool",
-            host=f"w-{rng.randint(1, 9)}", log=LogStatus.MISSING if lost else LogStatus.WHOLE, log_lines=3412 if kept else 40, signature=signature, kept=kept,
+            host=f"w-{rng.randint(1, 9)}", dag_version=14, bundle_version="9ab1e0d42c", bundle_url="https://gitlab.example.com/data/dags/-/tree/9ab1e0d42c/dags", log=LogStatus.MISSING if lost else LogStatus.WHOLE, log_lines=3412 if kept else 40, signature=signature, kept=kept,
             circumstance=lost, absence=Absence.WORKER if lost else None,
         ))  # fmt: skip
     return facts

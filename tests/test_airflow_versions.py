@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass, Report
 from tests.old_airflow import LONG_RUN, SLASHED_RUN, STRANGE_DAG, THREE, TWO, Kind, OldAirflow, served
+from triage import asking
 from triage.errors import LogGone
-from triage.model import CircumstanceKind, LogStatus, Occurrence, TaskTry
+from triage.model import CircumstanceKind, ComparisonStatus, LogStatus, Occurrence, TaskTry
 from triage.query import Field
 from triage.service import Service
 from triage.store import open_store
@@ -164,6 +167,28 @@ def test_how_a_task_fared_is_told(source: Airflow) -> None:
     assert (good.key.run_id, good.key.try_number) == ("first", 2)
     assert source.last_good(TaskTry("prod", "many_ways", "first", "final"), datetime.now(UTC)) is None
     assert source.schedule("cleared_and_left").is_paused is True
+
+
+def test_a_mapped_task_is_compared_with_its_own_index_and_else_with_any_other(
+    collected: tuple[Service, Report, Report], held: dict[TaskTry, Occurrence], source: Airflow
+) -> None:
+    now = datetime.now(UTC)
+    own = source.last_good(TaskTry("prod", "many_ways", "first", "mapped", 0), now)
+    assert own is not None
+    assert own.key.map_index == 0
+    service = collected[0]
+    (failed, *_) = named(held, "many_ways", "mapped")
+    wish = replace(asking.want(service, service.problem_of(failed), failed.key.id, "ann", now), began=now)
+    found = comparing.compare(service, source, wish, lambda: now)
+    assert found.good is not None
+    assert found.good.key.map_index in (0, 2)
+    assert found.status is ComparisonStatus.SHOWN
+    fact = service.store.occurrence(failed.key.id)
+    assert fact is not None
+    assert fact.kept is not None
+    new = [line for line in fact.kept if line.number in found.new]
+    assert any("has no prices" in line.text or any("has no prices" in it.value for it in line.raised) for line in new)
+    assert 0 < len(new) < len(fact.kept)
 
 
 def test_health_pools_and_import_failures_answer(source: Airflow) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from triage import asking
 from triage.errors import InputError, SourceError
 from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Outcomes, TaskTry
 from triage.outcomes import FIRST, TASKS, OutcomeKind
+from triage.redact import Redactor
 from triage.service import Pill, Service
 from triage.store import open_store
 
@@ -226,6 +228,10 @@ def test_a_server_that_gives_no_answer_ends_the_asking_and_what_was_kept_stays(s
 
 # --- comparisons
 
+WORKER_GONE = LOG.replace(
+    b"\n", b'\n{"timestamp":null,"event":"Could not read served logs: HTTPConnectionPool: Max retries exceeded"}\n', 1
+)
+
 
 def log(*events: str) -> bytes:
     return LOG + b"".join(
@@ -280,7 +286,8 @@ def test_the_lines_that_the_last_good_run_lacks_are_found(service: Service, stub
         ("failed", None, ComparisonStatus.NONE),
         ("success", None, ComparisonStatus.GONE),
         ("success", LOG, ComparisonStatus.GONE),
-        ("success", b"<!doctype html><title>Sign in</title>", ComparisonStatus.GONE),
+        ("success", b"<!doctype html><title>Sign in</title>", ComparisonStatus.FAILED),
+        ("success", WORKER_GONE, ComparisonStatus.FAILED),
     ],
 )
 def test_where_there_is_nothing_to_compare_with_that_is_the_answer(
@@ -325,6 +332,17 @@ def test_a_mapped_try_is_compared_with_its_own_index_and_else_with_any_other(ser
     found = serve(service, stub)
     assert found.good is not None
     assert (found.good.key.map_index, found.new) == (3, (5,))
+
+
+def test_an_answer_is_masked_as_the_settings_say(service: Service, stub: Stub) -> None:
+    id = keep(service, failed())
+    guarded = replace(service, redactor=Redactor(patterns=(re.compile(r"acme-\d+"),)))
+    stub.instances = [row("good", "success", start=NOW - HOUR, dag_version={"bundle_url": "https://x/acme-77/tree/1"})]
+    stub.logs["load", -1, 1] = log("begin", "boom acme-1")
+    asking.want(guarded, id, "", "ann", LATER)
+    found = serve(guarded, stub)
+    assert found.good is not None
+    assert found.good.bundle_url == "https://x/***/tree/1"
 
 
 def test_what_cannot_be_compared_is_refused_in_one_sentence(service: Service) -> None:

@@ -14,6 +14,8 @@ import pytest
 from tests.airflow_fixture import FinishedAirflow
 from tests.place import Place, keys, place, snapshot, wait_for
 from tests.processes import free_port, redis_server
+from triage import asking
+from triage.model import ComparisonStatus, Lease, TaskTry
 from triage.query import EVERYTHING, parse
 from triage.service import Service
 from ui.demo.expected import disagreements
@@ -59,6 +61,39 @@ def test_hardly_a_failure_of_the_demo_is_without_a_reason(collected: Place) -> N
     marked = told["search_index", "marked by hand"], told["payments_settlement", "marked by hand"]
     assert [row["title"] for row in marked] == ["Marked failed by admin"] * 2
     assert all(re.search(r"admin marked it failed on \d{4}-\d\d-\d\d at ", str(row["reason"])) for row in marked)
+
+
+def report_problem(where: Place) -> str:
+    (row,) = [row for row in where.run("problems", "--json", "dag:revenue_report") if row["final"]]
+    return str(row["id"])
+
+
+def test_the_command_line_compares_a_problem_with_its_last_good_run(collected: Place) -> None:
+    (row,) = collected.run("problem", report_problem(collected), "--compare", "--json")
+    good = row["last_good_run"]
+    assert isinstance(good, dict)
+    assert (good["status"], good["run_id"], good["dag_versions"]) == ("shown", "demo__1", [1, 1])
+    texts = [line["text"] for line in good["new"]]
+    assert "the VAT rates are included from this release on" in texts
+    assert not [text for text in texts if text.startswith("query id")]
+
+
+def test_a_worker_answers_a_wish_between_two_passes(tmp_path: Path, airflow: FinishedAirflow) -> None:
+    where = place(tmp_path, airflow, DEPLOYMENTS__PROD__POLL="1h")
+    where.run("collect", "--json")
+    service = where.service()
+
+    def answered(key: TaskTry) -> bool:
+        found = asking.comparison(service, key.id)
+        return found is not None and found.status is ComparisonStatus.SHOWN
+
+    with where.running("worker", "--beat"):
+        passed_at = service.health(datetime.now(UTC))[0].health.passed_at
+        wait_for(lambda: service.health(datetime.now(UTC))[0].health.passed_at > passed_at)  # the only pass in an hour
+        wait_for(lambda: not service.store.records(Lease))
+        wish = asking.want(service, report_problem(where), "", "ann", datetime.now(UTC))
+        wait_for(lambda: answered(wish.key))
+    service.store.close()
 
 
 # Shapes of the made-up secrets that the demo's DAGs print, by their issuers' documentation.

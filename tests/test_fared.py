@@ -1,4 +1,4 @@
-"""How tasks fared, asked of a real Airflow on which the demo's DAGs ran: successes, healing, pauses, the last good run."""
+"""How tasks fared: successes, healing, pauses, the last good run; of a real Airflow 3.3, and in the words of older ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from collector import comparing, outcomes
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
 from tests.airflow_fixture import FinishedAirflow
+from tests.airflow_stub import Stub, event, instance, serving
 from triage import asking
 from triage.model import Comparison, ComparisonStatus, Outcomes, TaskTry
-from triage.outcomes import OutcomeKind
+from triage.outcomes import OutcomeKind, Standing
 from triage.service import Pill, QueueRow, Service
 from triage.store import open_store
 
+SINCE = datetime(2026, 11, 22, tzinfo=UTC)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 FLAKY, REPORT = ("fx_rates", "fetch_rates"), ("revenue_report", "sum_revenue")
 
@@ -134,3 +137,90 @@ def test_a_task_that_never_succeeded_has_no_good_run(service: Service, source: A
     outcome = row_of(service, "account_export", "pull_accounts").outcome
     assert outcome is not None
     assert outcome.kind is OutcomeKind.IDLE
+
+
+# --- older ones, by a stand-in
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with serving() as served:
+        served.has_cursor = False
+        yield served
+
+
+def of(stub: Stub) -> Airflow:
+    return Airflow("prod", Access(stub.url, "triage", "right", timeout=5, log_timeout=5))
+
+
+def at(minute: int) -> dict[str, str]:
+    return {"start_date": f"2026-11-22T08:{minute:02}:00Z", "end_date": f"2026-11-22T08:{minute:02}:30Z"}
+
+
+def test_airflow_3_0_that_ignores_filters_by_try_and_map_index_tells_the_same(stub: Stub) -> None:
+    stub.version, stub.ignored = "3.0.6", {"try_number", "map_index"}
+    stub.instances = [
+        instance("load", "success", 1, map_index=0, **at(1)), instance("load", "success", 2, map_index=1, **at(2)),
+        instance("load", "success", 1, map_index=2, **at(3)), instance("load", "failed", 2, map_index=3, **at(4)),
+        instance("other", "success", 2, **at(5)),
+    ]  # fmt: skip
+    source = of(stub)
+    run = stub.instances[0]["dag_run_id"]
+    assert source.successes("etl", "load", SINCE).count == 3
+    retried = source.retried("etl", "load", SINCE)
+    assert retried.standings == (Standing(run, 3, "failed", 2), Standing(run, 1, "success", 2))
+    assert retried.reach is None
+    good = source.last_good(TaskTry("prod", "etl", "x", "load", 1), NOON)
+    assert good is not None
+    assert (good.key.map_index, good.key.try_number) == (1, 2)
+    sibling = source.last_good(TaskTry("prod", "etl", "x", "load", 9), NOON)
+    assert sibling is not None
+    assert sibling.key.map_index == 2
+
+
+def test_too_many_task_instances_are_told_as_far_back_as_they_reach(stub: Stub) -> None:
+    stub.instances = [instance("load", "success", 2, map_index=n, **at(n)) for n in range(5)]
+    stub.page_limit = 3
+    retried = of(stub).retried("etl", "load", SINCE)
+    assert [it.map_index for it in retried.standings] == [4, 3, 2]
+    assert retried.reach == datetime(2026, 11, 22, 8, 2, tzinfo=UTC)
+
+
+def test_airflow_2_tells_by_its_event_log(stub: Stub) -> None:
+    stub.version, stub.api = "2.11.0", "/api/v1"
+    stub.events = [
+        event(1, "success", "load", 1, map_index=0), event(2, "failed", "load", 1, map_index=1),
+        event(3, "success", "load", 2, map_index=1), event(4, "success", "load", 1, map_index=2),
+        event(5, "success", "other", 1),
+    ]  # fmt: skip
+    stub.dags["etl"] = {
+        "dag_id": "etl",
+        "is_paused": True,
+        "is_active": True,
+        "next_dagrun_create_after": "2026-11-23T00:00:00Z",
+    }
+    source = of(stub)
+    run = stub.events[0]["run_id"]
+    every = source.successes("etl", "load", SINCE)
+    assert (every.count, every.newest) == (3, datetime(2026, 11, 22, 8, 0, 4, 250000, tzinfo=UTC))
+    assert source.successes("etl", "load", every.newest or NOON).count == 1
+    stub.instances = [
+        instance("load", "success", 1, map_index=0, **at(1)), instance("load", "success", 2, map_index=1, **at(2)),
+        instance("load", "failed", 2, map_index=2, **at(3)), instance("other", "success", 2, **at(3)),
+    ]  # fmt: skip
+    retried = source.retried("etl", "load", SINCE)
+    assert retried.standings == (Standing(run, 1, "success", 2), Standing(run, 2, "failed", 2))
+    assert retried.reach is None
+    stub.instances *= 150
+    assert source.retried("etl", "load", SINCE).reach is not None
+    own = source.last_good(TaskTry("prod", "etl", "x", "load", 0), NOON)
+    sibling = source.last_good(TaskTry("prod", "etl", "x", "load", 7), NOON)
+    assert own is not None
+    assert sibling is not None
+    assert (own.key.map_index, sibling.key.map_index, own.dag_version) == (0, 2, None)
+    assert source.last_good(TaskTry("prod", "etl", "x", "nothing"), NOON) is None
+    schedule = source.schedule("etl")
+    assert (schedule.is_paused, schedule.is_gone) == (True, False)
+    assert schedule.next_run_at == datetime(2026, 11, 23, tzinfo=UTC)
+    stub.dags["etl"] = {"dag_id": "etl", "is_active": False}
+    assert of(stub).schedule("etl").is_gone

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from triage import logs
 from triage.model import Absence, LogStatus
+from triage.signature import sign_text
 
 SERVED = "Could not read served logs: "
 URL = "http://w-1:8793/log/dag_id=d/run_id=r/task_id=t/attempt=1.log"
@@ -107,6 +109,23 @@ def test_a_log_that_stands_there_all_the_same_is_no_absence(said: str, answer: o
     kept = logs.keep(logs.read([data]))
     assert kept.has_body
     assert kept.absence is None
+
+
+@pytest.mark.parametrize(
+    ("name", "absence"),
+    [
+        ("log_after_0.txt", Absence.NEVER_STARTED),  # upstream failed, try 0
+        ("log_after_1.txt", Absence.NEVER_STARTED),  # upstream failed, try 1
+        ("log_chained_5.txt", Absence.ROTATED),  # a try that never was
+        ("log_killed_1.txt", None),
+    ],
+)
+def test_what_a_real_2_11_answered(name: str, absence: Absence | None) -> None:
+    recorded = Path(__file__).parents[2] / "shared" / "airflow" / "airflow2.11" / name
+    if not recorded.exists():
+        pytest.skip("../shared/airflow is not here")
+    assert logs.keep(logs.read([recorded.read_bytes()])).absence is absence
+    assert sign_text(recorded.read_bytes(), task="a.b").cause == (absence.value if absence else "killed from outside")
 
 
 def test_words_of_the_task_itself_are_no_header() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage.links import home, try_url
+from triage.links import code_url, compare_url, home, try_url
 from triage.model import TaskTry
 
 KEY = TaskTry("prod", "etl", "manual__2026-11-22T08:12:33.782373+00:00", "load", -1, 2)
@@ -84,3 +84,23 @@ def test_whatever_a_name_holds_it_stays_in_its_own_part_of_the_path(dag: str, ru
         "4",
     ]
     assert (parts.query, parts.fragment) == ("try_number=7", "")
+
+
+def test_the_code_of_a_version_is_linked_in_airflow() -> None:
+    assert code_url("https://a.example/air", "etl x", 3) == "https://a.example/air/dags/etl%20x/code?version_number=3"
+    assert code_url("ftp://a", "etl", 3) == ""
+
+
+@pytest.mark.parametrize(
+    ("bundle_url", "new", "address"),
+    [
+        ("https://gitlab.example.com/g/p/-/tree/abc1234/dags", "def5678", "https://gitlab.example.com/g/p/-/compare/abc1234...def5678"),
+        ("https://github.com/o/r/tree/abc1234", "def5678", "https://github.com/o/r/compare/abc1234...def5678"),
+        ("https://bitbucket.org/o/r/src/abc1234/", "def5678", ""),
+        ("javascript:x/tree/abc1234", "def5678", ""),
+        ("https://github.com/o/r/tree/abc1234", "v2?x=<img>", ""),
+        ("", "def5678", ""),
+    ],
+)  # fmt: skip
+def test_two_commits_are_compared_where_the_address_is_understood(bundle_url: str, new: str, address: str) -> None:
+    assert compare_url(bundle_url, "abc1234", new) == address

@@ -112,17 +112,21 @@ def test_the_first_day_takes_about_30_questions_and_a_later_one_four() -> None:
 def test_a_task_instance_is_judged_by_how_it_stands(
     tries: list[Occurrence], standings: Sequence[Standing], expected: Healing
 ) -> None:
-    assert healing(tries, Retried(tuple(standings))) == expected
+    assert healing(tries, Retried(tuple(standings)), NOW) == expected
 
 
 def test_what_lies_beyond_the_reach_of_the_answer_is_not_judged() -> None:
     reached = Retried((Standing("x", -1, "success", 2),), reach=NOW - 3 * HOUR)
-    assert healing([failed("new", hours=1), failed("old", hours=9)], reached) == Healing(waiting=1)
+    assert healing([failed("new", hours=1), failed("old", hours=9)], reached, NOW) == Healing(waiting=1)
+
+
+def test_a_retry_that_has_not_come_after_two_days_is_not_awaited_any_more() -> None:
+    assert healing([failed("new", hours=47), failed("old", hours=49)], Retried(), NOW) == Healing(waiting=1)
 
 
 def test_only_the_newest_task_instances_are_judged() -> None:
     tries = [failed(f"run {n}", final=True) for n in range(INSTANCES + 30)]
-    assert healing(tries, Retried()).broken == INSTANCES
+    assert healing(tries, Retried(), NOW).broken == INSTANCES
 
 
 def test_only_a_task_instance_with_a_retry_left_is_asked_about() -> None:
@@ -146,7 +150,8 @@ def test_only_a_task_instance_with_a_retry_left_is_asked_about() -> None:
         ([answer(waiting=1)], OutcomeKind.RETRYING, "Its retry is still to come.", "retry to come"),
         ([answer(is_paused=True, broken=3)], OutcomeKind.PAUSED, "Has not run since: its DAG is paused.", "not run since: paused"),
         ([answer(is_gone=True, is_paused=True)], OutcomeKind.GONE, "Has not run since: its DAG is gone.", "not run since: DAG gone"),
-        ([answer(broken=12)], OutcomeKind.ALWAYS, "Fails every time: 12 task instances failed of it and none of the task has succeeded since it began.", "fails every time"),
+        ([answer(broken=12)], OutcomeKind.ALWAYS, "Fails every time: its task has not succeeded since the problem began.", "fails every time"),
+        ([answer("a", broken=1), answer("b", broken=1)], OutcomeKind.ALWAYS, "Fails every time: none of its tasks has succeeded since the problem began.", "fails every time"),
         ([answer(broken=1)], OutcomeKind.IDLE, "Has not run since.", "not run since"),
         ([answer(broken=3, between=40)], OutcomeKind.SOMETIMES, "Fails now and then: 40 successes between its failures; not run since the last one.", "fails now and then"),
         ([answer(broken=3, between=1)], OutcomeKind.SOMETIMES, "Fails now and then: one success between its failures; not run since the last one.", "fails now and then"),

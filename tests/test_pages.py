@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests import made_up
 from tests.served import CHROMIUM, chromium, page_server
+from triage import asking
 from triage.errors import StoreError
 from triage.model import TriageState
 from triage.service import Service
@@ -216,6 +218,47 @@ def test_a_deep_link_opens_the_problem_the_try_and_the_line(tab: Watched, base: 
     expect(page.get_by_text("The log is still awaited")).to_be_visible()
     page.goto(f"{base}/problem")
     expect(page.get_by_text("No problem is named in this address")).to_be_visible()
+
+
+@needs_chromium
+def test_a_comparison_is_asked_for_awaited_and_marked_in_the_log(tab: Watched, base: str, folder: Path) -> None:
+    id, page = _id(folder, 1), tab.page
+    page.goto(f"{base}/problem?id={id}")
+    expect(page.get_by_text("What is new in this log since the last good run of the task?")).to_be_visible()
+    assert page.get_by_role("button", name="Only new").count() == 0
+    page.get_by_role("button", name="Compare with the last good run").click()
+    expect(page.get_by_text("Looking for the last good run and reading its log")).to_be_visible()
+    service = _service(folder)
+    ((wish, revision),) = asking.wanted(service, "prod", datetime.now(UTC))
+    assert (wish.problem, wish.wanted_by) == (id, "someone")
+    found = made_up.compared(service, id, made_up.NOW)
+    asking.answer(service, replace(found, wanted_at=wish.wanted_at), revision)
+    service.store.close()
+    expect(page.get_by_text("3 of 21 lines are new")).to_be_visible()
+    expect(page.locator(".line.new")).to_have_count(3)
+    expect(page.locator(".line.new").first).to_contain_text("lock wait is longer than 30 s")
+    expect(page.locator(".line:visible")).to_have_count(21)
+    page.get_by_role("button", name="Only new").click()
+    expect(page.locator(".line:visible")).to_have_count(3)
+    expect(page.locator(".gap.same").first).to_have_text("… 17 lines as in the last good run …")
+    page.get_by_role("button", name="New lines 3").click()
+    page.get_by_role("button", name="Only new").click()
+    expect(page.locator(".line:visible")).to_have_count(21)
+    link = page.get_by_role("link", name="what changed between them")
+    assert (link.get_attribute("href") or "").endswith("/-/compare/3d1f08ab77...9ab1e0d42c")
+
+
+@needs_chromium
+def test_how_tasks_fared_is_told_in_the_queue_and_on_the_problem(tab: Watched, base: str, folder: Path) -> None:
+    page = tab.page
+    page.goto(f"{base}/?tab=flaky")
+    row = page.locator("[data-id]").filter(has_text="Killed by SIGKILL")
+    expect(row.locator(".how")).to_have_text("heals by retry 6 of 7")
+    page.goto(f"{base}/problem?id={_id(folder, 4)}")
+    expect(page.get_by_text("Has not run since: its DAG is paused.")).to_be_visible()
+    page.goto(f"{base}/problem?id={_id(folder, 6)}")
+    expect(page.get_by_text("How its tasks fared")).to_be_visible()
+    expect(page.get_by_text("11 succeeded, 3 failed of something else")).to_be_visible()
 
 
 @needs_chromium

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -152,7 +151,7 @@ def test_an_order_to_stop_is_explained_by_what_the_scheduler_did() -> None:
 
 @pytest.mark.parametrize("text", ["Dag not found during start up", "DAG not found during start up"])
 def test_a_dag_that_is_gone_on_the_worker_is_a_class_of_its_own(text: str) -> None:
-    end = replace(told("Process exited abnormally", exit_code=1), number=9)
+    end = LogLine(9, "Process exited abnormally", "warning", "task", exit_code=1)
     signature = sign([told(text), end], task="a.b")
     assert (signature.title, signature.cause) == ("DAG not found on the worker", "DAG missing")
     assert prints(signature, sign([told(text), end], task="a.c")) == 2

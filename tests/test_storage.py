@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -283,6 +284,34 @@ def test_trouble_of_the_storage_is_one_sentence_with_the_fix(
     assert OPTIONS["secret"] not in str(caught.value)
 
 
+def test_a_server_that_never_answers_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        options = OPTIONS | {"endpoint_url": f"http://127.0.0.1:{deaf.getsockname()[1]}"}
+        with pytest.raises(SourceError, match=r"does not answer as it should: Read timeout.*Check endpoint_url"):
+            Storage("prod", Place("s3://b/x", options=options, timeout=0.2)).read(KEY)
+
+
+def test_an_object_that_may_not_be_read_is_skipped_and_others_are_read(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = shelf.storage()
+    shelf.put(PATH, OBJECT)
+    fs, _ = storage._connect()
+
+    def refused(name: str, start: int, end: int) -> bytes:
+        raise PermissionError("Access Denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fs, "cat_file", refused)
+        with pytest.raises(
+            Skipped, match=r"attempt=1\.log may be listed, but not read: Access Denied\. Let the account"
+        ):
+            storage.read(KEY)
+    assert logged(storage).endswith(OBJECT)
+
+
 def test_without_credentials_and_with_wrong_ones_the_account_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,7 +390,13 @@ def test_a_storage_in_trouble_is_said_left_alone_and_tried_again(tmp_path: Path)
     (base / PATH).write_bytes(OBJECT)
     assert text(stored.read_log(KEY)) == API_LOG, "left alone for a minute"
     assert stored.troubles() == [trouble]
+    shutil.move(base, tmp_path / "later")
     clock[0] += 61
+    assert stored.troubles() == [trouble], "looked at again"
+    shutil.move(tmp_path / "later", base)
+    clock[0] += 61
+    assert stored.troubles() == [trouble], "left alone for longer"
+    clock[0] += 60
     assert stored.troubles() == [], "and looked at again, even where no log is due"
     assert text(stored.read_log(KEY)).endswith(OBJECT)
 

@@ -54,3 +54,20 @@ def _grid_url(base: str, key: TaskTry) -> str:
     if dated := _DATE.search(key.run_id):
         query["base_date"] = dated[1]
     return f"{base}/dags/{quote(key.dag_id, safe='')}/grid?{urlencode(query, quote_via=quote)}&tab=logs"
+
+
+def code_url(url: str, dag_id: str, version: int) -> str:
+    """Return the address of a DAG's code in a version, in Airflow 3's page; empty if `url` is not an http(s) address."""
+    base = home(url)
+    return f"{base}/dags/{quote(dag_id, safe='')}/code?version_number={version}" if base else ""
+
+
+def compare_url(bundle_url: str, old: str, new: str) -> str:
+    """Return the address of the differences between two commits, made from the address that Airflow has of the old one.
+
+    For GitLab's `/-/tree/COMMIT`, GitHub's `/tree/COMMIT` and what is built like them; empty for any other address.
+    """
+    place, tree, _ = bundle_url.partition(f"/tree/{old}")
+    if not tree or not home(place) or not re.fullmatch(r"[0-9a-f]{7,64}", new):
+        return ""
+    return f"{place}/compare/{old}...{new}"

@@ -25,6 +25,8 @@ WINDOW = timedelta(days=14)
 INSTANCES, TASKS = 20, 20
 # This share of task instances that failed at first has to succeed in the end for a problem to heal by itself.
 HEALS_FROM = 0.8
+# A retry that has not come after this long does not come: Airflow's longest delay is a day.
+_AWAITED = timedelta(days=2)
 # How a task instance stands now that is over without a success.
 _OVER = frozenset({"failed", "upstream_failed", "skipped", "removed"})
 
@@ -124,21 +126,21 @@ def unsettled(tries: Iterable[Occurrence]) -> list[Occurrence]:
     return [newest for newest, is_broken in _instances(tries) if not is_broken]
 
 
-def healing(tries: Iterable[Occurrence], retried: Retried) -> Healing:
+def healing(tries: Iterable[Occurrence], retried: Retried, now: datetime) -> Healing:
     """Judge the newest task instances of these failed tries, which come newest first, by how they stand now.
 
-    One that is not among those retried still awaits its retry, or cannot be told. One that was over for good and then
-    cleared by a person stays broken: that was no healing.
+    One that is not among those retried still awaits its retry, or, after two days, cannot be told. One that was over for
+    good and then cleared by a person stays broken: that was no healing.
     """
-    now = {(it.run_id, it.map_index): it for it in retried.standings}
+    stands = {(it.run_id, it.map_index): it for it in retried.standings}
     healed: Counter[int] = Counter()
     broken = waiting = 0
     for newest, is_broken in _instances(tries):
-        it = now.get((newest.key.run_id, newest.key.map_index))
+        it = stands.get((newest.key.run_id, newest.key.map_index))
         if is_broken:
             broken += 1
         elif it is None:
-            waiting += retried.reach is None or newest.ended_at >= retried.reach
+            waiting += newest.ended_at >= max(retried.reach or newest.ended_at, now - _AWAITED)
         elif it.state == "success":
             if it.try_number > newest.key.try_number:  # else marked as a success by hand
                 healed[it.try_number] += 1
@@ -227,9 +229,8 @@ def _still(every: Sequence[Outcomes], broken: int) -> tuple[OutcomeKind, str, st
         said = f"Fails now and then: {_successes(between)} between its failures; not run since the last one."
         return OutcomeKind.SOMETIMES, said, "fails now and then"
     if broken > 1:
-        said = (
-            f"Fails every time: {broken} task instances failed of it and none of the task has succeeded since it began."
-        )
+        who = "its task has" if len(every) == 1 else "none of its tasks has"
+        said = f"Fails every time: {who}{' not' if len(every) == 1 else ''} succeeded since the problem began."
         return OutcomeKind.ALWAYS, said, "fails every time"
     return OutcomeKind.IDLE, "Has not run since.", "not run since"
 

@@ -477,7 +477,7 @@ def _why(problem: Problem, final: int, outcome: Outcome | None, dags: int) -> st
             return f"{problem.state.lower()} by {problem.state_by}" + (f": {problem.reason}" if problem.reason else "")
     if _is_flaky(final, outcome):
         is_known = outcome is not None and outcome.healed
-        return "it heals by retry" if is_known else "every failed try so far is one that Airflow tries again"
+        return "flaky" if is_known else "every failed try so far is one that Airflow tries again"
     if not final:
         return "its retries fail in the end, of something else"
     spread = f", spread over {dags} DAGs" if dags > 1 else ""

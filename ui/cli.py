@@ -21,17 +21,18 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from triage import asking
 from triage import settings as settings_
 from triage.errors import InputError, SettingsError, TriageError
-from triage.model import Occurrence, Problem, TriageState
+from triage.model import ComparisonStatus, Occurrence, Problem, TriageState
 from triage.query import parse
 from triage.redact import PLAIN
 from triage.service import QueueRow, Service, open_row
 from triage.settings import Settings
 from triage.store import open_store
+from ui import answers, own_log
 from ui import format as fmt
-from ui import own_log
-from ui.tables import evidence, print_problem, progress_bar, queue_table, tries_table
+from ui.tables import evidence, print_comparison, print_problem, progress_bar, queue_table, tries_table
 
 if TYPE_CHECKING:
     from collector.report import Report
@@ -237,19 +238,33 @@ def problems(
 
 @cli.command()
 @click.argument("id")
+@click.option("--compare", is_flag=True, help="Ask Airflow for the last good run, and say which lines are new since.")
 @json_option
 @passes
-def problem(context: Context, id: str, as_json: bool) -> None:
-    """Show one problem: what failed, the evidence, where, and its history."""
+def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
+    """Show one problem: what failed, the evidence, where, how its tasks fared since, and its history."""
+    if compare:
+        from ui.comparing import compare as compare_
+
+        _needs_deployments(context.settings)
+        compare_(context.settings, context.service, id, _user())
     view = context.service.problem(id, now())
+    fact = context.service.readable(view)
+    found = asking.comparison(context.service, fact.key.id) if fact else None
     if as_json:
         click.echo(json.dumps(fmt.problem_json(view.row) | {
             "evidence": [{"line": e.number, "text": e.text} for e in evidence(view)],
             "decisions": list(view.latest.signature.decisions) if view.latest and view.latest.signature else [],
             "failed_tries": [fmt.occurrence_json(o, view.row.problem.id) for o in view.occurrences],
+            "outcomes": [answers.outcomes_json(answer) for answer in view.outcomes],
+            "last_good_run": answers.comparison_json(found, fact),
         }))  # fmt: skip
     else:
         print_problem(out, view, now())
+        if found and fact:
+            print_comparison(out, found, fact, now())
+    if compare and found and found.status is ComparisonStatus.FAILED:
+        sys.exit(1)
 
 
 @cli.command()

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from triage.missed import Missed
 from triage.model import Change, Occurrence, TriageState
+from triage.outcomes import Outcome
 from triage.service import HealthView, QueueRow
 
 # CSI and OSC sequences (ECMA-48, 5.4 and 5.6), then the two-byte escapes.
@@ -118,7 +119,7 @@ def web_address(url: str) -> str:
 def sentence(row: QueueRow, now: datetime) -> str:
     """Tell a problem in one sentence: how often, where, since when, does it heal."""
     where = f" in {many(len(row.dags), 'DAG')}" if len(row.dags) > 1 else ""
-    heals = ", each to be tried again" if row.is_flaky else ""
+    heals = ", each to be tried again" if row.is_flaky and not row.final else ""
     if row.total == 1:
         return f"One failed try{heals}, {ago(row.last_seen, now)}."
     return (
@@ -201,10 +202,29 @@ def problem_json(row: QueueRow) -> dict[str, Any]:
         "tasks": [task for task, _ in row.tasks],
         "final": row.final,
         "flaky": row.is_flaky,
+        "outcome": outcome_json(row.outcome),
         "owner": row.owner or None,
         "why": row.why,
-        "muted_until": _iso(problem.muted_until),
-        "resolved_at": _iso(problem.resolved_at),
+        "muted_until": iso(problem.muted_until),
+        "resolved_at": iso(problem.resolved_at),
+    }
+
+
+def outcome_json(outcome: Outcome | None) -> dict[str, Any] | None:
+    """Return how a problem's tasks fared since, as the API and `--json` print it; null while that is not known."""
+    if outcome is None:
+        return None
+    return {
+        "kind": str(outcome.kind),
+        "text": outcome.said,
+        "tasks": outcome.tasks,
+        "succeeded_since": outcome.succeeded,
+        "failed_since": outcome.failed,
+        "healed": outcome.healed,
+        "broken": outcome.broken,
+        "last_success_at": iso(outcome.last_success_at),
+        "next_run_at": iso(outcome.next_run_at),
+        "as_of": outcome.as_of.isoformat(),
     }
 
 
@@ -223,7 +243,7 @@ def occurrence_json(occurrence: Occurrence, problem_id: str) -> dict[str, Any]:
         "title": signed.title if signed else None,
         "cause": signed.cause if signed else None,
         "log": str(occurrence.log),
-        "started_at": _iso(occurrence.started_at),
+        "started_at": iso(occurrence.started_at),
         "ended_at": occurrence.ended_at.isoformat(),
         "id": key.id,
         "final": occurrence.is_final,
@@ -257,5 +277,6 @@ def names(parts: Iterable[str], shown: int = 3) -> str:
     return ", ".join(every[:shown]) + more
 
 
-def _iso(when: datetime | None) -> str | None:
+def iso(when: datetime | None) -> str | None:
+    """Return a time as ISO 8601, or None."""
     return when.isoformat() if when else None

@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from triage.model import Evidence, Occurrence
+from triage.model import Comparison, Evidence, Occurrence
 from triage.service import ProblemView, QueueRow
+from ui import answers
 from ui import format as fmt
 
 _STATE_STYLE = {
@@ -71,6 +72,9 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
     where = ", ".join(f"{task} ({count})" for task, count in row.tasks[:8])
     seen = f"first {fmt.ago(row.first_seen, at)}, last {fmt.ago(row.last_seen, at)}"
     console.print(Text(f"{row.total} failed tries, {row.final} final, {seen}: {where}"))
+    if row.outcome:
+        due = f" The next run is due {fmt.ago(row.outcome.next_run_at, at)}." if row.outcome.next_run_at else ""
+        console.print(Text(f"{row.outcome.said}{due}") + Text(f" As of {fmt.ago(row.outcome.as_of, at)}.", "dim"))
     for told in evidence(view):
         console.print(Text(f"{told.number:>7}  ", "dim") + Text(fmt.printable(told.text)))
     if view.latest and (left_out := fmt.unread(view.latest)):
@@ -81,6 +85,20 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
         why = f": {change.why}" if change.why else ""
         console.print(Text(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}{why}", "dim"))
     console.print(tries_table(view.occurrences[:10], at))
+
+
+def print_comparison(console: Console, found: Comparison, fact: Occurrence, at: datetime) -> None:
+    """Print what is new in a failed try's log since the last good run: a sentence, both versions, the lines."""
+    console.print(Text(answers.compared(found, at), "bold"))
+    if found.good and (versions := answers.versions(found.good, fact)):
+        console.print(Text(versions, "dim"))
+    new = set(found.new)
+    for line in fact.kept or ():
+        if line.number in new:
+            raised = f" [{', '.join(one.type for one in line.raised)}]" if line.raised else ""
+            console.print(
+                Text(f"{line.number:>7}  ", "dim") + Text("+ ", "green") + Text(fmt.printable(line.text + raised))
+            )
 
 
 def evidence(view: ProblemView) -> tuple[Evidence, ...]:

@@ -28,6 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
+from triage import asking
 from triage.errors import InputError, ProcessError, TriageError
 from triage.model import TriageState
 from triage.query import parse
@@ -35,6 +36,7 @@ from triage.service import Service
 from triage.settings import Settings
 from triage.store import open_store
 from ui import own_log
+from ui.answers import comparison_json, outcomes_json
 from ui.format import occurrence_json, problem_json
 from ui.front.desk import Desk, open_desk
 
@@ -184,7 +186,12 @@ class _Api:
                 }
                 for change in view.history
             ]
-            return {**problem_json(view.row), "fingerprints": view.fingerprints, "latest": tries, "history": history}
+            fact = self._service.readable(view)
+            found = asking.comparison(self._service, fact.key.id) if fact else None
+            return {
+                **problem_json(view.row), "fingerprints": view.fingerprints, "latest": tries, "history": history,
+                "outcomes": [outcomes_json(answer) for answer in view.outcomes], "last_good_run": comparison_json(found, fact),
+            }  # fmt: skip
 
         return _answer(find, bad=404)
 

@@ -178,10 +178,17 @@ def good(deployment: str, instance: Row) -> Good | None:
     )  # fmt: skip
 
 
+def succeeded(deployment: str, event: Row) -> Good | None:
+    """Return a try that succeeded by its event, which tells of no version; None for a row without a whole key or a time."""
+    of, at = key(deployment, event), time(event.get("when"))
+    return Good(of, at) if of and at else None
+
+
 def schedule(dag: Row) -> Schedule:
     """Return whether a DAG runs by itself, from its row; an empty row is a DAG that Airflow does not know."""
     is_gone = not dag or dag.get("is_stale") is True or dag.get("is_active") is False
-    return Schedule(dag.get("is_paused") is True, is_gone, time(dag.get("next_dagrun_run_after")))
+    due = dag.get("next_dagrun_run_after") or dag.get("next_dagrun_create_after")  # the latter in Airflow 2
+    return Schedule(dag.get("is_paused") is True, is_gone, time(due))
 
 
 def component(name: str, part: Row) -> Component:

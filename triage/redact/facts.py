@@ -69,7 +69,8 @@ def record(redactor: Redactor, record: R) -> R:
         case Change():
             masked = replace(record, why=redactor.text(record.why))
         case Comparison():
-            masked = replace(record, said=redactor.text(record.said))
+            good = record.good and replace(record.good, bundle_url=redactor.text(record.good.bundle_url))
+            masked = replace(record, said=redactor.text(record.said), good=good)
         case DeploymentHealth():
             troubles = tuple(trouble(redactor, one) for one in record.troubles)
             imports = tuple(_import(redactor, one) for one in record.imports)

@@ -79,7 +79,7 @@ def _find(
         failed = segment.failed
         if failed is None or any(_BY_HAND.search(one.value) for one in failed.raised):
             return silence.stated(circumstance, task, absence)
-    if status is LogStatus.MISSING and circumstance is None:
+    if (absence or status is LogStatus.MISSING) and circumstance is None:
         return silence.absent(absence, lines, task) if absence else silence.silent(Segment(), task, status)
     for line in (segment.failed, segment.job):
         if line is not None and line.raised:
@@ -99,8 +99,6 @@ def _find(
         return _from_exit(segment, segment.ended, task)
     if found := output.choose(segment):
         return found
-    if absence is not None and not segment.body:
-        return silence.absent(absence, lines, task)
     return silence.silent(segment, task, status)
 
 

@@ -81,10 +81,15 @@ class Desk:
 
     def airflow(self, key: TaskTry) -> str:
         """Return the address of a try in Airflow's page; empty where its deployment's address is unknown."""
-        its = self.settings.deployments.get(key.deployment)
         known = {view.health.deployment: view.health for view in self._every_health()}.get(key.deployment)
-        url = its.url if its else known.url if known else ""
-        return links.try_url(url, key, known.version if known else "")
+        return links.try_url(self.address(key.deployment), key, known.version if known else "")
+
+    def address(self, deployment: str) -> str:
+        """Return a deployment's address; empty where it is unknown."""
+        if its := self.settings.deployments.get(deployment):
+            return its.url
+        known = {view.health.deployment: view.health.url for view in self._every_health()}
+        return known.get(deployment, "")
 
 
 RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "all": None}

@@ -11,7 +11,7 @@ function run(it) {
     case "code": return el("code", "mono", it.text);
     case "state": return state(it.state);
     case "chip": return el("span", "chip", it.text);
-    case "dot": return el("span", `dot t-${it.tone}`, shape(it.tone), it.text);
+    case "dot": return el("span", `dot t-${it.tone}${it.text ? "" : " bare"}`, shape(it.tone), it.text);
   }
 }
 function block(it) {

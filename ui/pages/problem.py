@@ -10,23 +10,26 @@ from typing import Any
 
 import streamlit as st
 
+from triage import asking
 from triage.causes import CAUSES
 from triage.errors import InputError, TriageError
-from triage.model import LogLine, LogStatus, Occurrence, Raised, TriageState
+from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Raised, TriageState
 from triage.query import Members
 from triage.service import ProblemView, QueueRow
-from ui.format import many, names, next_step, number, one_line, printable, reason, told, unread
-from ui.front import sheet
+from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
+from ui.front import sheet, since
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
+from ui.front.frame import guarded, who
 from ui.pages.queue import change
 
 _SHOWN = 100  # occurrences listed here; the rest are one click away in Search
 _LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
     ("For good", {}), ("For 1 day", {"hours": 24}), ("For 7 days", {"hours": 168}), ("Until 10 more failures", {"more": 10}),
 )  # fmt: skip
-_ANSWER = "problem_answer"
+_ANSWER, _REFUSED = "problem_answer", "comparison_refused"
+_LOOK = 2  # seconds between looks for an answer that somebody at the page waits for
 
 
 def render() -> None:
@@ -69,6 +72,7 @@ def _headline(view: ProblemView) -> None:
     blocks = [
         sheet.headline(problem.title, sheet.state(problem.state), sheet.chip(problem.cause or "cause unknown"), *where),
         sheet.p(*_summary(row)),
+        *since.headline(row),
     ]
     show("head", blocks)
 
@@ -81,7 +85,7 @@ def _summary(row: QueueRow) -> list[sheet.Run]:
     )
     if row.total == 1:
         ends = "It ended its task instance."
-    if row.is_flaky:
+    if not row.final and row.is_flaky:
         ends = "Airflow tries again after every one so far."
     counted = sheet.count(row.total, "failed try", "failed tries")
     if row.total == 1:
@@ -99,11 +103,9 @@ def _summary(row: QueueRow) -> list[sheet.Run]:
 
 def _shown(view: ProblemView, chosen: str) -> Occurrence | None:
     """Return the try whose log is shown: the one chosen, else the newest whose log is known."""
-    store = desk().service.store
-    if chosen and (found := store.occurrence(chosen)) is not None:
+    if chosen and (found := desk().service.store.occurrence(chosen)) is not None:
         return found
-    readable = next((o for o in view.occurrences if o.log in (LogStatus.WHOLE, LogStatus.PARTIAL)), None)
-    return store.occurrence(readable.key.id) if readable else view.latest
+    return desk().service.readable(view)
 
 
 def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
@@ -116,7 +118,7 @@ def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
             *_open_in_airflow(shown),
         ]
         show("evidence", [sheet.label("Evidence", *runs)])
-        _log(shown)
+        _log(shown, _compared(view, shown))
     cause = CAUSES.get(view.row.problem.cause)
     if cause is not None:
         show("first", [sheet.label("Try first"), sheet.p(cause.summary, tone="quiet"), sheet.steps(cause.steps)])
@@ -125,6 +127,7 @@ def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
     members = Members(frozenset((d, print_) for d in view.row.deployments for print_ in view.fingerprints))
     query = f"search?q=problem:{view.row.problem.id}"
     bars("days", store.histogram(members), narrow=query + "&from={from}&to={to}")
+    show("fared", since.table(view))
     more = view.row.total > _SHOWN
     said = f"the newest {_SHOWN} of {number(view.row.total)}, " if more else "newest first, "
     show("occurrences", [sheet.label("Occurrences", said, sheet.link("all in Search", query))])
@@ -136,12 +139,53 @@ def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
     )
 
 
+def _compared(view: ProblemView, shown: Occurrence) -> Comparison | None:
+    """Draw what is new since the last good run, or the way to ask for it; returns what is known of it."""
+    if not shown.kept or desk().service.problem_of(shown) != view.row.problem.id:
+        return None
+    found = asking.comparison(desk().service, shown.key.id)
+    if found is not None and found.status is ComparisonStatus.WANTED:
+        st.fragment(_await, run_every=_LOOK)(shown)
+        return found
+    with st.container(horizontal=True, vertical_alignment="center", key="compared"):
+        refused = st.session_state.pop(_REFUSED, "")
+        show("changed", [sheet.p(refused, tone="bad")] if refused else since.changed(found, shown, desk(), ""))
+        is_stale = found is not None and found.status is ComparisonStatus.SHOWN and found.lines != len(shown.kept)
+        words = "Compare with the last good run" if found is None else "Ask again"
+        if is_stale or found is None or found.status in (ComparisonStatus.GONE, ComparisonStatus.FAILED):
+            st.button(words, key="compare", on_click=_want, args=(view.row.problem.id, shown.key.id))
+    return found
+
+
+def _await(shown: Occurrence) -> None:
+    """Look again and again for the answer; the whole page is drawn anew once it is there."""
+    guarded(lambda: _look(shown))
+
+
+def _look(shown: Occurrence) -> None:
+    found = asking.comparison(desk().service, shown.key.id)
+    if found is None or found.status is not ComparisonStatus.WANTED:
+        st.rerun()
+    late = [
+        its for its in desk().health() if its.health.deployment == shown.key.deployment and its.is_stale(desk().now())
+    ]
+    with st.container(horizontal=True, vertical_alignment="center", key="compared"):
+        show("changed", since.changed(found, shown, desk(), freshness(late[0], desk().now()) if late else ""))
+
+
+def _want(problem: str, shown: str) -> None:
+    try:
+        asking.want(desk().service, problem, shown, who(), desk().now())
+    except TriageError as exc:
+        st.session_state[_REFUSED] = str(exc)
+
+
 def _open_in_airflow(shown: Occurrence) -> list[sheet.Run]:
     url = desk().airflow(shown.key)
     return [sheet.away("open in Airflow", url)] if url else []
 
 
-def _log(shown: Occurrence) -> None:
+def _log(shown: Occurrence, compared: Comparison | None = None) -> None:
     if not shown.kept:
         said = {
             LogStatus.PENDING: "The log is still awaited; airtriage asks for it again by itself.",
@@ -150,7 +194,8 @@ def _log(shown: Occurrence) -> None:
         show("nolog", [sheet.p(said, tone="warn"), *_circumstance(shown)])
         return
     telling = {line.number for line in shown.signature.evidence} if shown.signature else set()
-    lines = [_line(line, telling) for line in shown.kept]
+    new = set(compared.new) if compared else set()
+    lines = [_line(line, telling, new) for line in shown.kept]
     kept = (
         f"{len(lines):,} of {shown.log_lines:,} lines {'read are ' if shown.log_unread else ''}kept"
         if shown.log_lines > len(lines)
@@ -168,6 +213,7 @@ def _log(shown: Occurrence) -> None:
         "total": shown.log_lines,
         "unread": shown.log_unread,
         "levels": any(line[2] for line in lines),
+        "new": sum(line[5] for line in lines),
     }
     log_view("log", head, columns({"lines": lines}))
 
@@ -184,10 +230,11 @@ def _circumstance(shown: Occurrence) -> list[sheet.Block]:
     ]
 
 
-def _line(line: LogLine, telling: set[int]) -> list[Any]:
+def _line(line: LogLine, telling: set[int], new: set[int]) -> list[Any]:
     level = (line.level or "").upper()
     known = level if level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL") else ""
-    return [line.number, printable(line.text), known, line.number in telling, _chain(line.raised)]
+    number = line.number
+    return [number, printable(line.text), known, number in telling, _chain(line.raised), number in new]
 
 
 def _chain(chain: tuple[Raised, ...]) -> list[dict[str, Any]]:
@@ -249,6 +296,7 @@ def _side(view: ProblemView) -> None:
             ("Deployment", [", ".join(row.deployments)]),
             ("First seen", [sheet.when(row.first_seen)]), ("Last seen", [sheet.when(row.last_seen)]),
             ("Tries", [sheet.count(row.total), f", {number(row.final)} of them final"]),
+            *since.facts(row),
             ("Exception", [latest.signature.exception or ""] if latest and latest.signature else []),
             ("Operators", [_seen(view, "operator")]), ("Hosts", [_seen(view, "host")]), ("Pools", [_seen(view, "pool")]),
             ("Id", [sheet.code(problem.id)]),

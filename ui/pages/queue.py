@@ -98,6 +98,8 @@ def _columns(rows: list[QueueRow]) -> dict[str, Any]:
         "dags": [len(row.dags) for row in rows],
         "deployments": [row.deployments for row in rows],
         "why": [one_line(row.why, 160) for row in rows],
+        "how": [row.outcome.brief if row.outcome else "" for row in rows],
+        "said": [row.outcome.said if row.outcome else "" for row in rows],
         "recent": [row.recent for row in rows],
         "last": [int(row.last_seen.timestamp()) for row in rows],
         "first": [int(row.first_seen.timestamp()) for row in rows],
