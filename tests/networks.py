@@ -59,8 +59,9 @@ class _Relay(BaseHTTPRequestHandler):
             data = answer.read()
         self.send_response(answer.status)
         for name, value in answer.getheaders():
-            if name.lower() not in _OF_ONE_HOP:
+            if name.lower() not in {*_OF_ONE_HOP, "content-length"}:
                 self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 

@@ -79,7 +79,7 @@ def html(handler: Handler, path: str) -> bool:
         (lambda c: c.settings.update(DEPLOYMENTS__BAD__URL="http://no-such-host.invalid"), "no-such-host.invalid"),
         (lambda c: setattr(c.bad, "password", "other"), "password"),
         (lambda c: setattr(c.bad, "fault", html), "bad"),
-        (lambda c: setattr(c.bad, "version", "2.11.0"), "2.11.0"),
+        (lambda c: setattr(c.bad, "version", "2.9.3"), "2.9.3"),
     ],
     ids=["refused", "no such host", "wrong password", "HTML", "too old"],
 )

@@ -56,6 +56,7 @@ def test_the_lock_names_no_index() -> None:
         ROOT / "constraints.txt",
         ROOT / "ui" / "demo" / "constraints-airflow.txt",
         ROOT / "tests" / "s3" / "constraints-s3.txt",
+        *(ROOT / "tests").glob("constraints-*.txt"),
     ):
         for line in lock.read_text("utf-8").splitlines():
             assert re.fullmatch(r"(#.*)?|[A-Za-z0-9._-]+(\[[^\]]*\])?==\S+( ;.*)?", line), f"{lock.name}: {line}"

@@ -24,6 +24,21 @@ from triage.model import Trouble
 from triage.redact import redact
 
 EVENT_LOG = "Audit Logs"
+
+# What the FAB auth manager asks for beside the resource itself: found by taking each from a role that had them all
+# (Airflow 3.3.2, FAB provider 3.10.2); the answer is the same 403 whichever is missing.
+_BESIDE = {
+    "Audit Logs": ("DAGs",),
+    "Task Instances": ("DAGs", "DAG Runs"),
+    "Task Logs": ("DAGs", "DAG Runs", "Task Instances"),
+}
+_LOST = {
+    "Task Instances": "a failure stands without operator, host and retries, and none that was marked by hand is found",
+    "Task Logs": "every failure stands without its log",
+    "ImportError": "DAG files that do not import are not shown",
+    "Pools": "full pools are not shown",
+}
+
 READ = "2.10, 2.11 and 3"
 
 
@@ -251,17 +266,16 @@ class Words:
         what = f"{self.deployment}: the account may not read {endpoint.name} at {self.url}: {told(body)}."
         if not endpoint.permission:
             return SourceForbidden(what, "Give it a role that may read it.")
+        needed = [f'"{name}"' for name in (*_BESIDE.get(endpoint.permission, ()), endpoint.permission)]
         fix = (
-            f'Give its role "can read" on "{endpoint.permission}" '
-            f'(airflow roles add-perms ROLE -a can_read -r "{endpoint.permission}"), or make it at least a viewer.'
+            f'With the FAB auth manager give its role "can read" on {_and(needed)} '
+            f"(airflow roles add-perms ROLE -a can_read -r {' '.join(needed)}), with the simple one make it a viewer."
         )
+        lost = _LOST.get(endpoint.permission)
         if endpoint.permission == EVENT_LOG:
             rest = "and tries that were retried" if endpoint.path else "and tries that Airflow lost"
-            fix += (
-                " Until then failures come from the task instances alone: without what the scheduler stopped, who marked"
-                f" one, {rest}."
-            )
-        return SourceForbidden(what, fix)
+            lost = f"failures come from the task instances alone: without what the scheduler stopped, who marked one, {rest}"
+        return SourceForbidden(what, f"{fix} Until then {lost}." if lost else fix)
 
     def _redirected(self, endpoint: Endpoint, status: int, location: str) -> SourceError:
         asked = re.search(r"/auth/token$|/api/v[12]/", location.partition("?")[0])
@@ -329,6 +343,10 @@ class Words:
 def _is_tls(reason: BaseException) -> bool:
     # The client turns urllib3's SSLError into an ApiException of its own that only its text tells apart.
     return isinstance(reason, exceptions.SSLError) or "SSLError" in str(reason)
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _status(status: int) -> str:
