@@ -59,7 +59,7 @@ CASES = (
 
 # How the tasks of a case fared since: the case, then one dict per task.
 FARED: tuple[tuple[int, tuple[dict[str, object], ...]], ...] = (
-    (0, ({"between": 310, "broken": 12, "healed": 8, "succeeded": 2}, {"between": 44, "broken": 3}, {"between": 9, "broken": 2, "is_paused": True})),
+    (0, ({"between": 310, "broken": 20, "succeeded": 2}, {"between": 44, "broken": 3}, {"between": 9, "broken": 2, "is_paused": True})),
     (1, ({"broken": 12},)),
     (3, ({"healed": 6, "broken": 1, "healed_on": 2, "succeeded": 4, "between": 20},)),
     (4, ({"broken": 14, "is_paused": True},)),
@@ -117,7 +117,7 @@ def outcomes(id: str, place: int, fared: tuple[dict[str, object], ...], now: dat
     since, began = now - timedelta(hours=last), now - timedelta(hours=first)
     return [
         Outcomes(id, "prod", dag, task, began, since, now - timedelta(minutes=2), now + timedelta(minutes=9), **counts,  # type: ignore[arg-type]
-                 last_success_at=began + (since - began) * 0.8 if counts.get("between") else None)
+                 last_success_at=now - timedelta(minutes=2) if counts.get("succeeded") else began + (since - began) * 0.8 if counts.get("between") else None)
         for (dag, task), counts in zip(tasks, fared, strict=False)
     ]  # fmt: skip
 

@@ -173,3 +173,27 @@ def test_a_reader_that_hangs_up_is_no_crash(folder: Path) -> None:
     done = subprocess.run(["bash", "-c", command], env=environ, capture_output=True, check=False)
     assert b"Traceback" not in done.stderr
     assert done.stdout.count(b"\n") == 1
+
+
+def test_a_comparison_needs_the_deployment_in_the_settings(folder: Path) -> None:
+    id = str(rows(folder, "problems", "dag:billing")[0]["id"])
+    done = run(folder, "problem", id, "--compare")
+    assert (done.returncode, done.stdout) == (2, b"")
+    (folder / "airtriage.toml").write_text('[deployments.other]\nurl = "http://127.0.0.1:9"\n')
+    done = run(folder, "problem", id, "--compare")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"prod is not among the deployments of the settings.")
+    assert rows(folder, "problem", id)[0]["last_good_run"] is None
+
+
+def test_a_comparison_that_airflow_does_not_answer_is_said_and_exits_with_1(folder: Path) -> None:
+    id = str(rows(folder, "problems", "dag:billing")[0]["id"])
+    (folder / "airtriage.toml").write_text('[deployments.prod]\nurl = "http://127.0.0.1:9"\n')
+    done = run(folder, "problem", id, "--compare")
+    assert done.returncode == 1, done.stderr
+    assert b"The last good run could not be read. prod: " in done.stdout
+    assert b"connection refused" in done.stdout
+    (row,) = rows(folder, "problem", id)
+    assert isinstance(row["last_good_run"], dict)
+    assert row["last_good_run"]["status"] == "failed"
+    assert run(folder, "problem", id).returncode == 0
