@@ -19,8 +19,9 @@ from triage import asking
 from triage.errors import InputError, SourceError
 from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Outcomes, TaskTry
 from triage.outcomes import FIRST, TASKS, OutcomeKind
+from triage.queue import Pill
 from triage.redact import Redactor
-from triage.service import Pill, Service
+from triage.service import Service
 from triage.store import open_store
 
 LATER = NOW + timedelta(hours=1)

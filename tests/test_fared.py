@@ -15,7 +15,8 @@ from tests.airflow_stub import Stub, event, instance, serving
 from triage import asking
 from triage.model import Comparison, ComparisonStatus, Outcomes, TaskTry
 from triage.outcomes import OutcomeKind, Standing
-from triage.service import Pill, QueueRow, Service
+from triage.queue import Pill, QueueRow
+from triage.service import Service
 from triage.store import open_store
 
 SINCE = datetime(2026, 11, 22, tzinfo=UTC)

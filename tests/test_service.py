@@ -14,7 +14,8 @@ from tests.store_contract import NOW, occurrence
 from triage.errors import InputError
 from triage.model import Change, DeploymentHealth, LogStatus, Membership, Problem, TriageState
 from triage.query import parse
-from triage.service import Pill, Service
+from triage.queue import Pill
+from triage.service import Service
 from triage.store import Store, open_store
 
 

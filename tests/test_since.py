@@ -15,7 +15,8 @@ from tests import made_up
 from triage import asking, links
 from triage.model import ComparisonStatus, Occurrence, Outcomes
 from triage.outcomes import OutcomeKind
-from triage.service import QueueRow, Service
+from triage.queue import QueueRow
+from triage.service import Service
 from ui import answers
 from ui import format as fmt
 from ui.front import since

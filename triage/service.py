@@ -7,15 +7,13 @@ compared with tries.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
 
-from triage import lifecycle, outcomes
+from triage import lifecycle
 from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Decision
 from triage.missed import Missed, join
@@ -32,70 +30,12 @@ from triage.model import (
     TriageState,
     problem_id,
 )
-from triage.outcomes import Outcome, OutcomeKind
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
+from triage.queue import Pill, QueueRow, first_day, row_of
 from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched
 
-# Days of the sparkline in the queue.
-SPARK_DAYS = 14
 _ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
-
-
-class Pill(StrEnum):
-    """The queue's tabs."""
-
-    NEEDS = "needs triage"
-    ONGOING = "ongoing"
-    FLAKY = "flaky"
-    MUTED = "muted"
-    RESOLVED = "resolved"
-    ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class QueueRow:
-    """A problem as the queue shows it.
-
-    `recent` counts the range asked for, `daily` the last 14 days, oldest first; everything else is of all time.
-    `dags` and `tasks` (as `dag.task`) come with their counts, most first. `outcome` says how its tasks fared since, None
-    while that is not known or the problem is not open. `rank` sorts by urgency, smallest first.
-    """
-
-    problem: Problem
-    total: int
-    final: int
-    recent: int
-    first_seen: datetime
-    last_seen: datetime
-    daily: tuple[int, ...]
-    deployments: tuple[str, ...]
-    dags: tuple[tuple[str, int], ...]
-    tasks: tuple[tuple[str, int], ...]
-    owner: str
-    why: str
-    rank: tuple[int, ...]
-    outcome: Outcome | None = None
-
-    @property
-    def is_flaky(self) -> bool:
-        """Say whether the open problem heals by retry, as its task instances ended.
-
-        While that is not known: whether every failure so far was one that Airflow tries again.
-        """
-        return self.problem.state in lifecycle.OPEN and _is_flaky(self.final, self.outcome)
-
-    @property
-    def pill(self) -> Pill:
-        match self.problem.state:
-            case TriageState.MUTED:
-                return Pill.MUTED
-            case TriageState.RESOLVED:
-                return Pill.RESOLVED
-            case TriageState.NEW | TriageState.REGRESSED if not self.is_flaky:
-                return Pill.NEEDS
-            case _:
-                return Pill.FLAKY if self.is_flaky else Pill.ONGOING
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +225,7 @@ class Service:
         owned = {(m.scope, m.fingerprint): m.problem for m, _ in self.store.records(Membership)}
         wanted = None if query == EVERYTHING else self.store.matching(self.resolve_terms(query, now))
         groups: dict[str, list[Summary]] = {}
-        for summary in self.store.summaries(_first_day(now, since)):
+        for summary in self.store.summaries(first_day(now, since)):
             problem = owned.get((self.scope(summary.deployment), summary.fingerprint))
             if problem:
                 groups.setdefault(problem, []).append(summary)
@@ -293,7 +233,7 @@ class Service:
         for answer, _ in self.store.records(Outcomes):
             answers.setdefault(answer.problem, []).append(answer)
         rows = [
-            _row(problem, parts, answers.get(problem.id, ()), now, since)
+            row_of(problem, parts, answers.get(problem.id, ()), now, since)
             for problem, _ in self.store.records(Problem)
             if (parts := groups.get(problem.id))
             and (wanted is None or any((part.deployment, part.fingerprint) in wanted for part in parts))
@@ -308,7 +248,7 @@ class Service:
         history = [change for change, _ in self.store.records(Change, parent=problem.id)]
         answers = [answer for answer, _ in self.store.records(Outcomes, parent=problem.id)]
         return ProblemView(
-            row=_row(problem, self.store.summaries(_first_day(now), members), answers, now),
+            row=row_of(problem, self.store.summaries(first_day(now), members), answers, now),
             latest=self.store.occurrence(occurrences[0].key.id) if occurrences else None,
             occurrences=occurrences,
             history=tuple(sorted(history, key=lambda change: change.at))[::-1],
@@ -392,11 +332,6 @@ class Service:
         return now + timedelta(seconds=max((f[0].offset for f in found if f), default=0.0))
 
 
-def open_row(row: QueueRow) -> bool:
-    """Say whether a row's problem is open: neither muted nor resolved."""
-    return row.problem.state in lifecycle.OPEN
-
-
 def _moved(problem: Problem, scope: str, now: datetime) -> Decision | None:
     if problem.scope == scope:
         return None
@@ -406,84 +341,3 @@ def _moved(problem: Problem, scope: str, now: datetime) -> Decision | None:
 
 def _pairs(touched: Iterable[Touched]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((touch.deployment, touch.fingerprint) for touch in touched))
-
-
-def _first_day(now: datetime, since: datetime | None = None) -> str:
-    """Return the ISO day from which daily counts are needed: the sparkline's first, or an earlier one asked for."""
-    spark = now - timedelta(days=SPARK_DAYS - 1)
-    return min(spark, since or spark).date().isoformat()
-
-
-def _row(
-    problem: Problem, parts: list[Summary], answers: Iterable[Outcomes], now: datetime, since: datetime | None = None
-) -> QueueRow:
-    dags: Counter[str] = Counter()
-    tasks: Counter[str] = Counter()
-    daily: Counter[str] = Counter()
-    for part in parts:
-        daily.update(part.daily)
-        for (dag, task), count in part.tasks.items():
-            dags[dag] += count
-            tasks[f"{dag}.{task}"] += count
-    total = sum(part.total for part in parts)
-    final = sum(part.final for part in parts)
-    last = max((part.last_seen for part in parts), default=problem.opened_at)
-    outcome = outcomes.judge(answers, _latest(parts)) if problem.state in lifecycle.OPEN else None
-    is_flaky = _is_flaky(final, outcome)
-    owners = dict.fromkeys(name.strip() for part in parts for owner in part.owners for name in owner.split(","))
-    return QueueRow(
-        problem=problem,
-        total=total,
-        final=final,
-        recent=sum(n for day, n in daily.items() if day >= since.date().isoformat()) if since else total,
-        first_seen=min((part.first_seen for part in parts), default=problem.opened_at),
-        last_seen=last,
-        daily=tuple(daily[(now - timedelta(days=ago)).date().isoformat()] for ago in reversed(range(SPARK_DAYS))),
-        deployments=tuple(sorted({part.deployment for part in parts})),
-        dags=_most(dags),
-        tasks=_most(tasks),
-        owner=problem.owner or ", ".join(owners),
-        why=_why(problem, final, outcome, len(dags)),
-        rank=_rank(problem, is_flaky, len(dags), last),
-        outcome=outcome,
-    )
-
-
-def _latest(parts: Iterable[Summary]) -> dict[tuple[str, str, str], datetime]:
-    latest: dict[tuple[str, str, str], datetime] = {}
-    for part in parts:
-        for (dag, task), (_, last) in part.spans.items():
-            key = (part.deployment, dag, task)
-            latest[key] = max(last, latest.get(key, last))
-    return latest
-
-
-def _is_flaky(final: int, outcome: Outcome | None) -> bool:
-    if outcome is not None and (outcome.kind is OutcomeKind.HEALS or outcome.broken):
-        return outcome.kind is OutcomeKind.HEALS
-    return final == 0
-
-
-def _most(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _why(problem: Problem, final: int, outcome: Outcome | None, dags: int) -> str:
-    """Say in words why a problem stands where it stands."""
-    match problem.state:
-        case TriageState.REGRESSED:
-            return f"regressed: {problem.reason}"
-        case TriageState.MUTED | TriageState.RESOLVED:
-            return f"{problem.state.lower()} by {problem.state_by}" + (f": {problem.reason}" if problem.reason else "")
-    if _is_flaky(final, outcome):
-        is_known = outcome is not None and outcome.healed
-        return "flaky" if is_known else "every failed try so far is one that Airflow tries again"
-    if not final:
-        return "its retries fail in the end, of something else"
-    spread = f", spread over {dags} DAGs" if dags > 1 else ""
-    return ("new, with final failures" if problem.state is TriageState.NEW else "ongoing") + spread
-
-
-def _rank(problem: Problem, is_flaky: bool, dags: int, last: datetime) -> tuple[int, ...]:
-    order = [TriageState.REGRESSED, TriageState.NEW, TriageState.ONGOING, TriageState.MUTED, TriageState.RESOLVED]
-    return (order.index(problem.state), is_flaky, -dags, -int(last.timestamp()))

@@ -26,8 +26,9 @@ from triage import settings as settings_
 from triage.errors import InputError, SettingsError, TriageError
 from triage.model import ComparisonStatus, Occurrence, Problem, TriageState
 from triage.query import parse
+from triage.queue import QueueRow, open_row
 from triage.redact import PLAIN
-from triage.service import QueueRow, Service, open_row
+from triage.service import Service
 from triage.settings import Settings
 from triage.store import open_store
 from ui import answers, own_log

@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from triage.missed import Missed
 from triage.model import Change, Occurrence, TriageState
 from triage.outcomes import Outcome
-from triage.service import HealthView, QueueRow
+from triage.queue import QueueRow
+from triage.service import HealthView
 
 # CSI and OSC sequences (ECMA-48, 5.4 and 5.6), then the two-byte escapes.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")

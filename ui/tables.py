@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from triage.model import Comparison, Evidence, Occurrence
-from triage.service import ProblemView, QueueRow
+from triage.queue import QueueRow
+from triage.service import ProblemView
 from ui import answers
 from ui import format as fmt
 

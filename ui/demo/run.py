@@ -26,7 +26,8 @@ from triage import settings as settings_
 from triage.errors import ProcessError
 from triage.model import DeploymentHealth
 from triage.query import EVERYTHING
-from triage.service import QueueRow, Service
+from triage.queue import QueueRow
+from triage.service import Service
 from triage.settings import Settings
 from triage.store import open_store
 from ui import format as fmt

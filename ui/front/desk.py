@@ -16,7 +16,8 @@ from typing import TypeVar
 from triage import links
 from triage.model import Membership, TaskTry
 from triage.query import Query
-from triage.service import HealthView, QueueRow, Service
+from triage.queue import QueueRow
+from triage.service import HealthView, Service
 from triage.settings import Settings
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from triage import links
 from triage.model import Comparison, ComparisonStatus, Occurrence, Outcomes
 from triage.outcomes import OutcomeKind
-from triage.service import ProblemView, QueueRow
+from triage.queue import QueueRow
+from triage.service import ProblemView
 from ui.answers import short_version
 from ui.format import number
 from ui.front import sheet

@@ -15,7 +15,8 @@ from triage.causes import CAUSES
 from triage.errors import InputError, TriageError
 from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Raised, TriageState
 from triage.query import Members
-from triage.service import ProblemView, QueueRow
+from triage.queue import QueueRow
+from triage.service import ProblemView
 from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
 from ui.front import sheet, since
 from ui.front.components import bars, columns, log_view, tries

@@ -13,7 +13,7 @@ import streamlit as st
 
 from triage.errors import InputError, TriageError
 from triage.query import EVERYTHING, Both, Query, Text, parse
-from triage.service import QueueRow
+from triage.queue import QueueRow
 from ui.format import many, one_line
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
