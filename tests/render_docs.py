@@ -12,6 +12,8 @@ from pydantic_core import PydanticUndefined
 
 from triage.causes import CAUSES
 from triage.query import FIELDS
+from triage.redact import RULES
+from triage.redact.rules import EMAIL
 from triage.settings import Deployment, Redaction, Settings, Web
 from ui.cli import cli
 
@@ -60,11 +62,24 @@ def fields() -> Iterator[str]:
         yield f"- `{short}`" + "".join(f" (`{name}`)" for name in full)
 
 
+def masks() -> Iterator[str]:
+    yield "| rule | before | after |\n| --- | --- | --- |"
+    for rule in (*RULES, EMAIL):
+        yield f"| {rule.name} | {shown(rule.before, rule.is_token)} | {shown(rule.after, False)} |"
+
+
+def shown(text: str, is_token: bool) -> str:
+    """Return an example as a cell; a token is cut, so that no scanner takes it for a real one."""
+    text = text[:20] + "…" if is_token else text
+    return "`" + text.replace("\n", "⏎").replace("|", "\\|") + "`"
+
+
 TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "settings": ("settings.md", settings),
     "commands": ("commands.md", commands),
     "causes": ("signatures.md", causes),
     "fields": ("search.md", fields),
+    "masks": ("redaction.md", masks),
 }
 
 

@@ -306,6 +306,44 @@ class StoreContract:
         assert (tally.first_seen, tally.last_seen) == (NOW - timedelta(days=3), NOW)
         assert tally.last_started == NOW - timedelta(seconds=5)
 
+    def test_a_rewritten_occurrence_is_found_by_its_new_words_alone_and_counts_as_before(self, store: Store) -> None:
+        store.put([occurrence(1, text="the old secret", title="old secret"), occurrence(2)])
+        store.summarise(store.touched(10))
+
+        def change(fact: Occurrence) -> Occurrence:
+            assert fact.signature is not None
+            assert fact.kept is not None
+            kept = tuple(LogLine(line.number, line.text.replace("secret", "word")) for line in fact.kept)
+            return replace(fact, signature=replace(fact.signature, title="new"), kept=kept)
+
+        ids = [fact.key.id for fact in store.search(EVERYTHING, 10)]
+        assert store.rewrite([*ids, "nobody"], change) == 2
+        assert store.rewrite(ids, change) == 0
+        store.purge()
+        assert store.search(parse("secret", NOW), 10) == []
+        (found,) = store.search(parse('"old word"', NOW), 10)
+        rewritten = store.occurrence(found.key.id)
+        assert rewritten is not None
+        assert (rewritten.kept, rewritten.fingerprint) == ((LogLine(1, "the old word"),), "1:aa")
+        tally = store.tally([("prod", "1:aa")])
+        assert tally is not None
+        assert (tally.occurrences, tally.title) == (2, "new")
+
+    def test_a_rewriting_that_fails_in_its_middle_leaves_everything_as_it_was(self, store: Store) -> None:
+        store.put([occurrence(1), occurrence(2)])
+        ids = [fact.key.id for fact in store.search(EVERYTHING, 10)]
+        seen: list[str] = []
+
+        def change(fact: Occurrence) -> Occurrence:
+            seen.append(fact.key.id)
+            if len(seen) == 2:
+                raise ValueError("no")
+            return replace(fact, map_label="changed")
+
+        with pytest.raises(ValueError, match="no"):
+            store.rewrite(ids, change)
+        assert not any(fact.map_label for fact in store.search(EVERYTHING, 10))
+
     def test_the_revision_moves_with_every_change(self, store: Store) -> None:
         before = store.revision()
         store.put([occurrence(1)])

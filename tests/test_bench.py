@@ -10,9 +10,18 @@ import pytest
 
 from tests.airflow_fixture import FinishedAirflow
 from tests.bench import __main__ as bench
-from tests.bench import bench_burst, bench_ingest, bench_load, bench_memory, bench_signatures, bench_storage
+from tests.bench import (
+    bench_burst,
+    bench_ingest,
+    bench_load,
+    bench_memory,
+    bench_redact,
+    bench_signatures,
+    bench_storage,
+)
 from tests.bench.recorded import Replay, record
 from tests.bench.table import Figure, interleaved, ratio, show
+from triage.redact import RULES
 
 
 def test_the_signature_bench_prints_our_figure_beside_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,6 +31,16 @@ def test_the_signature_bench_prints_our_figure_beside_the_floor(capsys: pytest.C
     assert columns.split() == ["measured", "ours", "beside", "it", "ratio", "goal"]
     assert figures.startswith("tests/corpus: ")
     assert figures.count("/s, ") == 2
+
+
+def test_the_redaction_bench_measures_every_rule_on_hostile_text_and_the_speed_on_logs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bench_redact.main(rounds=1, sizes=(500, 1000))
+    said = capsys.readouterr()
+    assert said.out.count("Redaction of ") == 2
+    assert "logs/s" in said.out
+    assert int(said.err.split(" hostile texts")[0].split()[-1]) > 10 * len(RULES)
 
 
 def test_the_floor_decodes_every_line() -> None:

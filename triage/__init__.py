@@ -8,4 +8,5 @@
     query       the search language                links       addresses of Airflow's pages
     errors      what an operator can fix           settings    the only reader of file and environment
     store       the port to what is kept           service     load, decide, save
+    scrubbing   today's rules on what is stored
 """

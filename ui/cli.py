@@ -7,6 +7,7 @@ standard output. Errors are one sentence on standard error.
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import json
 import os
@@ -25,7 +26,7 @@ from triage import asking
 from triage import settings as settings_
 from triage.errors import InputError, SettingsError, TriageError
 from triage.model import ComparisonStatus, Occurrence, Problem, TriageState
-from triage.query import parse
+from triage.query import EVERYTHING, parse
 from triage.queue import QueueRow, open_row
 from triage.redact import PLAIN
 from triage.service import Service
@@ -352,6 +353,31 @@ mute.options = [  # type: ignore[attr-defined]
     click.option("--more", type=int, help="Until this many more failures."),
 ]
 _decision("mute")(mute)
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would be masked.")
+@json_option
+@passes
+def redact(context: Context, dry_run: bool, as_json: bool) -> None:
+    """Mask what is stored by the rules and settings of today; may be stopped and run again."""
+    from triage.scrubbing import Scrubbed, scrub
+
+    store = context.service.store
+    with progress_bar(err, as_json) as bar:
+        task = bar.add_task("tries", total=store.count(EVERYTHING))
+
+        def show(done: Scrubbed) -> None:
+            bar.update(task, completed=done.tries, description="tries" if not done.records else "records, and purging")
+
+        done = scrub(store, context.settings.redactor, show, dry=dry_run)
+    if as_json:
+        click.echo(json.dumps({**dataclasses.asdict(done), "dry_run": dry_run}))
+    else:
+        would = "would be masked" if dry_run else "were masked; the old texts are gone from the store"
+        out.print(
+            f"{done.changed_tries} of {done.tries} failed tries and {done.changed_records} of {done.records} records {would}."
+        )
 
 
 @cli.command()

@@ -35,6 +35,7 @@ SHORTEST_KNOWN = 5
 _WORD = 16
 # From so many different secrets in one log on, their places are not looked up one by one: that would be quadratic.
 _MANY = 20
+_ROUNDS = 5
 
 
 def _tells(text: str, depth: int) -> bool:
@@ -125,8 +126,17 @@ class Redactor:
 
         They are looked at together: most hold the hints of few rules, and only those are tried, where the hint stands.
         """
-        if not texts:
-            return []
+        pieces = self._pass(texts) if texts else []
+        changed = [number for number, (old, new) in enumerate(zip(texts, pieces, strict=True)) if old != new]
+        # What stood against a secret can hide the next one until it is masked: look again where something was.
+        for _ in range(_ROUNDS):
+            if not changed:
+                break
+            again = self._pass([pieces[number] for number in changed])
+            changed = [number for number, text in zip(changed, again, strict=True) if not _put(pieces, number, text)]
+        return pieces
+
+    def _pass(self, texts: Sequence[str]) -> list[str]:
         joined = "\n".join(texts)
         for form in (*self._known, *self.learned.forms):
             if form in joined:
@@ -150,7 +160,7 @@ class Redactor:
     def _apply(self, rule: Rule, text: str) -> str:
         made: list[str] = []
         at = 0
-        for start, stop in rule.find(text):
+        for start, stop in sorted(rule.find(text)):
             secret = text[start:stop]
             if start < at or not secret or fields.is_masked(secret) or any(one.fullmatch(secret) for one in self.allow):
                 continue
@@ -215,6 +225,12 @@ def _mask(secret: str) -> str:
     if "\n" not in secret:
         return MASK
     return "\n".join(MASK if line.strip() else line for line in secret.split("\n"))
+
+
+def _put(pieces: list[str], number: int, text: str) -> bool:
+    """Put a piece in its place; True where it stood there already."""
+    same, pieces[number] = pieces[number] == text, text
+    return same
 
 
 def _cut(joined: str, texts: Sequence[str]) -> list[str]:

@@ -262,9 +262,7 @@ def _is_said(name: str, sign: str, value: str, after: str) -> bool:
     )
 
 
-_BLOCK = re.compile(
-    r"^(?P<indent>[ \t]*(?:- )?)[\"']?(?P<name>[\w.\-]{1,80}+)[\"']?:[ \t]*[|>][+\-\d]{0,2}[ \t]*$", re.M
-)
+_BLOCK = re.compile(r"(?<![\w.\-])(?P<name>[\w.\-]{1,80}+)[\"']?:[ \t]*[|>][+\-\d]{0,2}[ \t]*$", re.M)
 _NEXT_LINE = re.compile(
     r"^[ \t]*(?:- )?[ \t]*[\"']?name[\"']?:[ \t]*[\"']?(?P<name>[\w.\-]{1,80}+)[\"']?[ \t]*\n[ \t]*[\"']?value[\"']?:[ \t]*[\"']?"
     r"(?P<s>[^\s\"'][^\n\"']{0,4000})",
@@ -281,7 +279,9 @@ def blocks(text: str) -> Spans:
     for block in _BLOCK.finditer(text):
         if block.start() < at or not is_name(block["name"]):
             continue
-        at, indent = block.end() + 1, len(block["indent"])
+        begin = text.rfind("\n", max(at, block.start() - 1000), block.start()) + 1
+        key = text[begin : block.start()]
+        at, indent = block.end() + 1, len(key) - len(key.lstrip(" \t"))
         while at < len(text):
             stop = text.find("\n", at)
             line = text[at : stop if stop >= 0 else len(text)]

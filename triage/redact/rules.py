@@ -85,7 +85,7 @@ def _named(match: re.Match[str]) -> bool:
 
 
 def _hook(match: re.Match[str]) -> bool:
-    return fields.is_secret(match["s"].rpartition("/")[2])
+    return fields.is_secret(match["s"].rstrip("/").rpartition("/")[2])
 
 
 def _header(match: re.Match[str]) -> bool:
@@ -157,18 +157,24 @@ def _private_keys(text: str) -> Spans:
             free = stop
         else:
             start = mark.start()
-            while start - 1 > free and text[start - 1] == "\n":
-                begin = max(text.rfind("\n", max(free, start - 300), start - 1) + 1, free)
-                if (
-                    start - begin > 250
-                    or not text[begin : start - 1].strip()
-                    or not _KEY_ROW.fullmatch(text, begin, start - 1)
-                ):
-                    break
+            while (begin := _row_before(text, start, free)) is not None:
                 start = begin
             if start < mark.start():
-                yield start, mark.start() - 1
+                yield start, mark.start() - (text[mark.start() - 1] in " \n")
             free = mark.end()
+
+
+def _row_before(text: str, stop: int, free: int) -> int | None:
+    """Return where the row of a key begins that ends, with a new line, a space or an escape, at `stop`; else None."""
+    between = next((one for one in ("\n", " ", "\\n") if text.endswith(one, free, stop)), None)
+    if between is None:
+        return None
+    end = stop - len(between)
+    found = text.rfind(between, max(free, end - 250), end)
+    begin = found + len(between) if found >= 0 else free
+    is_row = 0 < end - begin < 250 and _KEY_ROW.fullmatch(text, begin, end) and text[begin:end].strip()
+    # A short word before a space is a word; a short line may be the last of a key.
+    return begin if is_row and (between == "\n" or end - begin > 16) else None
 
 
 def _row(text: str, at: int) -> int | None:
@@ -298,7 +304,7 @@ PLACES: tuple[Rule, ...] = (
         "<db-password>hunter2</db-password>", "<db-password>***</db-password>", _named,
     ),
     _rule(
-        "table", "| │ ┃", r"(?<![\w\-])(?P<name>[\w\-]++(?: key| token)?)[ ]{0,40}[|│┃][ ]{0,40}(?P<s>[^\s|│┃]{1,400})(?=[ ]{0,40}(?:[|│┃]|$))",
+        "table", "| │ ┃", r"(?<![\w\-])(?P<name>[\w\-]++(?: key| token)?)[ ]{0,40}[|│┃][ ]{0,40}(?=(?P<s>[^\s|│┃]{1,400})[ ]{0,40}(?:[|│┃]|$))",
         "| password | hunter2 |", "| password | *** |", _cell,
     ),
     _rule(

@@ -7,7 +7,7 @@ chooses the adapter in `open_store`, nothing else does. Every verb may be repeat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -98,6 +98,18 @@ class Store(Protocol):
 
     def put(self, occurrences: Iterable[Occurrence]) -> Put:
         """Merge facts by key; what they touch is noted before or with them. Worse or equal facts change nothing."""
+
+    def rewrite(self, ids: Iterable[str], change: Callable[[Occurrence], Occurrence]) -> int:
+        """Replace these occurrences by what `change` makes of each, kept log included; return how many it changed.
+
+        For texts alone: key, times and fingerprint must stay. Between reading and replacing nobody else writes.
+        """
+
+    def purge(self) -> None:
+        """Leave nothing of what was replaced or deleted in the storage, the index of words included; StoreError if in use.
+
+        May take minutes, in which nobody else can write.
+        """
 
     def occurrence(self, id: str) -> Occurrence | None:
         """Return one occurrence, its kept log included, or None."""

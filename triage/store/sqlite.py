@@ -10,7 +10,7 @@ import queue
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from triage.store.where import micros, time, where, words
 R = TypeVar("R", bound=Record)
 
 _POOL = 8  # connections kept; more threads wait for one
+_PURGES = 3  # tries to end the write-ahead log, each waiting as long as a writer would
 _BUSY_SECONDS = 30.0  # how long a writer waits for another; a put takes milliseconds
 
 _MIGRATIONS = (
@@ -201,6 +202,34 @@ class SqliteStore:
         if fact.kept is not None and (old is None or fact.kept != old.kept):
             body = zlib.compress(msgspec.json.encode(fact.kept), 6)
             db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (rowid, body))
+
+    def rewrite(self, ids: Iterable[str], change: Callable[[Occurrence], Occurrence]) -> int:
+        changed = 0
+        with self._writing() as db:
+            for id in ids:
+                old = _load(db, id, kept=True)
+                new = change(old) if old else None
+                if old is not None and new is not None and new != old:
+                    self._write(db, new, old)
+                    changed += 1
+        return changed
+
+    def purge(self) -> None:
+        with self._writing() as db:  # an index without content forgets a text only with all others
+            db.execute("INSERT INTO words (words) VALUES ('delete-all')")
+            for id, row in db.execute("SELECT id, words FROM occurrence WHERE words IS NOT NULL").fetchall():
+                fact = _load(db, id, kept=True)
+                assert fact is not None
+                db.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (row, words(fact, fact.kept or ())))
+        with self._connection() as db:
+            db.execute("VACUUM")
+            for _ in range(_PURGES):
+                if not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    return
+        raise StoreError(
+            f"The store {self._target} is read by another process, so the old texts are still beside it (in its -wal file).",
+            "Stop the other airtriage processes, and do this again.",
+        )
 
     def occurrence(self, id: str) -> Occurrence | None:
         with self._reading() as db:

@@ -1,0 +1,85 @@
+"""Today's rules on what is stored already: tries with their logs and signatures, problems, history, health, comparisons.
+
+The shell of `airtriage redact`, beside `service`. Repeatable, and may be stopped anywhere: what was done stays done. No
+fingerprint changes, so every try stays with its problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from triage.errors import StaleProblem
+from triage.model import Change, Comparison, DeploymentHealth, Occurrence, Problem
+from triage.query import EVERYTHING
+from triage.redact import Redactor, facts
+from triage.store import Store, record_keys
+
+_BATCH = 50  # tries a transaction: half a second at most, so that a pass beside it is not kept waiting
+_KINDS: tuple[type[Problem] | type[Change] | type[Comparison] | type[DeploymentHealth], ...] = (
+    Problem, Change, Comparison, DeploymentHealth,
+)  # fmt: skip
+_ROUNDS = 20  # lost races in a row before giving up
+
+
+@dataclass(slots=True)
+class Scrubbed:
+    """How many tries and records there were, and how many of them held something to mask."""
+
+    tries: int = 0
+    changed_tries: int = 0
+    records: int = 0
+    changed_records: int = 0
+
+    @property
+    def is_changed(self) -> bool:
+        return self.changed_tries + self.changed_records > 0
+
+
+def scrub(store: Store, redactor: Redactor, progress: Callable[[Scrubbed], None], *, dry: bool = False) -> Scrubbed:
+    """Mask what is stored by the rules of `redactor`, then purge the old texts from the storage; `dry` only counts."""
+    done = Scrubbed()
+    change = partial(facts.occurrence, redactor)
+    for ids in _batches(store):
+        done.tries += len(ids)
+        done.changed_tries += _would_change(store, ids, change) if dry else store.rewrite(ids, change)
+        progress(done)
+    for kind in _KINDS:
+        for record, _ in store.records(kind):
+            done.records += 1
+            if facts.record(redactor, record) is not record:
+                done.changed_records += 1
+                if not dry:
+                    _save(store, redactor, record)
+        progress(done)
+    if not dry:
+        store.purge()
+    return done
+
+
+def _batches(store: Store) -> Iterator[list[str]]:
+    after = None
+    while page := store.search(EVERYTHING, _BATCH, after):
+        yield [fact.key.id for fact in page]
+        after = (page[-1].ended_at, page[-1].key.id)
+
+
+def _would_change(store: Store, ids: list[str], change: Callable[[Occurrence], Occurrence]) -> int:
+    found = (store.occurrence(id) for id in ids)
+    return sum(fact is not None and change(fact) is not fact for fact in found)
+
+
+def _save(store: Store, redactor: Redactor, record: Problem | Change | Comparison | DeploymentHealth) -> None:
+    """Save a record masked, as it is by now; one that was deleted meanwhile stays so."""
+    for attempt in range(_ROUNDS):
+        found = store.get(type(record), record_keys(record)[0])
+        if found is None:
+            return
+        try:
+            store.save(facts.record(redactor, found[0]), found[1])
+        except StaleProblem:
+            if attempt == _ROUNDS - 1:
+                raise
+            continue
+        return
