@@ -515,6 +515,29 @@ def test_a_log_that_stands_as_missing_is_asked_for_once_more_a_day_later(service
     assert sum(service.store.histogram(EVERYTHING).values()) == 2
 
 
+def test_again_asks_at_once_for_every_log_that_stands_as_missing_or_partial(service: Service, clock: Clock) -> None:
+    gone = LogGone("prod: no such log.")
+    source = Script([failed(1), failed(2), aged(5, 3)], {failed(n).key: gone for n in (1, 3)})
+    for _ in range(5):
+        make_pass(service, source, clock)
+        clock.at += timedelta(hours=1)
+    asked = len(source.read)
+    source.logs.clear()
+    make_pass(service, source, clock)
+    assert len(source.read) == asked, "not by itself, so soon"
+    again(service, source, clock)
+    assert len(source.read) == asked + 2
+    assert len(service.search(parse("log:whole", clock()), clock(), 10)) == 3
+    assert sum(row.total for row in service.queue(clock())) == 3
+
+
+def again(service: Service, source: Script, clock: Clock) -> Report:
+    waits = (timedelta(seconds=30),)
+    return Pass(
+        service, source, "prod", "http://x", timedelta(days=7), timedelta(seconds=30), waits, clock  # type: ignore[arg-type]
+    ).run(again=True)  # fmt: skip
+
+
 def test_errands_come_before_logs_within_the_same_limit_and_run_once(service: Service, clock: Clock) -> None:
     source = Script([failed(n) for n in range(60)])
     done: list[int] = []
