@@ -106,6 +106,41 @@ def test_a_403_on_one_endpoint_names_the_permission_and_the_rest_is_read(command
     assert {row["deployment"] for row in command.tries()} == {"bad", "good"}
 
 
+LOGIN = ("USERNAME", "PASSWORD")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "says"),
+    [
+        ({"TOKEN_COMMAND": "/no/such/program sekret"}, 1, "token_command: 'program' cannot be started"),
+        ({"TOKEN_COMMAND": "sh -c 'echo sekret; exit 4'"}, 1, "token_command: 'sh' ended with exit code 4."),
+        ({"TOKEN_COMMAND": "sh -c 'echo sekret; sleep 60'"}, 1, "token_command: 'sh' did not end within 2 s."),
+        ({"TOKEN": "sekret"}, 1, "Airflow does not take our token: Token Expired (401)"),
+        ({"PROXY": "http://ann:sekret@127.0.0.1:9", "TOKEN": "sekret"}, 1, "127.0.0.1:9 cannot be reached"),
+        ({"CA_FILE": "/no/such.pem"}, 1, "the file /no/such.pem cannot be read"),
+        (
+            {"TOKEN": "sekret", "TOKEN_COMMAND": "x"},
+            2,
+            "token and token_command are ways to log in that exclude each other",
+        ),
+        ({"HEADERS": "X-Key: a\rsekret"}, 2, "the value of X-Key holds a line break"),
+    ],
+    ids=["no program", "exit code", "hangs", "token", "proxy", "ca_file", "two ways", "line break"],
+)
+def test_doctor_says_in_one_line_why_it_cannot_log_in_and_shows_no_secret(
+    command: Command, changes: dict[str, str], code: int, says: str
+) -> None:
+    for name in LOGIN:
+        del command.settings[f"DEPLOYMENTS__BAD__{name}"]
+    command.settings.update({f"DEPLOYMENTS__BAD__{name}": value for name, value in changes.items()})
+    done = command("doctor")
+    assert done.returncode == code
+    said = [line for line in (done.stdout + done.stderr).splitlines() if says in line]
+    assert len(said) == 1, done.stdout + done.stderr
+    assert done.stdout.count("FAIL") == (1 if code == 1 else 0)
+    assert "sekret" not in done.stdout + done.stderr
+
+
 def test_doctor_reads_a_log_too(command: Command) -> None:
     done = command("doctor")
     assert (done.returncode, done.stdout.count("task logs: may be read")) == (0, 2)

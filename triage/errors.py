@@ -7,7 +7,7 @@
     │   └── StaleProblem   a record changed since it was read: decide again
     ├── SourceError        an Airflow deployment cannot be read
     │   ├── SourceForbidden  the account may not read one endpoint
-    │   ├── LoginFailed      no token is to be had: asking again at once is of no use
+    │   ├── LoginFailed      Airflow does not let us in with what is set
     │   ├── StorageAway      Airflow cannot read the storage of its logs
     │   └── LogGone          the server is sure that there is no such log
     └── ProcessError       a child process or a port
@@ -55,7 +55,7 @@ class SourceForbidden(SourceError):
 
 
 class LoginFailed(SourceError):
-    """No token is to be had with what is set; a minute passes before the next try."""
+    """Airflow does not let us in with what is set, whatever we ask; where no token is to be had, not for a minute."""
 
 
 class StorageAway(SourceError):

@@ -66,8 +66,12 @@ def _deployment(name: str, its: Deployment) -> Iterator[Finding]:
         "import errors": source.import_failures,
         "pools": source.pools,
     }
+    said: set[str] = set()
     for what, ask in checks.items():
-        yield _try(f"{name} {what}", partial(_readable, ask))
+        finding = _try(f"{name} {what}", partial(_readable, ask))
+        if finding.ok or finding.text not in said:  # a token that is refused is so at every question
+            yield finding
+        said.add(finding.text)
     if (its_storage := storage(name, its)) is not None:
         yield _try(f"{name} log storage", lambda: _stored(source, its_storage, since))
     drift = abs(source.offset)

@@ -213,7 +213,7 @@ class Words:
         body: Mapping[str, Any] | None,
         credential: str,
         expired_at: datetime | None = None,
-    ) -> SourceError:
+    ) -> LoginFailed:
         """Say that Airflow does not know us, by the setting that says who we are: username, token, token_command or ""."""
         what = f"{told(body)} ({status})"
         match credential:
@@ -239,7 +239,7 @@ class Words:
             case _:
                 said = f"Airflow does not know us: {what}"
                 fix = f"Set {self._setting('username')} and its password, or token, or token_command."
-        return self._error(endpoint, said, fix)
+        return LoginFailed(f"{self.deployment}: {self.url}: {said}.", fix)
 
     def wrong_password(self, username: str) -> LoginFailed:
         """Say that the account was not let in."""
