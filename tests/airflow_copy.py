@@ -40,13 +40,8 @@ class AirflowCopy(Database):
         shutil.copytree(self._like.home / "logs", logs)
         with closing(sqlite3.connect(self._like.file)) as theirs, closing(sqlite3.connect(self.file)) as ours:
             theirs.backup(ours)
-            ours.create_function("moved", 1, lambda text: text and _text(datetime.fromisoformat(text) + ahead))
             with ours:
-                for table in TABLES:
-                    columns = [
-                        name for _, name, kind, *_ in ours.execute(f"PRAGMA table_info({table})") if kind == "TIMESTAMP"
-                    ]
-                    ours.execute(f"UPDATE {table} SET {', '.join(f'{name} = moved({name})' for name in columns)}")
+                _move(ours, ahead)
         for log in logs.rglob("*.log"):
             log.write_bytes(_STAMP.sub(lambda found: _moved(found, ahead), log.read_bytes()))
 
@@ -54,6 +49,11 @@ class AirflowCopy(Database):
         """Change the rows."""
         with self._writing() as database:
             database.execute(sql)
+
+    def age(self, dag_id: str, by: timedelta) -> None:
+        """Let everything that happened in a DAG have happened so much earlier."""
+        with self._writing() as database:
+            _move(database, -by, dag_id)
 
     def take_out(self, dag_id: str) -> Taken:
         """Remove what happened in a DAG, as if it had not run yet, and return it."""
@@ -119,6 +119,14 @@ def airflow_copy(like: FinishedAirflow, home: Path) -> Iterator[AirflowCopy]:
     copy.reset()
     with server:
         yield copy
+
+
+def _move(database: sqlite3.Connection, by: timedelta, dag_id: str = "") -> None:
+    database.create_function("moved", 1, lambda text: text and _text(datetime.fromisoformat(text) + by))
+    for table in TABLES:
+        columns = [name for _, name, kind, *_ in database.execute(f"PRAGMA table_info({table})") if kind == "TIMESTAMP"]
+        times = ", ".join(f"{name} = moved({name})" for name in columns)
+        database.execute(f"UPDATE {table} SET {times} WHERE ? IN ('', dag_id)", (dag_id,))
 
 
 def _moved(found: re.Match[bytes], ahead: timedelta) -> bytes:

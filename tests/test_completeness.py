@@ -143,22 +143,25 @@ def run_passes(file: Path, airflow: Served) -> None:
         make_pass(service, airflow)
 
 
+def kill_a_pass(file: Path, airflow: Account, after: float) -> None:
+    """Make passes in a process of their own and kill it after so many seconds."""
+    fork = multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload([__name__, "airflow_client.client"])
+    process = fork.Process(target=run_passes, args=(file, airflow))
+    process.start()
+    time.sleep(after)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_passes_killed_at_random_places_end_as_one_that_was_not(
     tmp_path: Path, airflow: FinishedAirflow, clean: object, seed: int
 ) -> None:
     place, chance = tmp_path / "a.db", random.Random(seed)
-    fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload([__name__, "airflow_client.client"])
     for _ in range(8):
-        process = fork.Process(
-            target=run_passes, args=(place, Account(airflow.url, airflow.username, airflow.password))
-        )
-        process.start()
-        time.sleep(chance.uniform(0.05, 1.2))
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+        kill_a_pass(place, Account(airflow.url, airflow.username, airflow.password), chance.uniform(0.05, 1.2))
     service = open_service(place)
     finish(service, airflow)
     assert_complete(service, airflow)
@@ -232,3 +235,26 @@ def test_tries_that_airflow_lost_are_found_by_the_event_log_alone(service: Servi
     circumstance = found["partner_upload"].circumstance
     assert circumstance is not None
     assert circumstance.kind is CircumstanceKind.STATE_MISMATCH
+
+
+def test_first_contact_goes_back_as_far_as_lookback_through_kills(tmp_path: Path, elsewhere: AirflowCopy) -> None:
+    elsewhere.reset()
+    chance = random.Random(5)
+    ages = {
+        dag_id: chance.choice((0.0, 0.1, 1.5, 3.0, 4.7, 6.5, 9.0, 400.0))
+        for dag_id in sorted({k[0] for k in elsewhere.truth()})
+    }
+    for dag_id, days in ages.items():
+        elsewhere.age(dag_id, timedelta(days=days))
+    file, account = tmp_path / "a.db", Account(elsewhere.url, elsewhere.username, elsewhere.password)
+    for _ in range(5):
+        kill_a_pass(file, account, chance.uniform(0.2, 2.0))
+    service = open_service(file)
+    finish(service, elsewhere)
+    within = {key for key in elsewhere.truth() if ages[key[0]] < 7}
+    assert 0 < len(within) < len(elsewhere.truth())
+    assert keys(service) == sorted(within)
+    assert halted(service) == {key: tasks for key, tasks in elsewhere.halted().items() if key in within}
+    assert sum(row.total for row in service.queue(datetime.now(UTC))) == len(within)
+    (view,) = service.health(datetime.now(UTC))
+    assert [(part.is_first, part.is_open) for part in view.missed] == [(True, False)]
