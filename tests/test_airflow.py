@@ -245,6 +245,16 @@ def test_an_answer_of_another_shape_is_a_sentence(stub: Stub, answer: object) ->
         events(airflow(stub))
 
 
+def test_an_answer_of_another_shape_says_how_it_begins_without_its_secrets(stub: Stub) -> None:
+    body = {"events": [{"extra": "password=hunter2secret"}] * 500}
+    stub.fault = lambda handler, path: path == "/eventLogs" and handler.send(200, body)
+    with pytest.raises(SourceError, match="shape that is not known") as caught:
+        events(airflow(stub))
+    assert 'It begins: {"events": [{"extra": ' in caught.value.fix
+    assert "hunter2secret" not in caught.value.fix
+    assert len(caught.value.fix) < 500
+
+
 def test_rows_that_name_no_try_are_counted_said_and_kept_raw_while_the_rest_goes_on(
     stub: Stub, caplog: pytest.LogCaptureFixture
 ) -> None:

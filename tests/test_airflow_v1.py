@@ -91,6 +91,18 @@ def test_a_wrong_password_names_the_setting_on_both_sides(stub: Stub) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_token_is_sent_to_airflow_2_where_something_before_it_takes_one(stub: Stub) -> None:
+    sent: list[str | None] = []
+
+    def note(handler: Handler, path: str) -> bool:
+        sent.append(handler.headers.get("Authorization"))
+        return path == "/pools" and handler.send(200, {"pools": [{"name": "tiny"}], "total_entries": 1})
+
+    stub.fault = note
+    assert [pool.name for pool in airflow(stub, username="", password="", token="abc").pools()] == ["tiny"]
+    assert sent == ["Bearer abc"] * 3  # two of them find out which Airflow it is
+
+
 def test_a_missing_permission_is_named(stub: Stub) -> None:
     stub.fault = lambda handler, path: path == "/eventLogs" and handler.send(403, {"detail": None, "status": 403})
     with pytest.raises(SourceForbidden, match=r"may not read eventLogs.*and tries that were retried"):
@@ -170,6 +182,7 @@ def test_a_task_marked_on_the_page_is_told_from_one_that_failed_by_itself(stub: 
         event(30, "dagrun_failed", None, None, owner="ann", extra='{"confirmed": "true"}'),
     ]
     stub.instances = [instance("broken", "failed"), instance("stopped", "failed"), instance("done", "success")]
+    stub.instances += [instance("retried", "success", 2)]
     held = found(airflow(stub))
     assert held[key("broken")].circumstance is None
     stopped = held[key("stopped")].circumstance

@@ -29,6 +29,7 @@ class Airflow30(Airflow32):
     """Reads Airflow 3.0 and 3.1 by their task instances and the tries of each, usable from several threads."""
 
     how = "by its task instances and their tries, since its event log does not tell of each failure"
+    failed_is_final = None  # only the scheduler writes it, for a try that will be retried too
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

@@ -42,7 +42,7 @@ def pages(
             return
         page = rows.items(body.get(name))
         if not isinstance(body.get(name), list) or (page and page == before):
-            raise session.words.shapeless(endpoint)
+            raise session.words.shapeless(endpoint, body)
         before = page
         longest = max(longest, len(page))
         if overlap and cursor is None:

@@ -225,7 +225,8 @@ class Airflow32:
             for ended in page
         }
         for instances in self._instances(marking.dag_id, marking.run_id, **task):
-            for attempt in (attempt for instance in instances for attempt in self._tries(instance)):
+            meant = (row for row in instances if marking.task_id in ("", row.get("task_id")))
+            for attempt in (attempt for instance in meant for attempt in self._tries(instance)):
                 key = rows.key(self._deployment, attempt)
                 if key is None or attempt.get("state") != "failed" or not marking.covers(attempt):
                     continue

@@ -6,6 +6,7 @@ short line of them is quoted, redacted.
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 from collections.abc import Mapping
@@ -175,7 +176,7 @@ class Words:
         if status == 404:
             return self.no_endpoint(endpoint)
         if status < 300:
-            return self.shapeless(endpoint)
+            return self.shapeless(endpoint, body)
         fix = f"airtriage reads Airflow {READ}."
         return self._error(endpoint, f"answered {_status(status)}: {told(body)}", fix)
 
@@ -189,9 +190,10 @@ class Words:
         fix = "Look for a newer airtriage." if is_newer else f"airtriage reads Airflow {READ}: upgrade Airflow."
         return self._error(endpoint, f"runs Airflow {version}, which this airtriage cannot read", fix)
 
-    def shapeless(self, endpoint: Endpoint) -> SourceError:
-        """Say that an answer has a shape we do not know."""
-        fix = "It may be newer than this airtriage, or a proxy changes its answers."
+    def shapeless(self, endpoint: Endpoint, body: Mapping[str, Any]) -> SourceError:
+        """Say that an answer has a shape we do not know, and how it begins."""
+        raw = redact(json.dumps(body, default=str)[:2000])[:300]
+        fix = f"It may be newer than this airtriage, or a proxy changes its answers. It begins: {raw}"
         return self._error(endpoint, "answered in a shape that is not known", fix)
 
     def odd(self, name: str, count: int, first: str) -> Trouble:
