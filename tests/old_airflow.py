@@ -44,6 +44,7 @@ RUNS = {
     "waiting": ["first"],
     "cleared": ["first"],
     "cleared_and_left": ["first"],
+    "cleared_midway": ["first"],
     "marked": ["first"],
     "run_marked": ["first"],
     STRANGE_DAG: [SLASHED_RUN, "manual__2026-11-22T08:00:00+00:00", LONG_RUN],
@@ -252,8 +253,8 @@ def _prepare(kind: Kind, environment: Path, home: Path) -> None:
         airflow.run("roles", "add-perms", "triage_reader", "-a", "can_read", "-r", *PERMISSIONS)
         person[1] = "b@example.com"
         airflow.run("users", "create", "-u", READER, "-r", "triage_reader", *person)
-    airflow.start(server_only=False)
     try:
+        airflow.start(server_only=False)
         _play(airflow)
     finally:
         airflow.stop()
@@ -277,9 +278,12 @@ def _play(airflow: OldAirflow) -> None:
     wait_for(lambda: _state(airflow, "cleared", "again") == "failed", 180, "a task to clear")
     _clear(airflow, "cleared")
     wait_for(lambda: _state(airflow, "cleared_and_left", "left") == "failed", 180, "another task to clear")
-    _done(airflow.ask("PATCH", f"{api}/dags/cleared_and_left", {"is_paused": True}))
+    wait_for(lambda: _state(airflow, "cleared_midway", "never") == "up_for_reschedule", 180, "a sensor to clear")
+    for dag_id in ("cleared_and_left", "cleared_midway"):
+        _done(airflow.ask("PATCH", f"{api}/dags/{dag_id}", {"is_paused": True}))
     time.sleep(2)  # some loops of the scheduler, or it runs what is cleared next all the same
     _clear(airflow, "cleared_and_left")
+    _clear(airflow, "cleared_midway")
     wait_for(lambda: _state(airflow, "cleared", "again") == "success", 180, "the cleared task to run again")
     wait_for(lambda: _is_over(airflow), 300, "every run to end")
 
@@ -295,7 +299,7 @@ def _mark(airflow: OldAirflow, task_id: str) -> None:
 
 
 def _clear(airflow: OldAirflow, dag_id: str) -> None:
-    body = {"dry_run": False, "dag_run_id": "first", "only_failed": True, "reset_dag_runs": True}
+    body = {"dry_run": False, "dag_run_id": "first", "only_failed": False, "reset_dag_runs": True}
     _done(airflow.ask("POST", f"{airflow.kind.api}/dags/{dag_id}/clearTaskInstances", body))
 
 
@@ -305,7 +309,7 @@ def _done(answer: tuple[int, Any]) -> None:
 
 def _is_over(airflow: OldAirflow) -> bool:
     rested = {"success", "failed", "upstream_failed", "skipped", "removed"}
-    also = {"waiting": {"up_for_retry"}, "cleared_and_left": {None, "scheduled"}}
+    also = {"waiting": {"up_for_retry"}, "cleared_and_left": {None, "scheduled"}, "cleared_midway": {None, "scheduled"}}
     return all(
         state in rested | also.get(dag_id, set()) for dag_id in RUNS for state in airflow.states(dag_id).values()
     )
@@ -328,8 +332,8 @@ def served(kind: Kind, cache: Path, home: Path) -> Iterator[OldAirflow]:
     # Airflow writes absolute paths into the settings file that it makes.
     shutil.copytree(ran, home, ignore=shutil.ignore_patterns("airflow.cfg", "*.pid", "process-*.log"))
     airflow = OldAirflow(kind, environment, home)
-    airflow.start(server_only=True)
     try:
+        airflow.start(server_only=True)
         yield airflow
     finally:
         airflow.stop()

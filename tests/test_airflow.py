@@ -214,6 +214,46 @@ def test_listing_twice_says_the_same(stub: Stub) -> None:
     assert found(source) == found(source)
 
 
+CLEARED = '{"dry_run": false, "task_ids": ["wait"], "only_failed": false}'
+
+
+def test_a_try_that_was_cleared_before_it_ended_is_found_behind_the_clearing(stub: Stub) -> None:
+    stub.events = [
+        event(5, "success", "fine"),
+        event(6, "failed", "broken"),
+        event(30, "post_clear_task_instances", None, None, owner="ann", extra=CLEARED),
+        event(40, "success", "broken", 2),
+    ]
+    waits = instance("wait", None, max_tries=1)
+    stub.instances = [waits, instance("fine", "success", max_tries=1), instance("broken", "success", 2, max_tries=1)]
+    stub.tries[("wait", -1)] = [instance("wait", "failed"), waits]
+    source = airflow(stub)
+    assert [o.key for o in events(source)] == [key("broken"), key("wait")]
+    assert [path for path in stub.asked if path.endswith("/tries")] == [
+        "/dags/etl/dagRuns/manual__2026-11-22T08%3A00%3A00%2B00%3A00/taskInstances/wait/tries"
+    ]
+    assert [o.key for o in events(source)] == [key("broken")]  # once is enough
+
+
+@pytest.mark.parametrize("extra", ['{"dry_run": true}', "{}", "[]", "x", None])
+def test_a_question_what_a_clearing_would_do_costs_nothing(stub: Stub, extra: str | None) -> None:
+    stub.events = [event(30, "post_clear_task_instances", None, None, extra=extra)]
+    stub.instances = [instance("wait", None, max_tries=1)]
+    assert events(airflow(stub)) == []
+    assert stub.asked["/eventLogs"] == 1
+    assert stub.asked[f"/dags/etl/dagRuns/{RUN}/taskInstances"] == 0
+
+
+def test_a_clearing_just_made_is_looked_behind_again(stub: Stub) -> None:
+    now = datetime.now(UTC).isoformat()
+    stub.events = [event(30, "clear_dag_run", None, None, when=now, extra='{"dry_run": false}')]
+    source = airflow(stub)
+    assert events(source) == []
+    waits = instance("wait", None, max_tries=1)
+    stub.instances, stub.tries[("wait", -1)] = [waits], [instance("wait", "failed"), waits]
+    assert [o.key for o in events(source)] == [key("wait")]
+
+
 # --- pages
 
 

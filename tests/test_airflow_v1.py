@@ -191,6 +191,26 @@ def test_a_task_marked_on_the_page_is_told_from_one_that_failed_by_itself(stub: 
     assert set(held) == {key("broken"), key("stopped")}
 
 
+@pytest.mark.parametrize(
+    ("name", "extra", "run"),
+    [
+        ("clear", '{"confirmed": "true"}', RUN),
+        ("clear", '{"confirmed": "false"}', None),
+        ("dagrun_clear", '{"confirmed": "true", "x": 1}', RUN),
+        ("api.post_clear_task_instances", '{"dry_run": false, "dag_run_id": "r"}', RUN),
+        ("ui.clear_dag_run", '{"dry_run": false}', RUN),
+        ("ui.clear_dag_run", "{}", None),
+        ("clear", None, None),
+    ],
+)
+def test_what_people_clear_is_read_from_the_request_that_was_logged(
+    name: str, extra: str | None, run: str | None
+) -> None:
+    assert name in rows_v1.CLEARINGS
+    clearing = rows_v1.clearing(event(1, name, None, None, extra=extra))
+    assert (clearing.run_id if clearing else None) == run
+
+
 def test_tasks_that_never_ran_are_told_at_the_failure_that_kept_them(stub: Stub) -> None:
     stub.downstream = {"load": ["publish"]}
     stub.instances = [instance("load", "failed"), instance("publish", "upstream_failed", 0)]

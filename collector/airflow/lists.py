@@ -12,16 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from collector.airflow import rows
-from collector.airflow.fared import INSTANCES
-from collector.airflow.memory import Seen
 from collector.airflow.rows import Marking, Row
-from collector.airflow.session import Session
-from collector.airflow.v2 import Airflow32
+from collector.airflow.v2 import Airflow32, version_of
 from triage.model import Occurrence, TaskTry
 
 # Where an instance may stand that was cleared, or waits to be, without another try having begun.
 _RESTING = ["no_status", "upstream_failed", "skipped", "removed"]
-_REMEMBERED = 20_000  # instances whose tries were read; a hash of each is about 200 bytes
 _MARKED_AT_ONCE = timedelta(seconds=5)  # more than a marking takes to end an instance, and its server's clock differs
 
 
@@ -29,11 +25,8 @@ class Airflow30(Airflow32):
     """Reads Airflow 3.0 and 3.1 by their task instances and the tries of each, usable from several threads."""
 
     how = "by its task instances and their tries, since its event log does not tell of each failure"
+    clearings = ()  # the list finds what they leave behind
     failed_is_final = None  # only the scheduler writes it, for a try that will be retried too
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._looked_behind = Seen(_REMEMBERED)
 
     def listed(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         """Yield, page by page, every failed try of the instances that changed from `since` to `until`, both inclusive.
@@ -44,7 +37,7 @@ class Airflow30(Airflow32):
         yield from super().listed(since, seen_at, until)
         end = {"updated_at_lte": until} if until else {}
         for instances in self._instances_with_tries(updated_at_gte=since, **end):
-            behind = {_version(instance): instance for instance in instances}
+            behind = {version_of(instance): instance for instance in instances}
             new = {version: instance for version, instance in behind.items() if version not in self._looked_behind}
             found = [self._past(*attempt, seen_at) for instance in new.values() for attempt in self._failures(instance)]
             yield found
@@ -62,31 +55,8 @@ class Airflow30(Airflow32):
                 if len(kept) < len(page):
                     break
 
-    def _failures(self, instance: Row) -> Iterator[tuple[TaskTry, Row]]:
-        """Yield the failed tries behind an instance; its present one stands in the list itself."""
-        present = rows.key(self._deployment, instance)
-        for attempt in self._tries(instance, at_least=1):
-            key = rows.key(self._deployment, attempt)
-            if key is None:
-                self._session.oddities.note(INSTANCES, attempt)
-            elif attempt.get("state") == "failed" and key.try_number and (key != present or not _stands(instance)):
-                yield key, attempt
-
-    def _past(self, key: TaskTry, attempt: Row, seen_at: datetime) -> Occurrence:
-        server = self._session.now
-        ended_at = min(rows.time(attempt.get("end_date")) or server, server)
-        return rows.described(Occurrence(key, ended_at, seen_at), attempt)
-
     def _has_own_end(self, key: TaskTry, attempt: Row, marking: Marking, own: set[TaskTry | None]) -> bool:
         """Tell a try that failed by itself by its times, as no event does: it began and ended before the marking."""
         started, ended = rows.time(attempt.get("start_date")), rows.time(attempt.get("end_date"))
         ended_before = started and ended and started <= ended < marking.at - _MARKED_AT_ONCE
         return key in own or bool(ended_before)
-
-
-def _stands(instance: Row) -> bool:
-    return instance.get("state") in ("failed", "up_for_retry")
-
-
-def _version(instance: Row) -> tuple[object, ...]:
-    return tuple(instance.get(name) for name in ("dag_id", "dag_run_id", "task_id", "map_index", "try_number", "state"))

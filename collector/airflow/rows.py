@@ -28,6 +28,7 @@ STATED = {
 }
 ENDED = ("failed", "up_for_retry")
 MARKINGS = ("patch_task_instance", "patch_task_group_instances", "patch_dag_run")
+CLEARINGS = ("post_clear_task_instances", "clear_dag_run")
 
 
 def text(value: object) -> str:
@@ -125,6 +126,27 @@ def marking(event: Row) -> Marking | None:
         return None
     index = str(extra.get("map_index", ""))
     return Marking(dag, run, task, int(index) if index.isdecimal() else None, text(event.get("owner")), at)
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """Somebody cleared tasks of a run, or of every run where `run_id` is empty."""
+
+    dag_id: str
+    run_id: str
+    at: datetime
+
+
+def clearing(event: Row) -> Clearing | None:
+    """Return what somebody cleared in this event, or None; a question what it would do is none (`dry_run`)."""
+    try:
+        extra = json.loads(event.get("extra") or "")
+    except (TypeError, ValueError, RecursionError):
+        return None
+    dag, at = text(event.get("dag_id")), time(event.get("when"))
+    if not isinstance(extra, dict) or extra.get("dry_run") is not False or not dag or at is None:
+        return None
+    return Clearing(dag, text(event.get("run_id")) or text(extra.get("dag_run_id")), at)
 
 
 def described(occurrence: Occurrence, instance: Row) -> Occurrence:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from collector.airflow.rows import Marking, Row, text, time
+from collector.airflow import rows
+from collector.airflow.rows import Clearing, Marking, Row, text, time
 
 # The page's own, and the API's, which are called by who asked: the page or a program.
 _BY_PAGE = {"failed": "task", "dagrun_failed": "run"}
@@ -21,6 +22,8 @@ _BY_API = {
 }
 _KINDS = _BY_PAGE | {f"{who}.{name}": kind for who in ("ui", "api") for name, kind in _BY_API.items()}
 MARKINGS = tuple(_KINDS)
+_PAGE_CLEARINGS = ("clear", "dagrun_clear")
+CLEARINGS = (*_PAGE_CLEARINGS, *(f"{who}.{name}" for who in ("ui", "api") for name in rows.CLEARINGS))
 
 
 def marking(event: Row) -> Marking | None:
@@ -43,6 +46,15 @@ def marking(event: Row) -> Marking | None:
         return None
     index = str(extra.get("map_index", ""))
     return Marking(dag, run, task, int(index) if index.isdecimal() else None, text(event.get("owner")), at)
+
+
+def clearing(event: Row) -> Clearing | None:
+    """Return what somebody cleared in this event, or None; the page asks what it would do before it is confirmed."""
+    if event.get("event") not in _PAGE_CLEARINGS:
+        return rows.clearing(event)
+    extra = str(event.get("extra"))
+    is_confirmed = '"confirmed": "true"' in extra
+    return rows.clearing({**event, "extra": json.dumps({"dry_run": not is_confirmed})})
 
 
 def _is_done(name: str, extra: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from collector.airflow import rows, rows_v1
 from collector.airflow.fared_v1 import EVENTS, Fared210
 from collector.airflow.pages import pages
-from collector.airflow.rows import Marking, Row
+from collector.airflow.rows import Clearing, Marking, Row
 from collector.airflow.v2 import Airflow32
 from collector.airflow.words import Endpoint
 from triage.model import Component, ImportFailure, Occurrence, PoolLoad, TaskTry
@@ -43,6 +43,7 @@ class Airflow210(Airflow32):
 
     how = "by the event log and task instances of its API of Airflow 2"
     markings = rows_v1.MARKINGS
+    clearings = rows_v1.CLEARINGS
     failed_is_final = None  # it is written for a try that will be retried too
 
     def describe(self, occurrence: Occurrence) -> Occurrence:
@@ -57,7 +58,7 @@ class Airflow210(Airflow32):
             occurrence = replace(occurrence, map_label=rows.text(row.get("rendered_map_index")) or occurrence.map_label)
             stands = {"failed": True, "up_for_retry": False}.get(rows.text(row.get("state")))
             if row.get("try_number") != key.try_number or stands is None:
-                row = self._past(key)
+                row = self._history(key)
             elif occurrence.is_final is None:
                 occurrence = replace(occurrence, is_final=stands)
             occurrence = rows.described(occurrence, row)
@@ -93,7 +94,7 @@ class Airflow210(Airflow32):
         """Return the pools with their load."""
         return [rows.pool_load(row) for page in pages(self._session, POOLS, "pools") for row in page]
 
-    def _past(self, key: TaskTry) -> Row:
+    def _history(self, key: TaskTry) -> Row:
         """Return the failed try of which the instance no longer tells: it runs again, or was cleared and will."""
         body = self._session.json(MAPPED_TRIES if key.map_index >= 0 else TRIES, **_where(key)) or {}
         found = rows.items(body.get("task_instances"))
@@ -103,6 +104,9 @@ class Airflow210(Airflow32):
 
     def _marking(self, event: Row) -> Marking | None:
         return rows_v1.marking(event)
+
+    def _clearing(self, event: Row) -> Clearing | None:
+        return rows_v1.clearing(event)
 
     def _tries(self, instance: Row, at_least: int = 2) -> list[Row]:
         key = rows.key(self._deployment, instance)

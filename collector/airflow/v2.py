@@ -14,9 +14,9 @@ from typing import Any
 
 from collector.airflow import rows
 from collector.airflow.fared import INSTANCES, Fared
-from collector.airflow.memory import Memory
+from collector.airflow.memory import Memory, Seen
 from collector.airflow.pages import pages
-from collector.airflow.rows import Marking, Row
+from collector.airflow.rows import Clearing, Marking, Row
 from collector.airflow.session import Session
 from collector.airflow.words import EVENT_LOG, Endpoint
 from triage.errors import SourceForbidden
@@ -36,6 +36,9 @@ DAG = Endpoint("dags", "DAGApi", "get_dag", "DAGs")
 IMPORTS = Endpoint("importErrors", "ImportErrorApi", "get_import_errors", "ImportError")
 POOLS = Endpoint("pools", "PoolApi", "get_pools", "Pools")
 
+_CLEARED_WITHIN = timedelta(minutes=1)  # more than there is between the event of a clearing and its effect
+_ENDED_WELL = ("success", "skipped")
+_REMEMBERED = 20_000  # what was looked behind; a hash of each is about 200 bytes
 _HALTED_WITHIN = timedelta(minutes=10)  # the scheduler marks what is behind a failure some loops after it
 
 
@@ -47,6 +50,7 @@ class Airflow32:
 
     how = "by its event log and task instances"
     markings: tuple[str, ...] = rows.MARKINGS
+    clearings: tuple[str, ...] = rows.CLEARINGS
     failed_is_final: bool | None = True  # what an event `failed` of its own says
 
     def __init__(self, session: Session) -> None:
@@ -54,6 +58,7 @@ class Airflow32:
         self._deployment = session.deployment
         self._dags = Memory(self._dag)
         self._graphs = Memory(self._graph)
+        self._looked_behind = Seen(_REMEMBERED)
 
     def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         """Yield, page by page and oldest first, the failed tries that the event log tells of after `since`, to `until`.
@@ -63,7 +68,7 @@ class Airflow32:
         facts. Complete but for tries that one request marked as failed together with another task.
         """
         stated: dict[TaskTry, Circumstance] = {}
-        names = [*rows.ENDED, *rows.STATED, *self.markings]
+        names = [*rows.ENDED, *rows.STATED, *self.markings, *self.clearings]
         # Airflow's `before` leaves out the moment itself, and it keeps microseconds.
         end = {"before": until + timedelta(microseconds=1)} if until else {}
         for events in self._events(included_events=names, after=since, **end):
@@ -74,6 +79,10 @@ class Airflow32:
                     for occurrence in self._marked(event, seen_at):
                         found.setdefault(occurrence.key, occurrence)
                     continue
+                if event.get("event") in self.clearings:
+                    for occurrence in self._cleared(event, seen_at):
+                        found.setdefault(occurrence.key, occurrence)
+                    continue
                 if key is None:
                     self._session.oddities.note(EVENTS, event)
                     continue
@@ -81,6 +90,8 @@ class Airflow32:
                     stated.setdefault(key, circumstance)
                 found[key] = self._ended(key, event, stated.get(key), found.get(key), seen_at)
             yield list(found.values())
+            # Only now: whoever asks on has kept them. One just written may be ahead of what it is about.
+            self._looked_behind.update(self._settled(events))
 
     def listed(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
         """Yield, page by page and in no useful order, what stands as failed or up for retry and changed in the window.
@@ -234,6 +245,59 @@ class Airflow32:
                     occurrence = Occurrence(key, marking.at, seen_at, is_final=True, circumstance=marking.circumstance)
                     yield rows.described(occurrence, attempt)
 
+    def _cleared(self, event: Row, seen_at: datetime) -> Iterator[Occurrence]:
+        """Find the tries that a clearing made failures: Airflow writes them, without an event, for what had not ended."""
+        clearing = self._clearing(event)
+        if clearing is None or event.get("event_log_id") in self._looked_behind:
+            return
+        ends: dict[str, set[TaskTry | None]] = {}
+        since = clearing.at - _CLEARED_WITHIN
+        for instances in self._instances(clearing.dag_id, clearing.run_id or "~", updated_at_gte=since):
+            for instance in instances:
+                key = rows.key(self._deployment, instance)
+                # Clearing leaves a task at least one more try than it had.
+                if key is None or not key.try_number or instance.get("max_tries") == 0:
+                    continue
+                if key.run_id not in ends:
+                    run = {"dag_id": key.dag_id, "run_id": key.run_id}
+                    names = [*rows.ENDED, *rows.STATED, *_ENDED_WELL]
+                    ends[key.run_id] = {
+                        rows.key(self._deployment, row)
+                        for page in self._events(included_events=names, **run)
+                        for row in page
+                    }
+                before = range(1, key.try_number + (not _stands(instance)))
+                if all(replace(key, try_number=n) in ends[key.run_id] for n in before):
+                    continue
+                for past, attempt in self._failures(instance):
+                    if past not in ends[key.run_id]:
+                        yield self._past(past, attempt, seen_at)
+
+    def _failures(self, instance: Row) -> Iterator[tuple[TaskTry, Row]]:
+        """Yield the failed tries behind an instance; its present one stands in the list itself."""
+        present = rows.key(self._deployment, instance)
+        for attempt in self._tries(instance, at_least=1):
+            key = rows.key(self._deployment, attempt)
+            if key is None:
+                self._session.oddities.note(INSTANCES, attempt)
+            elif attempt.get("state") == "failed" and key.try_number and (key != present or not _stands(instance)):
+                yield key, attempt
+
+    def _past(self, key: TaskTry, attempt: Row, seen_at: datetime) -> Occurrence:
+        server = self._session.now
+        ended_at = min(rows.time(attempt.get("end_date")) or server, server)
+        return rows.described(Occurrence(key, ended_at, seen_at), attempt)
+
+    def _settled(self, events: list[Row]) -> Iterator[object]:
+        """Yield the ids of the clearings whose effect is in the database for certain."""
+        for event in events:
+            clearing = self._clearing(event) if event.get("event") in self.clearings else None
+            if clearing and self._session.now - clearing.at > _CLEARED_WITHIN:
+                yield event.get("event_log_id")
+
+    def _clearing(self, event: Row) -> Clearing | None:
+        return rows.clearing(event)
+
     def _marking(self, event: Row) -> Marking | None:
         return rows.marking(event)
 
@@ -266,3 +330,12 @@ class Airflow32:
     def _graph(self, dag_id: str) -> dict[str, tuple[str, ...]]:
         tasks = rows.items((self._session.json(TASKS, dag_id=dag_id) or {}).get("tasks"))
         return {rows.text(task.get("task_id")): rows.texts(task.get("downstream_task_ids")) for task in tasks}
+
+
+def _stands(instance: Row) -> bool:
+    return instance.get("state") in ("failed", "up_for_retry")
+
+
+def version_of(instance: Row) -> tuple[object, ...]:
+    """Return what changes when a task instance begins another try, or stands elsewhere."""
+    return tuple(instance.get(name) for name in ("dag_id", "dag_run_id", "task_id", "map_index", "try_number", "state"))

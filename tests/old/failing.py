@@ -129,6 +129,15 @@ def cleared_and_left():
 
 
 @dag(**OPTIONS)
+def cleared_midway():
+    @task.sensor(mode="reschedule", poke_interval=3600, timeout=36000)
+    def never():
+        return False
+
+    never()
+
+
+@dag(**OPTIONS)
 def marked():
     @task
     def endless():
@@ -160,5 +169,5 @@ def strange():
     check()
 
 
-for made in (many_ways, torn_down, waiting, cleared, cleared_and_left, marked, run_marked, strange):
+for made in (many_ways, torn_down, waiting, cleared, cleared_and_left, cleared_midway, marked, run_marked, strange):
     made()
