@@ -275,9 +275,10 @@ def _play(airflow: OldAirflow) -> None:
     _mark(airflow, "done")
     wait_for(lambda: _state(airflow, "run_marked", "endless") == "running", 180, "a run to mark")
     _done(airflow.ask("PATCH", f"{api}/dags/run_marked/dagRuns/first", {"state": "failed"}))
-    wait_for(lambda: _state(airflow, "cleared", "again") == "failed", 180, "a task to clear")
+    # Cleared before the scheduler ends the run, a task would stay cleared in a run that failed.
+    wait_for(lambda: _run_state(airflow, "cleared") == "failed", 180, "a run to clear")
     _clear(airflow, "cleared")
-    wait_for(lambda: _state(airflow, "cleared_and_left", "left") == "failed", 180, "another task to clear")
+    wait_for(lambda: _run_state(airflow, "cleared_and_left") == "failed", 180, "another run to clear")
     wait_for(lambda: _state(airflow, "cleared_midway", "never") == "up_for_reschedule", 180, "a sensor to clear")
     for dag_id in ("cleared_and_left", "cleared_midway"):
         _done(airflow.ask("PATCH", f"{api}/dags/{dag_id}", {"is_paused": True}))
@@ -290,6 +291,11 @@ def _play(airflow: OldAirflow) -> None:
 
 def _state(airflow: OldAirflow, dag_id: str, task_id: str) -> str | None:
     return airflow.states(dag_id).get(("first", task_id, -1))
+
+
+def _run_state(airflow: OldAirflow, dag_id: str) -> object:
+    status, run = airflow.ask("GET", f"{airflow.kind.api}/dags/{dag_id}/dagRuns/first")
+    return run["state"] if status == 200 else None
 
 
 def _mark(airflow: OldAirflow, task_id: str) -> None:
