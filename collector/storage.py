@@ -124,7 +124,11 @@ class Storage:
         fs, root = self._connect()
         folder, _, name = f"{root}/{path}".rpartition("/")
         if self._kind != "file":
-            infos = list(fs.find(folder, prefix=name, detail=True).values())
+            infos = list(self._ask("find", folder, prefix=name, detail=True).values())
+            if (
+                not infos and self._kind == "abfs" and not self._ask("exists", root.partition("/")[0])
+            ):  # the others raise
+                raise FileNotFoundError(f"there is no container {root.partition('/')[0]}")
         elif fs.isdir(folder):
             infos = fs.ls(folder, detail=True)
         elif fs.isdir(root):
@@ -137,7 +141,7 @@ class Storage:
         return [(full, sizes[full]) for full in (own, *more)] if own in sizes else []
 
     def _part(self, path: str, name: str, size: int) -> parts.Part:
-        fs, root = self._connect()
+        _, root = self._connect()
         url = self.base + name.removeprefix(root)
         if self._kind == "file" and not Path(name).resolve().is_relative_to(Path(root).resolve()):
             raise Skipped(
@@ -147,7 +151,7 @@ class Storage:
 
         def read(start: int, end: int) -> bytes:
             try:
-                data = bytes(fs.cat_file(name, start=start, end=end))
+                data = bytes(self._ask("cat_file", name, start=start, end=end))
             except PermissionError as exc:
                 raise Skipped(
                     f"{self.deployment}: {url} may be listed, but not read: {self._said(exc)}.",
@@ -176,6 +180,15 @@ class Storage:
         if dict(self._list(path)).get(name) != size:
             raise _Changed
         return parts.Part.cut(url, head, tail, size - len(head) - len(tail))
+
+    def _ask(self, verb: str, path: str, **more: Any) -> Any:
+        """Ask the driver, and wait no longer than a pass can: Azure's own retries of a dead server take minutes."""
+        fs, _ = self._connect()
+        if not fs.async_impl:
+            return getattr(fs, verb)(path, **more)
+        from fsspec.asyn import sync
+
+        return sync(fs.loop, getattr(fs, f"_{verb}"), path, timeout=2 * _PATIENCE, **more)
 
     def _connect(self) -> tuple[Any, str]:
         """Return the filesystem and the base in its words."""
@@ -217,7 +230,9 @@ class Storage:
         said = self._said(exc)
         if isinstance(exc, FileNotFoundError):
             return f"{self.deployment}: The storage {self.base} is not there: {said}.", "Correct log_base."
-        if isinstance(exc, PermissionError) or re.search("Credential|Authenti|Forbidden|Unauthorized", name):
+        if isinstance(exc, PermissionError) or re.search(
+            "credential|authenticat|forbidden|unauthori", name + said, re.I
+        ):
             return (
                 f"{self.deployment}: The storage {self.base} does not let us in: {said}.",
                 "Check the account in log_options or in the environment; it must be allowed to list and to read.",
@@ -240,7 +255,8 @@ class Storage:
         return None
 
     def _said(self, exc: Exception) -> str:
-        text = " ".join(str(exc).split()) or type(exc).__name__
+        silent = f"no answer within {2 * _PATIENCE:.0f} s" if isinstance(exc, TimeoutError) else type(exc).__name__
+        text = " ".join(str(exc).split()) or silent
         for value in _texts(self._place.options):
             text = text.replace(value, redact.MASK) if len(value) > 3 else text
         return redact.redact(text)[:200].rstrip(". ")

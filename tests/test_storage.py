@@ -225,18 +225,25 @@ def test_an_object_that_shrinks_while_it_is_read_is_read_again_and_then_left(
     log = big()
     storage = shelf.storage()
     shelf.put(PATH, log)
-    fs, _ = storage._connect()
-    whole = type(fs).cat_file
+    whole = storage._ask
     shrunk = iter([log[: 5 << 20], OBJECT, OBJECT, OBJECT, OBJECT])
 
-    def shrinking(name: str, start: int, end: int) -> bytes:
-        shelf.put(PATH, next(shrunk))
-        return bytes(whole(fs, name, start=start, end=end))
+    def shrinking(verb: str, path: str, **more: Any) -> Any:
+        if verb == "cat_file":
+            shelf.put(PATH, next(shrunk))
+        return whole(verb, path, **more)
 
-    monkeypatch.setattr(fs, "cat_file", shrinking)
+    monkeypatch.setattr(storage, "_ask", shrinking)
     assert logged(storage).endswith(OBJECT), "the second look finds what is there now"
     sizes = iter(range(2, 99))
-    monkeypatch.setattr(fs, "cat_file", lambda *_, **__: shelf.put(PATH, b"x" * next(sizes)) or b"?")
+
+    def changing(verb: str, path: str, **more: Any) -> Any:
+        if verb != "cat_file":
+            return whole(verb, path, **more)
+        shelf.put(PATH, b"x" * next(sizes))
+        return b"?"
+
+    monkeypatch.setattr(storage, "_ask", changing)
     with pytest.raises(Skipped, match="changed each time it was read"):
         storage.read(KEY)
 
@@ -245,12 +252,14 @@ def test_an_object_that_goes_while_it_is_read_is_none(shelf: Shelf, monkeypatch:
     storage = shelf.storage()
     shelf.put(PATH, OBJECT)
     fs, _ = storage._connect()
+    whole = storage._ask
 
-    def gone(name: str, start: int, end: int) -> bytes:
-        fs.rm(name)
-        raise FileNotFoundError(name)
+    def gone(verb: str, path: str, **more: Any) -> Any:
+        if verb == "cat_file":
+            fs.rm(path)
+        return whole(verb, path, **more)
 
-    monkeypatch.setattr(fs, "cat_file", gone)
+    monkeypatch.setattr(storage, "_ask", gone)
     assert storage.read(KEY) is None
 
 
@@ -298,13 +307,15 @@ def test_an_object_that_may_not_be_read_is_skipped_and_others_are_read(
 ) -> None:
     storage = shelf.storage()
     shelf.put(PATH, OBJECT)
-    fs, _ = storage._connect()
+    whole = storage._ask
 
-    def refused(name: str, start: int, end: int) -> bytes:
-        raise PermissionError("Access Denied")
+    def refused(verb: str, path: str, **more: Any) -> Any:
+        if verb == "cat_file":
+            raise PermissionError("Access Denied")
+        return whole(verb, path, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(fs, "cat_file", refused)
+        patched.setattr(storage, "_ask", refused)
         with pytest.raises(
             Skipped, match=r"attempt=1\.log may be listed, but not read: Access Denied\. Let the account"
         ):
