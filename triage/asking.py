@@ -62,16 +62,16 @@ def due(service: Service, deployment: str, now: datetime, limit: int) -> list[As
 
 
 def _open(service: Service, deployment: str, now: datetime) -> dict[str, list[Summary]]:
+    """Return the summaries of a deployment's open problems by problem."""
     scope = service.scope(deployment)
-    owned = {m.fingerprint: m.problem for m, _ in service.store.records(Membership) if m.scope == scope}
-    open_ = {
-        problem.id for problem, _ in service.store.records(Problem, parent=scope) if problem.state in lifecycle.OPEN
-    }
+    problems = service.store.records(Problem, parent=scope)
+    open_ = {problem.id for problem, _ in problems if problem.state in lifecycle.OPEN}
+    memberships = service.store.records(Membership)
+    owned = {it.fingerprint: it.problem for it, _ in memberships if it.scope == scope and it.problem in open_}
+    members = [(deployment, fingerprint) for fingerprint in owned]
     found: dict[str, list[Summary]] = {}
-    for summary in service.store.summaries(since=now.date().isoformat()):
-        problem = owned.get(summary.fingerprint, "")
-        if summary.deployment == deployment and problem in open_:
-            found.setdefault(problem, []).append(summary)
+    for summary in service.store.summaries(since=now.date().isoformat(), members=members) if members else ():
+        found.setdefault(owned[summary.fingerprint], []).append(summary)
     return found
 
 
