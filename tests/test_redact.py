@@ -78,6 +78,12 @@ PLANTED = [
     ("https://discord.com/api/webhooks/123456789012345678/{}", "abcDEF_ghi-JKLmnop" + "qrstuvwxyz0123"),
     ("https://x.webhook.office.com/webhookb2/{}/33", "a1b2@2222/IncomingWebhook/" + "0123456789abcdef" * 2),
     ("POST https://hooks.slack-gov.com/{}", "services/T0000/B0000/" + "XXXXXXXXabcd1234"),
+    ("using client_secret {} now", "hunter22x"),
+    ("AWS_SECRET_ACCESS_KEY {}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"),
+    (
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n{}\n---- END SSH2 ENCRYPTED PRIVATE KEY ----",
+        "P2/56wAAAi4AAABqFMXvHYhJ4lUA0r",
+    ),
     ("twilio {}", "SK" + "0123456789abcdef" * 2),
 ]
 INNOCENT = [
@@ -118,6 +124,9 @@ INNOCENT = [
     "Asia/Tokyo 3f600b3a1c2d3f600b3a1c2d3f600b3a1c2d3f60",
     "sha256:" + "a1" * 32 + " of Image",
     "password=SecretStr('***')",
+    "rotating access_token soon",
+    "no secret_key in version 1.2.3-rc1",
+    "column api_token of table2 is missing",
 ]
 
 

@@ -96,6 +96,12 @@ def _field(match: re.Match[str]) -> bool:
     return fields.is_query_name(match["name"]) and fields.is_secret(match["s"])
 
 
+def _unsigned(match: re.Match[str]) -> bool:
+    """Only a name that no sentence has, in capitals or of several words, needs no sign."""
+    name = match["name"]
+    return _named(match) and (name.isupper() or "_" in name) and len(name) > 4
+
+
 def _cell(match: re.Match[str]) -> bool:
     return _named(match) and not match["s"].replace("_", "").replace("-", "").isalpha()
 
@@ -131,8 +137,7 @@ def _random(match: re.Match[str]) -> bool:
     return changes * 40 >= 12 * size and spread >= 4.15
 
 
-_KEY = r"-----(?:BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-_KEY_MARK = re.compile(_KEY)
+_KEY_MARK = re.compile(r"----(?:-| )(?:BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?(?:-| )----")
 _KEY_TEXT = re.compile(r"(?:\\[nr]|[A-Za-z0-9+/= ]){0,20000}")
 _KEY_ROW = re.compile(r"[ \t]*(?:[A-Za-z0-9+/=]{1,80}|[A-Z][\w\-]{1,30}: [^\n]{0,200})?[ \t]*")
 
@@ -188,7 +193,7 @@ _ROW = r"^(?:[\[\]\w:.,|+ \t\-]{0,60}[\s\]])?(?<![:=] )(?P<s>[A-Za-z0-9+/]{64,76
 
 BLOCKS: tuple[Rule, ...] = (
     Rule(
-        "private key", ("-----begin", "-----end"), _private_keys,
+        "private key", ("-----begin", "-----end", "---- begin", "---- end"), _private_keys,
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----",
         "-----BEGIN RSA PRIVATE KEY-----\n***\n-----END RSA PRIVATE KEY-----", is_block=True,
     ),
@@ -325,6 +330,10 @@ PLACES: tuple[Rule, ...] = (
     _rule(
         "spoken key", "key·is token·is secret·is key·was token·was secret·was", r"\b(?:key|token|secret) (?:is|was):? [\"']?(?=[^\s\"',;]{0,99}\d)(?P<s>[^\s\"',;]{12,400})",
         "The api key is 0123456789abcdef", "The api key is ***",
+    ),
+    _rule(
+        "name without a sign", "password· secret· token· _key·", r"(?<![\w\-])(?P<name>[\w\-]++)[ \t]{1,40}[\"']?(?=[^\s\"',;]{0,99}\d)(?=[^\s\"',;]{0,99}[a-z])(?P<s>[^\s\"',;:=()]{8,400})(?![\w:=(])",
+        "using client_secret hunter22x now", "using client_secret *** now", _unsigned,
     ),
     _rule(
         "SQL password", "identified pass", r"\b(?:identified by(?: values)?|(?<!for )password) (?P<q>[\"'])(?P<s>[^\"'\n]{1,200})(?P=q)",
