@@ -62,15 +62,15 @@ class Listings:
 
     def back(self) -> bool:
         """Read one more slice of what was missed; False when there is none that may be read now."""
-        started = self.clock()
-        part = spans.pick(self._cursor, started, self._broken, self._length)
+        part = spans.pick(self._cursor, self.clock(), self._broken, self._length)
         if part is None:
             return False
         self.slices += 1
         since, until = part.window
+        listed = self.report.listed
         if self._keep(self._pages(part.gap.listing, since, until)):
             self._cursor = spans.read(self._cursor, part, self.clock())
-            self._length = spans.next_length(self._length, self.clock() - started)
+            self._length = spans.next_length(self._length, self.report.listed - listed)
         else:
             self._broken.add(part.gap.listing)
             self._cursor = spans.broken(self._cursor, part, self.clock())

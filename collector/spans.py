@@ -18,9 +18,10 @@ OVERLAP = timedelta(minutes=5)
 FRESH = timedelta(hours=1)
 # Once an hour three hours are read again: a part of Airflow on a host whose clock is behind writes into the past.
 SWEEP_EVERY, SWEEP = timedelta(hours=1), timedelta(hours=3)
-# A slice is as long as it can be read in a few seconds, so that a kill costs little and the news are never far.
+# A slice holds some hundred failures, so that a kill costs little and the news are never far. Its time says nothing: a
+# slow server takes as long for an empty hour as for an empty month.
 FIRST_SLICE, SHORTEST_SLICE, LONGEST_SLICE = timedelta(hours=1), timedelta(minutes=1), timedelta(days=90)
-_QUICK, _SLOW = timedelta(seconds=1), timedelta(seconds=5)
+_FEW, _MANY = 200, 1000  # failed tries in a slice
 # A minute that breaks off so often in a row is passed by and tried again later: the rest does not wait for it.
 PATIENCE, RETRY_EVERY = 10, timedelta(hours=1)
 # A gap is said for this long after it was closed.
@@ -115,11 +116,11 @@ def tidy(cursor: Cursor, our_now: datetime) -> Cursor:
     return replace(cursor, gaps=tuple(g for g in cursor.gaps if g.closed_at is None or our_now - g.closed_at < SAID))
 
 
-def next_length(length: timedelta, took: timedelta) -> timedelta:
-    """Return how long the next slice is to be, after how long this one took to read."""
-    if took < _QUICK:
+def next_length(length: timedelta, found: int) -> timedelta:
+    """Return how long the next slice is to be, after how many failed tries this one held."""
+    if found < _FEW:
         return min(2 * length, LONGEST_SLICE)
-    return max(length / 2, SHORTEST_SLICE) if took > _SLOW else length
+    return max(length / 2, SHORTEST_SLICE) if found > _MANY else length
 
 
 def _replaced(cursor: Cursor, gap: Gap, *by: Gap) -> Cursor:

@@ -746,6 +746,21 @@ def test_an_answer_that_trickles_is_left_after_the_time_out(stub: Stub) -> None:
         airflow(stub, timeout=0.5).version()
 
 
+def test_headers_that_trickle_are_left_after_the_time_out(stub: Stub) -> None:
+    def slow(handler: Handler, path: str) -> bool:
+        with suppress(OSError):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            for n in range(600):
+                handler.wfile.write(f"X-Wait-{n}: still\r\n".encode())
+                time.sleep(0.1)
+        handler.close_connection = True
+        return True
+
+    stub.fault = slow
+    with pytest.raises(SourceError, match=r"no answer within 0.5 s"):
+        airflow(stub, timeout=0.5).version()
+
+
 def test_a_log_that_trickles_is_left_after_the_time_out(stub: Stub) -> None:
     stub.fault = lambda handler, path: "/logs/" in path and trickle(handler, "application/x-ndjson")
     with pytest.raises(SourceError, match=r"no answer within 0.5 s"):

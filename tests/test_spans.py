@@ -38,7 +38,7 @@ def test_a_lookback_of_decades_is_a_gap_like_any_other(lookback: timedelta) -> N
     cursor, length, slices = moved(Cursor("prod"), lookback=lookback), spans.FIRST_SLICE, 0
     while part := spans.pick(cursor, NOW, set(), length):
         cursor = spans.read(cursor, part, NOW)
-        length = spans.next_length(length, timedelta())
+        length = spans.next_length(length, 0)
         slices += 1
     assert slices < 450
     assert cursor.gaps[0].closed_at == NOW
@@ -85,21 +85,21 @@ def test_once_an_hour_more_than_the_news_is_read() -> None:
 
 @given(
     days=st.floats(0.1, 400),
-    took=st.lists(st.tuples(st.booleans(), st.floats(0, 20)), max_size=60),
+    several=st.lists(st.tuples(st.booleans(), st.integers(0, 3000)), max_size=60),
 )
-def test_slices_read_a_gap_without_a_hole_newest_first(days: float, took: list[tuple[bool, float]]) -> None:
+def test_slices_read_a_gap_without_a_hole_newest_first(days: float, several: list[tuple[bool, int]]) -> None:
     cursor, length = moved(Cursor("prod"), lookback=timedelta(days=days)), spans.FIRST_SLICE
     left, now = NOW - HOUR, NOW
-    turns = [*took, *[(True, 0.0)] * 10_000]
+    turns = [*several, *[(True, 0)] * 10_000]
     while part := spans.pick(cursor, now, set(), length):
-        works, seconds = turns.pop(0)
+        works, found = turns.pop(0)
         assert part.gap.left - part.since >= min(spans.SHORTEST_SLICE, part.gap.left - part.gap.since)
         assert part.window == (part.since - spans.OVERLAP, part.gap.left + spans.OVERLAP)
         if works:
             assert part.gap.retry_at is not None or part.gap.left == left
             cursor = spans.read(cursor, part, now)
             left = part.since if part.gap.retry_at is None else left
-            length = spans.next_length(length, timedelta(seconds=seconds))
+            length = spans.next_length(length, found)
         else:
             cursor = spans.broken(cursor, part, now)
             if cursor.gaps and (hole := next((g for g in cursor.gaps if g.retry_at and g.closed_at is None), None)):
@@ -143,6 +143,11 @@ def test_both_listings_go_back_side_by_side() -> None:
         assert part is not None
         cursor = spans.read(cursor, part, NOW)
     assert {gap.left for gap in cursor.gaps} == {NOW - 3 * HOUR}
+
+
+@pytest.mark.parametrize(("found", "factor"), [(0, 2), (199, 2), (200, 1), (1000, 1), (1001, 0.5)])
+def test_a_slice_is_as_long_as_some_hundred_failures(found: int, factor: float) -> None:
+    assert spans.next_length(HOUR, found) == HOUR * factor
 
 
 def test_a_closed_gap_is_said_for_a_day() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from urllib3 import HTTPResponse, Retry, exceptions
 
 from collector.airflow import tokens
-from collector.airflow.deadline import within
+from collector.airflow.deadline import POOLS, within
 from collector.airflow.oddities import Oddities
 from collector.airflow.proxy import Proxy
 from collector.airflow.tokens import Tokens
@@ -74,7 +74,7 @@ class _Answer:
         """Read the whole body; None unless it is one JSON object. Raises what urllib3 raises, and TimeoutError."""
         if not self._is_read:
             try:
-                with within(self.response, self._timeout):
+                with within(self.response.shutdown, self._timeout):
                     data = self.response.read(_LONGEST_BODY, decode_content=True)
                 if len(data) < _LONGEST_BODY:
                     self.response.release_conn()
@@ -155,7 +155,7 @@ class Session:
         size = 0
         try:
             timeout = self.access.log_timeout
-            with self._words(endpoint, timeout), within(answer.response, timeout) as deadline:
+            with self._words(endpoint, timeout), within(answer.response.shutdown, timeout) as deadline:
                 for chunk in answer.response.stream(_CHUNK, decode_content=True):
                     size += len(chunk)
                     deadline.at += len(chunk) / _SLOWEST
@@ -269,6 +269,7 @@ class Session:
                 # Of an account in the address the client would make nothing.
                 configuration.proxy, configuration.proxy_headers = proxy.url, proxy.headers
             client = ApiClient(configuration)
+            client.rest_client.pool_manager.pool_classes_by_scheme = POOLS
             client.user_agent = "airtriage"
             client.default_headers.update(self.access.headers)
             self._client = client
