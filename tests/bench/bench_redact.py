@@ -19,7 +19,7 @@ from triage.model import LogLine
 from triage.redact import PLAIN, RULES, Redactor
 from triage.redact.rules import EMAIL, Rule
 
-SIZES = (50_000, 100_000, 200_000)
+SIZES = (15_000, 30_000, 60_000)
 # Twice the length may take this much longer; the rest is noise of the machine.
 GOAL = 2.6
 # Seconds for the longest text below which growth is not judged: that is noise.
