@@ -382,6 +382,24 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAI
     )
 
 
+def is_small(data: bytes) -> bool:
+    """Say whether `keep` would keep every line of this log, with room to spare for what its exceptions cost."""
+    return len(data) + _LINE_COST * data.count(b"\n") <= LIMIT // 8
+
+
+def small(data: bytes, redactor: Redactor = PLAIN) -> tuple[list[LogLine], Absence | None]:
+    """Read a small log: its lines, not redacted yet, and why it is none."""
+    lines = [_trimmed(line, redactor) for line in read([data], redactor)]
+    header = Header()
+    total = 0
+    for line in lines:
+        total += 1 + line.text.count("\n")
+        header.feed(line, total)
+        if not header.is_open:
+            return lines, None
+    return lines, header.absence
+
+
 def _verdict(segment: Segment, last: Iterable[LogLine]) -> str:
     if segment.verdict is not None:
         return "failed"
@@ -443,4 +461,4 @@ def status(kept: Kept, ended_at: datetime | None, circumstance: Circumstance | N
     return LogStatus.WHOLE
 
 
-__all__ = ["LIMIT", "Kept", "Reading", "clean", "keep", "read", "status"]
+__all__ = ["LIMIT", "Kept", "Reading", "clean", "is_small", "keep", "read", "small", "status"]

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
 from triage.model import LogLine
 from triage.passages import Block, Passages, is_routine
+
+Redact = Callable[[Iterable[LogLine]], list[LogLine]]
 
 
 class Mark(Enum):
@@ -28,7 +31,10 @@ class Mark(Enum):
 
 @dataclass(slots=True)
 class Segment:
-    """What was found since the last start of the task; `body` says that it is more than routine."""
+    """What was found since the last start of the task; `body` says that it is more than routine.
+
+    `redact` masks lines before they are read; those it masked stand in `masked` by their number.
+    """
 
     start: LogLine | None = None
     failed: LogLine | None = None
@@ -36,6 +42,8 @@ class Segment:
     job: LogLine | None = None
     paused: bool = False
     body: bool = False
+    redact: Redact | None = None
+    masked: dict[int, LogLine] = field(default_factory=dict)
     _unread: list[LogLine | None] = field(default_factory=list)  # None is where Airflow said something
     _passages: Passages = field(default_factory=Passages)
 
@@ -61,13 +69,30 @@ class Segment:
 
     def read(self) -> Passages:
         """Return what looks bad so far."""
+        if not self._unread:
+            return self._passages
+        masked = self._masked([line for line in self._unread if line is not None])
         for line in self._unread:
             if line is None:
                 self._passages.cut()
             else:
-                self._passages.feed(line)
+                self._passages.feed(next(masked))
         self._unread.clear()
         return self._passages
+
+    def mask(self) -> None:
+        """Redact the verdicts, where lines come in as they were written."""
+        told = [line for line in (self.failed, self.ended, self.job) if line is not None]
+        masked = {line.number: line for line in self._masked(told)}
+        self.failed, self.ended, self.job = (
+            masked[line.number] if line is not None else None for line in (self.failed, self.ended, self.job)
+        )
+
+    def _masked(self, lines: list[LogLine]) -> Iterator[LogLine]:
+        if self.redact is not None and lines:
+            lines = self.redact(lines)
+            self.masked |= {line.number: line for line in lines}
+        return iter(lines)
 
 
 _START = ("::group::Pre Execute", "::group::Pre task execution logs", "Starting attempt ")
@@ -112,10 +137,11 @@ class Scan:
     """Walks over the lines of one log; `segment` is the one that counts so far.
 
     `is_stream`: lines are read at once and let go, for logs of any length; else when what looks bad is asked for.
+    `redact` masks what is read of lines that come in as they were written.
     """
 
-    def __init__(self, *, is_stream: bool = False) -> None:
-        self.segment = Segment()
+    def __init__(self, *, is_stream: bool = False, redact: Redact | None = None) -> None:
+        self.segment = Segment(redact=redact)
         self.previous: Segment | None = None
         self._is_stream = is_stream
         self._in_header = False
@@ -129,7 +155,7 @@ class Scan:
         here = self.segment
         if found is Mark.SEGMENT:
             if here.body:
-                self.previous, self.segment = here, Segment(start=line)
+                self.previous, self.segment = here, Segment(start=line, redact=here.redact)
             elif here.start is None:
                 here.start = line
             here.take(None)
@@ -159,9 +185,10 @@ class Scan:
 
     def counted(self) -> Segment:
         """The segment whose failure ended the try: the last one, unless it holds nothing but its own beginning."""
-        if self.previous and not self.segment.body and self.previous.verdict:
-            return self.previous
-        return self.segment
+        is_earlier = self.previous is not None and not self.segment.body and self.previous.verdict is not None
+        counted = self.previous if self.previous is not None and is_earlier else self.segment
+        counted.mask()
+        return counted
 
     @property
     def earlier(self) -> Segment | None:

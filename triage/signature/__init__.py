@@ -43,19 +43,39 @@ def sign(
     `absence` is why there is no log (`logs.Kept.absence`); it counts where neither log nor circumstance tells anything.
     The lines are redacted already; `redactor` masks once more what is composed of them.
     """
-    scan = Scan()
-    for line in lines:
-        scan.feed(line)
-    found = _find(scan, lines, circumstance, task, status, absence)
-    return _signature(found, lines, redactor)
+    return _sign(Scan(), lines, circumstance, task, status, absence, redactor)
 
 
 def sign_text(
-    data: bytes, circumstance: Circumstance | None = None, *, task: str = "", status: LogStatus = LogStatus.WHOLE
+    data: bytes,
+    circumstance: Circumstance | None = None,
+    *,
+    task: str = "",
+    status: LogStatus = LogStatus.WHOLE,
+    redactor: Redactor = PLAIN,
 ) -> Signature:
-    """Sign a log from its bytes, as it would be signed once kept."""
-    kept = logs.keep(logs.read([data]))
-    return sign(kept.lines, circumstance, task=task, status=status, absence=kept.absence)
+    """Sign a log from its bytes, as it would be signed once kept; of a small one only what counts is redacted."""
+    if logs.is_small(data):
+        lines, absence = logs.small(data, redactor)
+        return _sign(Scan(redact=redactor.lines), lines, circumstance, task, status, absence, redactor)
+    kept = logs.keep(logs.read([data], redactor), redactor=redactor)
+    return sign(kept.lines, circumstance, task=task, status=status, absence=kept.absence, redactor=redactor)
+
+
+def _sign(
+    scan: Scan,
+    lines: Sequence[LogLine],
+    circumstance: Circumstance | None,
+    task: str,
+    status: LogStatus,
+    absence: Absence | None,
+    redactor: Redactor,
+) -> Signature:
+    for line in lines:
+        scan.feed(line)
+    found = _find(scan, lines, circumstance, task, status, absence)
+    masked = scan.segment.masked | (scan.previous.masked if scan.previous else {})
+    return _signature(found, [masked.get(line.number, line) for line in lines] if masked else lines, redactor)
 
 
 def explain(signature: Signature) -> str:
