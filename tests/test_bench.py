@@ -12,6 +12,7 @@ from tests.airflow_fixture import FinishedAirflow
 from tests.bench import __main__ as bench
 from tests.bench import (
     bench_burst,
+    bench_comparison,
     bench_ingest,
     bench_load,
     bench_memory,
@@ -41,6 +42,12 @@ def test_the_redaction_bench_measures_every_rule_on_hostile_text_and_the_speed_o
     assert said.out.count("Redaction of ") == 2
     assert "logs/s" in said.out
     assert int(said.err.split(" hostile texts")[0].split()[-1]) > 10 * len(RULES)
+
+
+def test_the_comparison_bench_measures_time_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_comparison.main(sizes=(50, 100))
+    said = capsys.readouterr().out
+    assert said.count("lines/s") == said.count("memory held") == 2
 
 
 def test_the_floor_decodes_every_line() -> None:
