@@ -18,6 +18,7 @@ from triage.causes import CAUSES
 from triage.model import Circumstance, CircumstanceKind, Frame, LogLine, LogStatus, Raised, Signature
 from triage.signature import VERSION, explain, sign, sign_text
 from triage.signature.masks import MASKS, Mask, is_library, mask
+from triage.signature.root import endpoint
 
 USER = Frame("/opt/airflow/dags/shop.py", 12, "load")
 RUNNER = Frame("/sp/site-packages/airflow/sdk/execution_time/task_runner.py", 920, "run")
@@ -348,3 +349,18 @@ def test_a_small_log_is_signed_as_it_would_be_once_kept() -> None:
     for data in small:
         kept = logs.keep(logs.read([data]))
         assert sign_text(data, task="a.b") == sign(kept.lines, task="a.b", absence=kept.absence)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[Errno 111] connect to localhost:9000 failed", "localhost:9000"),
+        ("Connecting to kafka-1:9092 failed", "kafka-1:9092"),
+        ("cannot connect to tcp:10.0.0.7:2375", "10.0.0.7:2375"),
+        ('Could not connect to the endpoint URL: "http://minio:9000/raw"', "minio:9000"),
+        ("connecting to jdbc:db-prod:5432", "db-prod:5432"),
+        ("connection to ldap:directory.example failed", "directory.example"),
+    ],
+)
+def test_a_host_before_its_port_is_no_scheme(text: str, named: str) -> None:
+    assert endpoint(text) == named

@@ -56,7 +56,7 @@ _OF_MACHINE = frozenset({"disk full", "out of memory", "missing module", "missin
 _NAME = re.compile(r"['\"`(][\w*.]|//|\w[_.]\w|/\w|\w\*|: \w")
 _ENDPOINT = re.compile(
     r"(?:host=|(?:connect|connection|connecting) to (?:server at |the endpoint URL: )?|host name |endpoint URL: |lookup failed for |resolve host:? )"
-    r"[\"']?(?:[a-z][a-z0-9+]*:)?(?://)?(?P<host>[\w*](?:[\w.*\-]*[\w*])?|\[[0-9a-f:]+\])[\"']?"
+    r"[\"']?(?:[a-z][a-z0-9+]*:(?!\d{1,5}(?![\d.])))?(?://)?(?P<host>[\w*](?:[\w.*\-]*[\w*])?|\[[0-9a-f:]+\])[\"']?"
     r"(?:(?: \([\d.]+\))?(?::|,? ?port[ =:]+)(?P<port>\d{1,5}))?",
     re.I,
 )
