@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from triage.errors import InputError, SettingsError, StaleProblem, StoreError
 from triage.model import Problem
 from triage.query import EVERYTHING, parse
 from triage.store import Store, open_store
+from triage.store.sqlite import SqliteStore
 
 SEARCHED = open_store("sqlite://")
 SEARCHED.put([occurrence(n, text="no space left on disk") for n in range(3)])
@@ -175,3 +176,31 @@ def test_a_writer_killed_in_mid_transaction_leaves_all_or_nothing(tmp_path: Path
     store = open_store(url)
     assert [o.key.run_id for o in store.search(EVERYTHING, 100)] == ["run_1"]
     assert len(store.touched(10)) == 1
+
+
+def _steps(db: sqlite3.Connection, read: Callable[[], object]) -> int:
+    """Count the steps of SQLite's machine that reading takes, in tens."""
+    counted = [0]
+
+    def count() -> int:
+        counted[0] += 1
+        return 0
+
+    db.set_progress_handler(count, 10)
+    read()
+    db.set_progress_handler(None, 0)
+    return counted[0]
+
+
+def test_records_of_a_parent_or_due_to_wake_are_found_without_reading_the_others() -> None:
+    store = SqliteStore.open("sqlite://")
+    for number in range(500):
+        wake_at = NOW if number == 3 else None
+        store.save(problem(f"p{number}", scope=f"s{number}", wake_at=wake_at), None)
+    with store._reading() as db:
+        pass
+    assert [one.id for one, _ in store.records(Problem, parent="s7")] == ["p7"]
+    assert [one.id for one, _ in store.records(Problem, wake_before=NOW)] == ["p3"]
+    assert _steps(db, lambda: store.records(Problem)) > 100
+    assert _steps(db, lambda: store.records(Problem, parent="s7")) < 20
+    assert _steps(db, lambda: store.records(Problem, wake_before=NOW)) < 20

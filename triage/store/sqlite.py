@@ -160,7 +160,9 @@ class SqliteStore:
     def records(
         self, kind: type[R], parent: str | None = None, wake_before: datetime | None = None
     ) -> list[tuple[R, int]]:
-        sql = "SELECT body, revision FROM record WHERE kind = ?"
+        # Left to itself SQLite takes the primary key for either, and reads every record of the kind.
+        index = "" if parent is wake_before is None else "record_wake" if parent is None else "record_parent"
+        sql = f"SELECT body, revision FROM record {index and 'INDEXED BY ' + index} WHERE kind = ?"
         params: list[Any] = [kind.__name__]
         if parent is not None:
             sql, params = sql + " AND parent = ?", [*params, parent]
