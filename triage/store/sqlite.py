@@ -161,8 +161,8 @@ class SqliteStore:
         self, kind: type[R], parent: str | None = None, wake_before: datetime | None = None
     ) -> list[tuple[R, int]]:
         # Left to itself SQLite takes the primary key for either, and reads every record of the kind.
-        index = "" if parent is wake_before is None else "record_wake" if parent is None else "record_parent"
-        sql = f"SELECT body, revision FROM record {index and 'INDEXED BY ' + index} WHERE kind = ?"
+        by = "INDEXED BY record_parent" if parent is not None else "INDEXED BY record_wake" if wake_before else ""
+        sql = f"SELECT body, revision FROM record {by} WHERE kind = ?"
         params: list[Any] = [kind.__name__]
         if parent is not None:
             sql, params = sql + " AND parent = ?", [*params, parent]
