@@ -341,12 +341,11 @@ def test_signing_what_was_kept_gives_what_signing_the_whole_gives(lines: list[Lo
     assert sign(small.lines, task="a.b").fingerprint == sign(large.lines, task="a.b").fingerprint
 
 
-def test_a_small_log_is_signed_as_it_would_be_once_kept() -> None:
+def test_a_log_is_signed_as_it_would_be_once_kept() -> None:
     secret = b"\nconnecting with password=failed-hunter2 to postgresql://etl:error42@db/x\n"
     cases = sorted((Path(__file__).parent / "corpus").glob("*/*.log"))
-    small = [data for case in cases for data in (case.read_bytes(), case.read_bytes() + secret) if logs.is_small(data)]
-    assert len(small) > 40
-    for data in small:
+    assert len(cases) > 40
+    for data in (data for case in cases for data in (case.read_bytes(), case.read_bytes() + secret)):
         kept = logs.keep(logs.read([data]))
         assert sign_text(data, task="a.b") == sign(kept.lines, task="a.b", absence=kept.absence)
 

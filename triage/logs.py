@@ -7,10 +7,11 @@ MiB and time linear. What it keeps is redacted. Must not judge which error is th
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -336,6 +337,12 @@ def _frame(one: dict[str, Any]) -> Frame:
 
 def keep(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAIN) -> Kept:
     """Keep at most about `limit` characters: a quarter head, what a signature is made from, the tail; redacted."""
+    chosen = choose(lines, limit, redactor)
+    return dataclasses.replace(chosen, lines=tuple(redactor.lines(chosen.lines)))
+
+
+def choose(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAIN) -> Kept:
+    """Choose what would be kept, not redacted yet but where a text was cut: for who masks the few lines that he reads."""
     scan = Scan(is_stream=True)
     head: list[LogLine] = []
     tail: deque[LogLine] = deque()
@@ -370,7 +377,7 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAI
             line if line.number <= gap else replace(line, number=line.number - total_lines - 1) for line in ordered
         ]
     return Kept(
-        lines=tuple(redactor.lines(ordered)),
+        lines=tuple(ordered),
         total_lines=total_lines,
         total_bytes=getattr(lines, "total_bytes", size),
         unread=getattr(lines, "unread", 0),
@@ -383,11 +390,11 @@ def keep(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAI
 
 
 def is_small(data: bytes) -> bool:
-    """Say whether `keep` would keep every line of this log, with room to spare for what its exceptions cost."""
-    return len(data) + _LINE_COST * data.count(b"\n") <= LIMIT // 8
+    """Say whether `keep` would keep every line of this log, with room to spare for what its exceptions cost: they weigh twice their text at most."""
+    return len(data) + _LINE_COST * data.count(b"\n") <= LIMIT // 6
 
 
-def small(data: bytes, redactor: Redactor = PLAIN) -> tuple[list[LogLine], Absence | None]:
+def small(data: bytes, redactor: Redactor = PLAIN) -> tuple[Sequence[LogLine], Absence | None]:
     """Read a small log: its lines, not redacted yet, and why it is none."""
     lines = [_trimmed(line, redactor) for line in read([data], redactor)]
     header = Header()
@@ -461,4 +468,4 @@ def status(kept: Kept, ended_at: datetime | None, circumstance: Circumstance | N
     return LogStatus.WHOLE
 
 
-__all__ = ["LIMIT", "Kept", "Reading", "clean", "is_small", "keep", "read", "small", "status"]
+__all__ = ["LIMIT", "Kept", "Reading", "choose", "clean", "is_small", "keep", "read", "small", "status"]

@@ -54,12 +54,13 @@ def sign_text(
     status: LogStatus = LogStatus.WHOLE,
     redactor: Redactor = PLAIN,
 ) -> Signature:
-    """Sign a log from its bytes, as it would be signed once kept; of a small one only what counts is redacted."""
+    """Sign a log from its bytes, as it would be signed once kept; only what counts is redacted."""
     if logs.is_small(data):
         lines, absence = logs.small(data, redactor)
-        return _sign(Scan(redact=redactor.lines), lines, circumstance, task, status, absence, redactor)
-    kept = logs.keep(logs.read([data], redactor), redactor=redactor)
-    return sign(kept.lines, circumstance, task=task, status=status, absence=kept.absence, redactor=redactor)
+    else:
+        chosen = logs.choose(logs.read([data], redactor), redactor=redactor)
+        lines, absence = chosen.lines, chosen.absence
+    return _sign(Scan(redact=redactor.lines), lines, circumstance, task, status, absence, redactor)
 
 
 def _sign(
