@@ -108,7 +108,8 @@ class Pass:
         self._say(report, health)
 
     def _readers(self, report: Report, told: Callable[[], None]) -> Readers:
-        reader = Reader(self.source, self.poll, self.waits, self.clock, self.service.redactor)
+        its = self.service
+        reader = Reader(self.source, self.poll, self.waits, self.clock, its.redactor, its.rules)
         return Readers(self.service, reader, self.deployment, self.clock, report, self.errands, told, self.budget)
 
     def _outcomes(self, report: Report) -> None:

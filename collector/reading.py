@@ -15,6 +15,7 @@ from triage import logs, signature
 from triage.errors import LogGone, SourceError, StorageAway
 from triage.model import Absence, LogStatus, Occurrence, Signature
 from triage.redact import PLAIN, Redactor
+from triage.signature.rules import NONE, Rules
 
 # A failure whose log stays away is shown after this long, provisionally.
 PROVISIONAL_AFTER = timedelta(minutes=2)
@@ -34,13 +35,15 @@ class Reader:
     waits: tuple[timedelta, ...]
     clock: Callable[[], datetime]
     redactor: Redactor = PLAIN
+    rules: Rules = NONE
 
     def read(self, occurrence: Occurrence) -> tuple[Occurrence, SourceError | None]:
         """Read and sign one log; returns what is now known, and what went wrong on the server's side."""
         fact = occurrence
         try:
             fact = self.source.describe(fact)
-            kept = logs.keep(logs.read(self.source.read_log(fact.key), self.redactor), redactor=self.redactor)
+            log = logs.read(self.source.read_log(fact.key), self.redactor)
+            kept = logs.keep(log, redactor=self.redactor, telling=self.rules.telling)
         except LogGone:
             return self._judge(fact, replace(logs.keep(()), absence=Absence.UNKNOWN_TRY)), None
         except StorageAway as exc:
@@ -127,4 +130,5 @@ class Reader:
             status=status,
             absence=kept.absence,
             redactor=self.redactor,
+            rules=self.rules,
         )

@@ -86,7 +86,8 @@ class Collector:
     @functools.cached_property
     def service(self) -> Service:
         """The service on the store of the settings, opened at first use."""
-        return Service(open_store(self._settings.store_url), self._settings.scopes, self._settings.redactor)
+        its = self._settings
+        return Service(open_store(its.store_url), its.scopes, its.redactor, its.rules)
 
     def run(
         self,

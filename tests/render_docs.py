@@ -14,7 +14,9 @@ from triage.causes import CAUSES
 from triage.query import FIELDS
 from triage.redact import RULES
 from triage.redact.rules import EMAIL
-from triage.settings import Deployment, Redaction, Settings, Web
+from triage.settings import Deployment, Grouping, Redaction, Settings, Web
+from triage.signature import ignored, rules
+from triage.signature.example import Example
 from ui.cli import cli
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -22,9 +24,10 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def settings() -> Iterator[str]:
     yield "| setting | default | what it is |\n| --- | --- | --- |"
-    for prefix, section in (("", Settings), ("deployments.NAME.", Deployment), ("redact.", Redaction), ("web.", Web)):
+    sections = (("deployments.NAME.", Deployment), ("redact.", Redaction), ("grouping.NAME.", Grouping), ("web.", Web))
+    for prefix, section in (("", Settings), *sections):
         for name, field in section.model_fields.items():
-            if name in ("deployments", "redact", "web") and not prefix:
+            if name in ("deployments", "redact", "grouping", "web") and not prefix:
                 continue
             yield f"| `{prefix}{name}` | {'required' if field.is_required() else default(field.get_default(call_default_factory=name != 'data_dir'))} | {field.description} |"
 
@@ -74,10 +77,33 @@ def shown(text: str, is_token: bool) -> str:
     return "`" + text.replace("\n", "⏎").replace("|", "\\|") + "`"
 
 
+def own() -> Iterator[str]:
+    order = [next(iter(one.own)) for one in (*rules.EXAMPLES, *ignored.EXAMPLES)]
+    for verb, example in sorted(
+        zip(order, (*rules.EXAMPLES, *ignored.EXAMPLES), strict=True), key=lambda one: rules.VERBS.index(one[0])
+    ):
+        yield f"### {verb}\n\n{example.says}\n"
+        yield "```toml\n[grouping.NAME]"
+        yield from (f"{name} = '{value}'" for name, value in example.own.items())
+        yield "```\n"
+        yield from blocks(example)
+        yield f"Without it: {titles(example.before)}. With it: {titles(example.after)}.\n"
+
+
+def blocks(example: Example) -> Iterator[str]:
+    for log in example.logs:
+        yield f"```text\n{log}\n```\n"
+
+
+def titles(told: tuple[str, ...]) -> str:
+    return ("one problem, " if len(told) == 1 else f"{len(told)} problems, ") + " and ".join(f"`{one}`" for one in told)
+
+
 TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "settings": ("settings.md", settings),
     "commands": ("commands.md", commands),
     "causes": ("signatures.md", causes),
+    "own rules": ("signatures.md", own),
     "fields": ("search.md", fields),
     "masks": ("redaction.md", masks),
 }

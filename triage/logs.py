@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +35,8 @@ _SLICE = 1 << 18
 _TEXT_MAX, _TEXT_SEEN = 8 * 1024, 32 * 1024
 # What a line takes beside its text: the JSON of an empty one, as it is stored, is 104 characters; so for exceptions and frames.
 _LINE_COST, _RAISED_COST, _FRAME_COST = 104, 74, 39
+# How many lines that people's rules take for a cause are kept, at most.
+_TELLING = 16
 # Airflow's supervisor ends a try at most 5 s after its last record (it waits for open sockets); 1 s for rounding.
 _SILENCE = timedelta(seconds=6)
 
@@ -335,15 +337,29 @@ def _frame(one: dict[str, Any]) -> Frame:
     return Frame(clean(str(one.get("filename") or ""))[:500], number, clean(str(one.get("name") or ""))[:200])
 
 
-def keep(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAIN) -> Kept:
-    """Keep at most about `limit` characters: a quarter head, what a signature is made from, the tail; redacted."""
-    chosen = choose(lines, limit, redactor)
+def keep(
+    lines: Iterable[LogLine],
+    limit: int = LIMIT,
+    redactor: Redactor = PLAIN,
+    telling: Callable[[LogLine], bool] | None = None,
+) -> Kept:
+    """Keep at most about `limit` characters: a quarter head, what a signature is made from, the tail; redacted.
+
+    `telling` finds lines that a signature is made from beside those that we know of; the last few of them are kept.
+    """
+    chosen = choose(lines, limit, redactor, telling)
     return dataclasses.replace(chosen, lines=tuple(redactor.lines(chosen.lines)))
 
 
-def choose(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PLAIN) -> Kept:
+def choose(
+    lines: Iterable[LogLine],
+    limit: int = LIMIT,
+    redactor: Redactor = PLAIN,
+    telling: Callable[[LogLine], bool] | None = None,
+) -> Kept:
     """Choose what would be kept, not redacted yet but where a text was cut: for who masks the few lines that he reads."""
     scan = Scan(is_stream=True)
+    taken: deque[LogLine] = deque(maxlen=_TELLING)
     head: list[LogLine] = []
     tail: deque[LogLine] = deque()
     head_size = tail_size = total = size = 0
@@ -357,6 +373,8 @@ def choose(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PL
             header.feed(line, total)
             is_page = (total <= 3 and _PAGE.match(line.text) is not None) or is_page
         scan.feed(line)
+        if telling is not None and telling(line):
+            taken.append(line)
         if line.at is not None and (last_at is None or line.at > last_at):
             last_at = line.at
         weight = _weight(line)
@@ -368,7 +386,7 @@ def choose(lines: Iterable[LogLine], limit: int = LIMIT, redactor: Redactor = PL
         tail_size += weight
         while tail_size > limit // 4 and len(tail) > 1:
             tail_size -= _weight(tail.popleft())
-    chosen = {line.number: line for line in _evidence(scan, limit // 2)}
+    chosen = {line.number: line for line in _evidence(scan, [*reversed(taken)], limit // 2)}
     chosen |= {line.number: line for line in (*head, *tail)}
     ordered = [chosen[number] for number in sorted(chosen)]
     total_lines = getattr(lines, "total_lines", total)
@@ -415,9 +433,8 @@ def _verdict(segment: Segment, last: Iterable[LogLine]) -> str:
     return "paused" if segment.paused else ""
 
 
-def _evidence(scan: Scan, budget: int) -> Iterator[LogLine]:
-    """The lines a signature is made from, the most telling first, within the budget."""
-    wanted: list[LogLine | None] = []
+def _evidence(scan: Scan, wanted: list[LogLine | None], budget: int) -> Iterator[LogLine]:
+    """The lines a signature is made from, the most telling first (those that are `wanted`), within the budget."""
     for segment in (scan.counted(), scan.earlier):
         if segment is not None:
             wanted += [segment.start, segment.failed, segment.ended, segment.job, *reversed(segment.before)]

@@ -160,7 +160,7 @@ class Evidence:
 class Signature:
     """The readable what-failed and its versioned key.
 
-    `fingerprint` is `<version>:<hex>`; `cause` a name of `causes.CAUSES`; `exception` the root exception's type;
+    `fingerprint` is `<version>:<hex>`, `<version>.<rules>:<hex>` with people's own rules; `cause` a name of `causes.CAUSES`; `exception` the root exception's type;
     `decisions` the sentences that `explain` prints.
     """
 

@@ -33,6 +33,7 @@ from triage.model import (
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
 from triage.queue import Pill, QueueRow, first_day, row_of
 from triage.redact import PLAIN, Redactor, facts
+from triage.signature.rules import NONE, Rules
 from triage.store import Backlog, Put, Store, Summary, Touched
 
 _ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
@@ -71,12 +72,13 @@ class HealthView:
 class Service:
     """The verbs of airtriage on one store. `scopes` maps a deployment to its scope; by default its own name.
 
-    Texts that come in go through `redactor` before they are kept.
+    Texts that come in go through `redactor` before they are kept. Signatures are made with `rules`.
     """
 
     store: Store
     scopes: Mapping[str, str] = field(default_factory=dict)
     redactor: Redactor = PLAIN
+    rules: Rules = NONE
 
     # --- facts in
 

@@ -27,6 +27,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -34,6 +35,7 @@ from pydantic import (
 from triage import log_path
 from triage.errors import SettingsError
 from triage.redact import Redactor, added
+from triage.signature.rules import PATTERNS, Rule, Rules, made, pattern
 
 PREFIX = "AIRTRIAGE_"
 FILE_NAME = "airtriage.toml"
@@ -297,6 +299,35 @@ class Redaction(_Section):
         return _checked(value, added.exception)
 
 
+class Grouping(_Section):
+    """One rule of your own on what counts as the cause, and what belongs together."""
+
+    cause: str = Field("", description="a line that this regular expression finds something in is the cause")
+    ignore: str = Field("", description="lines and exceptions that never count")
+    ignore_frames: str = Field("", description="stack frames, written `file:function`, that are never the place")
+    group: str = Field("", description="failures whose evidence or title it matches belong together, by its groups")
+    separate: str = Field("", description="failures are kept apart by what its groups say")
+    task: str = Field("", description="only for tasks whose `dag_id.task_id` it matches")
+    title: str = Field("", max_length=160, description="the title, with `cause` or `group`")
+    kind: str = Field("", description="the cause, a name from [signatures.md](signatures.md#causes)")
+
+    @field_validator(*PATTERNS)
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        if value:
+            pattern(value)
+        return value
+
+    @model_validator(mode="after")
+    def _is_rule(self) -> Self:
+        self.rule("")
+        return self
+
+    def rule(self, name: str) -> Rule:
+        """Return the rule as signatures take it."""
+        return made(name, self.model_dump())
+
+
 class Settings(_Section):
     """Everything that can be set; every field has a default or an error that names it."""
 
@@ -313,6 +344,7 @@ class Settings(_Section):
     deployments: dict[str, Deployment] = Field(default_factory=dict, description="the Airflow deployments, by name")
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="the page")
     redact: Redaction = Field(default_factory=lambda: Redaction.model_validate({}), description="what is masked")
+    grouping: dict[str, Grouping] = Field(default_factory=dict, description="your own rules of grouping, by name")
 
     @field_validator("data_dir", mode="before")
     @classmethod
@@ -324,12 +356,13 @@ class Settings(_Section):
         except RuntimeError as exc:
             raise ValueError(f"{str(value)!r} names a home folder that is not there") from exc
 
-    @field_validator("deployments")
+    @field_validator("deployments", "grouping")
     @classmethod
-    def _names(cls, value: dict[str, Deployment]) -> dict[str, Deployment]:
+    def _names(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         for name in value:
             if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
-                raise ValueError(f"{name!r} is no good name for a deployment: use a-z, 0-9, - and _")
+                what = "deployment" if info.field_name == "deployments" else "rule"
+                raise ValueError(f"{name!r} is no good name for a {what}: use a-z, 0-9, - and _")
         return value
 
     @field_validator("store")
@@ -373,6 +406,11 @@ class Settings(_Section):
             allow=tuple(map(added.exception, self.redact.allow)),
             emails=self.redact.emails,
         )
+
+    @cached_property
+    def rules(self) -> Rules:
+        """People's own rules of grouping, by the section `grouping`, in its order."""
+        return Rules(tuple(one.rule(name) for name, one in self.grouping.items()))
 
     def _secrets(self) -> set[str]:
         found = _password(self.broker_url)
@@ -477,6 +515,8 @@ def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
 def _fields(loc: tuple[int | str, ...]) -> list[str]:
     if loc and loc[0] == "deployments":
         return [*Deployment.model_fields, *(f"{name}_file" for name in _FROM_FILES)]
+    if loc and loc[0] == "grouping":
+        return list(Grouping.model_fields)
     sections: dict[int | str, type[BaseModel]] = {"web": Web, "redact": Redaction}
     return list(sections.get(loc[0], Settings).model_fields if loc else Settings.model_fields)
 

@@ -70,7 +70,8 @@ class Context:
     @property
     def service(self) -> Service:
         if self._service is None:
-            self._service = Service(open_store(self.settings.store_url), self.settings.scopes, self.settings.redactor)
+            its = self.settings
+            self._service = Service(open_store(its.store_url), its.scopes, its.redactor, its.rules)
         return self._service
 
 
@@ -291,15 +292,17 @@ def search(context: Context, query: tuple[str, ...], limit: int | None, as_json:
 @cli.command()
 @click.argument("file", default="-")
 @click.option("--explain", is_flag=True, help="Say what was taken, what was passed over, and why.")
+@click.option("--task", default="", metavar="DAG.TASK", help="The task it failed in; some failures count by it.")
 @json_option
-def sign(file: str, explain: bool, as_json: bool) -> None:
-    """Sign a log (a file, or - for standard input) without any store.
+@passes
+def sign(context: Context, file: str, explain: bool, task: str, as_json: bool) -> None:
+    """Sign a log (a file, or - for standard input) without any store, by the rules in the settings.
 
     A .jsonl file holds one {"id": …, "log_text": …} a line.
     """
     from ui.signing import sign_file
 
-    sys.exit(sign_file(file, explain=explain, as_json=as_json))
+    sys.exit(sign_file(file, context.settings.rules, task=task, explain=explain, as_json=as_json))
 
 
 def _decision(name: str) -> Callable[[F], F]:

@@ -18,18 +18,19 @@ import click
 from triage import logs, signature
 from triage.errors import InputError
 from triage.model import Signature
+from triage.signature.rules import NONE, Rules
 
 _CHUNK = 1 << 16  # bytes read at once
 
 
-def sign_file(file: str, *, explain: bool, as_json: bool) -> int:
+def sign_file(file: str, rules: Rules = NONE, *, task: str = "", explain: bool, as_json: bool) -> int:
     """Sign a file or standard input (`-`) and print the result; returns the exit code."""
     with _opened(file) as source:
         if file.endswith(".jsonl"):
-            return _sign_records(source, explain=explain, as_json=as_json)
+            return _sign_records(source, rules, task, explain=explain, as_json=as_json)
         name = "-" if file == "-" else Path(file).name
-        kept = logs.keep(logs.read(iter(lambda: source.read(_CHUNK), b"")))
-        signed = signature.sign(kept.lines, absence=kept.absence)
+        kept = logs.keep(logs.read(iter(lambda: source.read(_CHUNK), b"")), telling=rules.telling)
+        signed = signature.sign(kept.lines, absence=kept.absence, task=task, rules=rules)
         _print(name, signed, explain=explain, as_json=as_json)
     return 0
 
@@ -48,7 +49,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         ) from exc
 
 
-def _sign_records(source: BinaryIO, *, explain: bool, as_json: bool) -> int:
+def _sign_records(source: BinaryIO, rules: Rules, task: str, *, explain: bool, as_json: bool) -> int:
     wrong = 0
     for number, line in enumerate(source, 1):
         if not line.strip():
@@ -62,7 +63,8 @@ def _sign_records(source: BinaryIO, *, explain: bool, as_json: bool) -> int:
             wrong += 1
             click.echo(f'Line {number} is not a JSON object with "id" and "log_text"; it was left out.', err=True)
             continue
-        _print(str(id), signature.sign_text(text.encode("utf-8", "surrogatepass")), explain=explain, as_json=as_json)
+        signed = signature.sign_text(text.encode("utf-8", "surrogatepass"), task=task, rules=rules)
+        _print(str(id), signed, explain=explain, as_json=as_json)
     return 1 if wrong else 0
 
 

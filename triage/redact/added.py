@@ -18,14 +18,17 @@ _REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 _PROBE = "Zq8#kP2$vN-one two"
 
 
-def pattern(text: str) -> re.Pattern[str]:
-    """Compile an additional pattern; ValueError says in words why it is refused."""
+def pattern(text: str, *, empty: str = "would mask between all characters") -> re.Pattern[str]:
+    """Compile a pattern that somebody wrote; ValueError says in words why it is refused.
+
+    `empty` is what one that matches an empty text would do.
+    """
     try:
         compiled, parsed = re.compile(text), parser.parse(text)
     except (re.error, RecursionError, OverflowError) as exc:
         raise ValueError(f"{text!r} is no regular expression: {exc}") from None
     if compiled.search("") or parsed.getwidth()[0] == 0:
-        raise ValueError(f"{text!r} can match an empty text, and would mask between all characters")
+        raise ValueError(f"{text!r} can match an empty text, and {empty}")
     if _ways(parsed, is_last=True) > _WAYS:
         raise ValueError(
             f"{text!r} could take very long on a hostile log: bound its repeats, as in \\w{{1,40}}, and put none into "

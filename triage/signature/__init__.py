@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from triage import causes, logs
 from triage.model import Absence, Circumstance, CircumstanceKind, Evidence, LogLine, LogStatus, Signature, place
 from triage.redact import PLAIN, Redactor
 from triage.scan import Scan, Segment
 from triage.signature import output, silence
+from triage.signature.ignored import Ignoring
 from triage.signature.masks import mask
 from triage.signature.root import Finding, endpoint, judge, own_place
+from triage.signature.rules import NONE, Applied, Rules
 
 VERSION = 1
 TITLE_MAX = 160
@@ -37,13 +40,15 @@ def sign(
     status: LogStatus = LogStatus.WHOLE,
     absence: Absence | None = None,
     redactor: Redactor = PLAIN,
+    rules: Rules = NONE,
 ) -> Signature:
     """Sign a failed try. `task` is "dag_id.task_id"; it counts only where the log itself holds no usable evidence.
 
     `absence` is why there is no log (`logs.Kept.absence`); it counts where neither log nor circumstance tells anything.
-    The lines are redacted already; `redactor` masks once more what is composed of them.
+    The lines are redacted already; `redactor` masks once more what is composed of them. `rules` are people's own.
     """
-    return _sign(Scan(), lines, circumstance, task, status, absence, redactor)
+    case = _Case(Scan(), lines, circumstance, task, status, absence)
+    return _sign(case, redactor, rules)
 
 
 def sign_text(
@@ -53,30 +58,47 @@ def sign_text(
     task: str = "",
     status: LogStatus = LogStatus.WHOLE,
     redactor: Redactor = PLAIN,
+    rules: Rules = NONE,
 ) -> Signature:
-    """Sign a log from its bytes, as it would be signed once kept; only what counts is redacted."""
+    """Sign a log from its bytes, as it would be signed once kept; without `rules` only what counts is redacted."""
+    if rules.all:  # a rule reads every line, and redacted
+        kept = logs.keep(logs.read([data], redactor), redactor=redactor, telling=rules.telling)
+        case = _Case(Scan(), kept.lines, circumstance, task, status, kept.absence)
+        return _sign(case, redactor, rules)
     if logs.is_small(data):
         lines, absence = logs.small(data, redactor)
     else:
         chosen = logs.choose(logs.read([data], redactor), redactor=redactor)
         lines, absence = chosen.lines, chosen.absence
-    return _sign(Scan(redact=redactor.lines), lines, circumstance, task, status, absence, redactor)
+    return _sign(_Case(Scan(redact=redactor.lines), lines, circumstance, task, status, absence), redactor, rules)
 
 
-def _sign(
-    scan: Scan,
-    lines: Sequence[LogLine],
-    circumstance: Circumstance | None,
-    task: str,
-    status: LogStatus,
-    absence: Absence | None,
-    redactor: Redactor,
-) -> Signature:
-    for line in lines:
+@dataclass(slots=True)
+class _Case:
+    """All that is known of one failed try."""
+
+    scan: Scan
+    lines: Sequence[LogLine]
+    circumstance: Circumstance | None
+    task: str
+    status: LogStatus
+    absence: Absence | None
+
+
+def _sign(case: _Case, redactor: Redactor, rules: Rules) -> Signature:
+    own = rules.of(case.task)
+    ignoring = Ignoring(own)
+    case.lines = ignoring.without(case.lines)
+    scan = case.scan
+    for line in case.lines:
         scan.feed(line)
-    found = _find(scan, lines, circumstance, task, status, absence)
+    found = _find(case)
+    if own:
+        found = _by_rules(own, found, case)
+        found.decisions += ignoring.decisions
     masked = scan.segment.masked | (scan.previous.masked if scan.previous else {})
-    return _signature(found, [masked.get(line.number, line) for line in lines] if masked else lines, redactor)
+    lines = [masked.get(line.number, line) for line in case.lines] if masked else case.lines
+    return _signature(found, lines, redactor, rules)
 
 
 def explain(signature: Signature) -> str:
@@ -87,40 +109,82 @@ def explain(signature: Signature) -> str:
     return "\n".join([*lines, f"Fingerprint: {signature.fingerprint}"])
 
 
-def _find(
-    scan: Scan,
-    lines: Sequence[LogLine],
-    circumstance: Circumstance | None,
-    task: str,
-    status: LogStatus,
-    absence: Absence | None,
-) -> Finding:
-    segment = scan.counted()
-    if circumstance is not None and circumstance.kind is CircumstanceKind.MARKED:
-        failed = segment.failed
-        if failed is None or any(_BY_HAND.search(one.value) for one in failed.raised):
-            return silence.stated(circumstance, task, absence)
-    if (absence or status is LogStatus.MISSING) and circumstance is None:
-        return silence.absent(absence, lines, task) if absence else silence.silent(Segment(), task, status)
+def _find(case: _Case) -> Finding:
+    """Ask the rules in their order: the first that finds anything has judged."""
+    segment = case.scan.counted()
+    for one in JUDGES:
+        if (found := one(case, segment)) is not None:
+            return found
+    return silence.silent(segment, case.task, case.status)
+
+
+def marked_by_hand(case: _Case, segment: Segment) -> Finding | None:
+    """A person's mark counts before what it did to the process; a failure of the task's own counts before the mark."""
+    marked = case.circumstance
+    if marked is None or marked.kind is not CircumstanceKind.MARKED:
+        return None
+    failed = segment.failed
+    if failed is None or any(_BY_HAND.search(one.value) for one in failed.raised):
+        return silence.stated(marked, case.task, case.absence)
+    return None
+
+
+def without_log(case: _Case, segment: Segment) -> Finding | None:
+    """Where something else stands in the log's place, it says why there is no log."""
+    if case.circumstance is not None or not (case.absence or case.status is LogStatus.MISSING):
+        return None
+    if case.absence:
+        return silence.absent(case.absence, case.lines, case.task)
+    return silence.silent(Segment(), case.task, case.status)
+
+
+def ending_exception(case: _Case, segment: Segment) -> Finding | None:
+    """The exception that ended the last start of the task; where it only says that something else failed, that counts."""
     for line in (segment.failed, segment.job):
         if line is not None and line.raised:
-            return _from_exception(segment, scan, line, task)
-    if found := silence.ended(segment, task, circumstance):
-        return found
-    if segment.job is not None and (found := _from_job(segment, segment.job, task)):
-        return found
-    if circumstance is not None:
-        return silence.stated(circumstance, task, absence)
-    if found := output.choose(segment, least=2):
-        if found.is_vague or (found.exception and output.DELEGATED.search(found.title)):
-            found.key = (*found.key, task)
-            found.decisions.append("It only says that something failed, so the task counts too.")
-        return found
-    if segment.ended is not None:
-        return _from_exit(segment, segment.ended, task)
-    if found := output.choose(segment):
-        return found
-    return silence.silent(segment, task, status)
+            return _from_exception(segment, case.scan, line, case.task)
+    return None
+
+
+def end_of_process(case: _Case, segment: Segment) -> Finding | None:
+    """How the process ended, where that says more than its output: a signal, a time-out, a stop, a DAG that is gone."""
+    return silence.ended(segment, case.task, case.circumstance)
+
+
+def runners_summary(case: _Case, segment: Segment) -> Finding | None:
+    """The runner's one line on the failure, where its traceback was lost or cut off."""
+    return _from_job(segment, segment.job, case.task) if segment.job is not None else None
+
+
+def stated_by_airflow(case: _Case, segment: Segment) -> Finding | None:
+    """What Airflow's event log says of a try whose log holds no end of it."""
+    return None if case.circumstance is None else silence.stated(case.circumstance, case.task, case.absence)
+
+
+def error_in_output(case: _Case, segment: Segment) -> Finding | None:
+    """A line or a traceback that tells an error by its form; one that only says "failed" counts together with its task."""
+    found = output.choose(segment, least=2)
+    if found is not None and (found.is_vague or (found.exception and output.DELEGATED.search(found.title))):
+        found.key = (*found.key, case.task)
+        found.decisions.append("It only says that something failed, so the task counts too.")
+    return found
+
+
+def bare_exit(case: _Case, segment: Segment) -> Finding | None:
+    """The exit code of a process that ended itself without a word; the code and the task count."""
+    return _from_exit(segment, segment.ended, case.task) if segment.ended is not None else None
+
+
+def looks_bad(case: _Case, segment: Segment) -> Finding | None:
+    """A line that merely looks bad, where nothing says how the try ended."""
+    return output.choose(segment)
+
+
+# In this order; where none finds anything, the log is silent.
+JUDGES: tuple[Callable[[_Case, Segment], Finding | None], ...] = (
+    marked_by_hand, without_log, ending_exception, end_of_process, runners_summary, stated_by_airflow, error_in_output,
+    bare_exit, looks_bad,
+)  # fmt: skip
 
 
 def _from_exception(segment: Segment, scan: Scan, line: LogLine, task: str) -> Finding:
@@ -216,13 +280,27 @@ def _from_exit(segment: Segment, line: LogLine, task: str) -> Finding:
                    decisions=["The process ended itself without an exception: the exit code and the task count."])  # fmt: skip
 
 
-def _signature(found: Finding, lines: Sequence[LogLine], redactor: Redactor) -> Signature:
+def _by_rules(own: Applied, found: Finding, case: _Case) -> Finding:
+    """Let people's own rules have the last word over what was found."""
+    lines = case.lines
+    start, after = case.scan.counted().start, case.scan.segment.start
+    first = next((at for at, line in enumerate(lines) if line is start), 0)
+    last = next((at for at, line in enumerate(lines) if line is after and at > first), len(lines))
+    here = lines[first:last]
+    found = own.cause(here, found) or found
+    evidence = [line for line in lines if line.number in found.numbers]
+    own.group(found, evidence)
+    own.separate(found, evidence, here)
+    return found
+
+
+def _signature(found: Finding, lines: Sequence[LogLine], redactor: Redactor, rules: Rules) -> Signature:
     digest = hashlib.sha256(json.dumps(found.key).encode("utf-8", "replace")).hexdigest()
     told = _told(found, lines)
     title, *texts = redactor.texts((_one_line(found.title), *(text for _, text in told), *found.decisions))
     return Signature(
         version=VERSION,
-        fingerprint=f"{VERSION}:{digest[:16]}",
+        fingerprint=f"{VERSION}.{rules.digest}:{digest[:16]}" if rules.digest else f"{VERSION}:{digest[:16]}",
         title=title if len(title) <= TITLE_MAX else title[: TITLE_MAX - 1] + "…",
         cause=found.cause,
         exception=found.exception,
