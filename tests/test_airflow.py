@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import airflow_client.client
 import pytest
@@ -21,12 +23,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3 import exceptions
 
-from collector.airflow import Access, Airflow, rows, v2
+from collector.airflow import Access, Airflow, pages, rows, v2
 from collector.airflow.words import Endpoint, Words
 from tests.airflow_fixture import FinishedAirflow
 from tests.airflow_stub import HTML, LOG, Handler, Stub, event, instance, serving
 from triage.errors import LogGone, LoginFailed, SourceError, SourceForbidden
 from triage.model import CircumstanceKind, Occurrence, TaskTry, merge
+from triage.service import Service
+from triage.store import open_store
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SINCE = datetime(2026, 11, 22, 0, 0, tzinfo=UTC)
@@ -278,6 +282,31 @@ def test_a_server_that_repeats_its_page_is_not_followed_for_ever(stub: Stub) -> 
         events(airflow(stub))
 
 
+def test_cursors_that_lead_in_a_circle_are_not_followed_for_ever(stub: Stub) -> None:
+    def circle(handler: Handler, path: str) -> bool:
+        at = {"": "a", "a": "b", "b": "a"}[parse_qs(urlsplit(handler.path).query, keep_blank_values=True)["cursor"][0]]
+        page = {"task_instances": [instance(f"before {at}", "failed")], "next_cursor": at, "total_entries": 9}
+        return handler.send(200, page)
+
+    stub.fault = lambda handler, path: path == "/dags/~/dagRuns/~/taskInstances" and circle(handler, path)
+    with pytest.raises(SourceError, match=r"taskInstances at .*: gives a list that does not end"):
+        list(airflow(stub).listed(SINCE, NOW))
+
+
+def test_a_list_without_an_end_is_left_and_what_came_of_it_kept(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def more(handler: Handler, path: str) -> bool:
+        n = stub.asked[path]
+        return handler.send(200, {"event_logs": [event(n, "failed", f"t{n}")], "total_entries": None})
+
+    stub.fault = lambda handler, path: path == "/eventLogs" and more(handler, path)
+    monkeypatch.setattr(pages, "_MOST", 20)
+    listing = airflow(stub).events(SINCE, NOW)
+    assert [occurrence.key for occurrence in next(listing)] == [key("t1")]
+    with pytest.raises(SourceError, match=r"eventLogs at .*: gives a list that does not end"):
+        list(listing)
+    assert stub.asked["/eventLogs"] == 20
+
+
 @pytest.mark.parametrize("answer", [{}, {"event_logs": None}, {"event_logs": {}}, [1], "x", None])
 def test_an_answer_of_another_shape_is_a_sentence(stub: Stub, answer: object) -> None:
     stub.fault = lambda handler, path: path == "/eventLogs" and handler.send(200, answer)
@@ -364,6 +393,56 @@ def test_no_field_of_any_shape_breaks_a_parser(name: str, value: object) -> None
     rows.component("scheduler", {"status": value, "latest_scheduler_heartbeat": value})
     rows.import_failure({"filename": value, "stack_trace": value, "timestamp": value})
     rows.pool_load({"name": value, "slots": value})
+
+
+BODIES = ({"state": "failed", "new_state": "failed", "dry_run": False}, {"confirmed": "true"})
+
+
+@pytest.mark.parametrize("api", ["/api/v2", "/api/v1"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"when": "0001-01-01T00:00:00Z"},
+        {"when": "9999-12-31T23:59:59Z"},
+        {"try_number": 10**30},
+        {"map_index": -(10**30)},
+        {"extra": "9" * 5000},
+    ],
+    ids=["the first day", "the last day", "a try beyond 64 bits", "an index beyond 64 bits", "an index of 5000 digits"],
+)
+def test_numbers_and_times_that_no_airflow_means_stop_nothing(stub: Stub, api: str, odd: dict[str, Any]) -> None:
+    stub.api, stub.version = api, "3.3.2" if api == "/api/v2" else "2.11.0"
+    index = odd.get("extra", "0")
+    names = ("failed", "patch_task_instance", "patch_dag_run", "post_clear_task_instances", "clear_dag_run", "clear")
+    stub.events = [
+        event(n, name, "t", **{**odd, "extra": json.dumps({**body, "map_index": index})})
+        for n, (name, body) in enumerate(itertools.product(names, BODIES), 1)
+    ]
+    stub.events.append(event(59, "failed", "load"))
+    stub.instances = [instance("t", "failed", **{**odd, "end_date": odd.get("when")}), instance("load", "failed")]
+    told = {"event_logs": stub.events, "total_entries": len(stub.events)}  # whatever time is asked for
+    stub.fault = lambda handler, path: path == "/eventLogs" and handler.send(200, told)
+    service = Service(open_store("sqlite://"))
+    source = airflow(stub)
+    for listing in (source.events, source.listed):
+        for page in listing(SINCE, NOW):
+            service.record(page)
+            service.settle(NOW)
+    assert service.store.occurrence(key("load").id)
+
+
+def test_texts_of_megabytes_are_kept_by_their_ends_and_an_id_of_megabytes_is_no_id() -> None:
+    long = "password=hunter2secret " * 500_000
+    assert rows.key("prod", event(1, "failed", long)) is None
+    stated = rows.circumstance(event(1, "state mismatch", "t", extra=long))
+    described = rows.described(Occurrence(key("t"), NOW, NOW), instance("t", "failed", hostname=long))
+    trace = rows.import_failure({"filename": "a.py", "stack_trace": f"Traceback\n{long}\nKeyError: 'x'"}).trace
+    assert stated is not None
+    for told in (stated.text, described.host, trace):
+        assert 0 < len(told) <= 10_000
+    assert "hunter2secret" not in stated.text + trace
+    assert trace.startswith("Traceback")
+    assert trace.endswith("KeyError: 'x'")
 
 
 def test_the_label_of_a_mapped_task_and_the_address_of_its_bundle_are_redacted() -> None:

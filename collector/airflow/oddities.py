@@ -15,7 +15,7 @@ from collector.airflow.words import Endpoint, Words
 from triage.model import Trouble
 from triage.redact import redact
 
-_KEPT = 500  # characters of a row
+_KEPT, _SEEN = 500, 4000  # characters of a row, and how many are looked at for secrets: a row may hold megabytes
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ class Oddities:
 
     def note(self, endpoint: Endpoint, row: object) -> None:
         """Count a row, and keep it if it is the first of its endpoint; it goes to our log too."""
-        raw = redact(json.dumps(row, default=str))[:_KEPT]
         with self._lock:
             self._counts[endpoint.name] += 1
             if endpoint.name not in self._first:
+                raw = redact(json.dumps(row, default=str)[:_SEEN])[:_KEPT]
                 self._first[endpoint.name] = raw
                 logger.warning("%s: a row of %s names no try: %s", self._words.deployment, endpoint.name, raw)
 

@@ -1,7 +1,7 @@
 """The lists of Airflow's API, page by page and without losing a row.
 
-Owns paging: by cursor where the server has one, else by offset, against which a list may shift while it is read. Hides
-the server's silent cap of a page. Knows no row beyond what tells it from its neighbours.
+Owns paging: by cursor where the server has one, else by offset, against which a list may shift while it is read; and that
+no list goes on for ever. Hides the server's silent cap of a page. Knows no row beyond what tells it from its neighbours.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collector.airflow.words import Endpoint
 
 PAGE = 100  # Airflow's own default of [api] maximum_page_limit: asking for more gives no more
 _STEP_BACK = 50  # rows; more than ever leave a list between two questions
+_MOST = 10_000  # questions for one list: a million rows, ten times what a broken night of a big deployment writes in an hour
 # A row keeps these while its state, times and even Airflow's own id for the instance change.
 _IDENTITY = ("event_log_id", "import_error_id", "dag_id", "dag_run_id", "task_id", "map_index", "name")
 
@@ -27,12 +28,14 @@ def pages(
 
     Advances by the rows that came: the server caps the limit silently. A list of a run that is gone is empty. Read by
     offset, each page begins with the last row of the one before: where it is another one, rows have left the list
-    meanwhile, those behind moved forward, and we step back: then rows come twice, never not at all.
+    meanwhile, those behind moved forward, and we step back: then rows come twice, never not at all. A list that leads back
+    to where it was, or has no end, is a SourceError: what came of it was yielded.
     """
     offset, longest = 0, 0
     last: object = None  # the row before `offset`, by which a shift is seen
     before: list[Row] = []
-    while True:
+    followed: set[int] = set()
+    for _ in range(_MOST):
         overlap = 1 if last is not None and longest > 1 else 0
         place = {"offset": offset - overlap} if cursor is None else {"cursor": cursor}
         body = session.json(endpoint, limit=PAGE, **place, **arguments)
@@ -57,12 +60,16 @@ def pages(
             cursor = rows.text(body["next_cursor"])
             if not cursor:
                 return
+            if hash(cursor) in followed:
+                raise session.words.endless(endpoint)
+            followed.add(hash(cursor))
         else:
             # Airflow 3.0 and 3.1 ignore `cursor` and name no next one: what came was the first page by offset.
             cursor = None
             total = _total(body)
             if not page or (total is not None and offset >= total):
                 return
+    raise session.words.endless(endpoint)
 
 
 def _identity(row: Row) -> tuple[object, ...]:

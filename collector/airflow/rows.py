@@ -14,7 +14,7 @@ from typing import Any
 
 from triage.model import Circumstance, CircumstanceKind, Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry
 from triage.outcomes import Schedule, Standing
-from triage.redact import redact
+from triage.redact import PLAIN, redact
 
 Row = Mapping[str, Any]
 
@@ -29,29 +29,43 @@ STATED = {
 ENDED = ("failed", "up_for_retry")
 MARKINGS = ("patch_task_instance", "patch_task_group_instances", "patch_dag_run")
 CLEARINGS = ("post_clear_task_instances", "clear_dag_run")
+# Characters of one field: what Airflow's database bounds is bounded there at 2,000, and by what it does not bound nobody
+# is to be hurt. A DAG file's trace is longer, and its end counts.
+_LONGEST, _LONGEST_TRACE = 10_000, 32_000
+_LONGEST_INDEX = 10  # digits of an integer in Airflow's database
 
 
 def text(value: object) -> str:
-    """Return a string as stores can keep it; empty for what is not a string."""
+    """Return a string as stores can keep it, of a very long one its beginning; empty for what is not a string."""
     if not isinstance(value, str):
         return ""
-    return value.replace("\0", "").encode("utf-8", "ignore").decode()
+    return value[:_LONGEST].replace("\0", "").encode("utf-8", "ignore").decode()
 
 
 def number(value: object) -> int | None:
-    """Return an integer, or None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """Return an integer as stores can keep it (of 64 bits), or None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
 
 
 def time(value: object) -> datetime | None:
-    """Return an ISO time as aware UTC (one without a zone is taken as UTC), or None."""
+    """Return an ISO time as aware UTC (one without a zone is taken as UTC), or None.
+
+    One before 1970 or after 2999 is no time of a try, and a window around it would fall off the calendar.
+    """
     if not isinstance(value, str):
         return None
     try:
         at = datetime.fromisoformat(value)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    return at if 1970 <= at.year < 3000 else None
+
+
+def map_index(value: object) -> int | None:
+    """Return the map index that a request held, as text or as a number; None where it named none."""
+    told = str(value) if isinstance(value, str | int) else ""
+    return int(told) if told.isdecimal() and len(told) <= _LONGEST_INDEX else None
 
 
 def texts(value: object) -> tuple[str, ...]:
@@ -69,7 +83,7 @@ def key(deployment: str, row: Row) -> TaskTry | None:
     dag, task = text(row.get("dag_id")), text(row.get("task_id"))
     run = text(row.get("run_id") or row.get("dag_run_id"))
     attempt, index = number(row.get("try_number")), number(row.get("map_index"))
-    if not dag or not task or not run or attempt is None:
+    if not dag or not task or not run or attempt is None or max(len(dag), len(task), len(run)) == _LONGEST:
         return None
     return TaskTry(deployment, dag, run, task, -1 if index is None else index, attempt)
 
@@ -124,8 +138,7 @@ def marking(event: Row) -> Marking | None:
         return None
     if name == "patch_task_instance" and not task:
         return None
-    index = str(extra.get("map_index", ""))
-    return Marking(dag, run, task, int(index) if index.isdecimal() else None, text(event.get("owner")), at)
+    return Marking(dag, run, task, map_index(extra.get("map_index")), text(event.get("owner")), at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +233,13 @@ def component(name: str, part: Row) -> Component:
 
 
 def import_failure(row: Row) -> ImportFailure:
-    """Return a DAG file that does not import, its trace redacted."""
+    """Return a DAG file that does not import, its trace redacted, and of a very long one the two ends."""
+    trace = row.get("stack_trace")
+    ends = PLAIN.trimmed(trace, _LONGEST_TRACE // 4, _LONGEST_TRACE) if isinstance(trace, str) else ""
     return ImportFailure(
         file=text(row.get("filename")),
         bundle=text(row.get("bundle_name")),
-        trace=redact(text(row.get("stack_trace"))),
+        trace=redact(text(ends)),
         at=time(row.get("timestamp")),
     )
 

@@ -44,8 +44,7 @@ def marking(event: Row) -> Marking | None:
     task = text(event.get("task_id")) or text(extra.get("task_id"))
     if not dag or not run or (_KINDS[name] == "task" and not task and not extra.get("group_id")):
         return None
-    index = str(extra.get("map_index", ""))
-    return Marking(dag, run, task, int(index) if index.isdecimal() else None, text(event.get("owner")), at)
+    return Marking(dag, run, task, rows.map_index(extra.get("map_index")), text(event.get("owner")), at)
 
 
 def clearing(event: Row) -> Clearing | None:

@@ -196,6 +196,11 @@ class Words:
         fix = f"It may be newer than this airtriage, or a proxy changes its answers. It begins: {raw}"
         return self._error(endpoint, "answered in a shape that is not known", fix)
 
+    def endless(self, endpoint: Endpoint) -> SourceError:
+        """Say that a list leads back to where it was, or goes on beyond any length that it may have."""
+        fix = "Look into the api-server's log, and at what stands before it. What was read is kept; we ask again later."
+        return self._error(endpoint, "gives a list that does not end", fix)
+
     def odd(self, name: str, count: int, first: str) -> Trouble:
         """Say that rows of a list were left out because they tell of no try in any way we know."""
         rows = "1 row tells of no try" if count == 1 else f"{count} rows tell of no try"
