@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from triage import logs
+from triage.header import Header
 from triage.model import Absence, LogStatus
 from triage.signature import sign_text
 
@@ -126,6 +127,23 @@ def test_what_a_real_2_11_answered(name: str, absence: Absence | None) -> None:
         pytest.skip("../shared/airflow is not here")
     assert logs.keep(logs.read([recorded.read_bytes()])).absence is absence
     assert sign_text(recorded.read_bytes(), task="a.b").cause == (absence.value if absence else "killed from outside")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"timestamp": null, "event": "::group::Log message source details"}\n' + b'{"event": "row"}\n' * 5000,
+        b"*** row\n" * 5000,
+    ],
+    ids=["a group that nobody closes", "stars all the way"],
+)
+def test_a_header_without_an_end_is_a_log_and_none_of_it_is_held(data: bytes) -> None:
+    header = Header()
+    for number, line in enumerate(logs.read([data]), 1):
+        header.feed(line, number)
+    assert not header.is_open
+    assert len(header._texts) <= 1000
+    assert logs.keep(logs.read([data])).has_body
 
 
 def test_words_of_the_task_itself_are_no_header() -> None:

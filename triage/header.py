@@ -21,6 +21,8 @@ _INSTEAD = re.compile(
     r"|No logs available for this task|Task was skipped(?:,| —) no logs available|Error fetching the logs\. Try number"
 )
 _HOST = re.compile(r"[\w.-]+")
+# Lines of a header, which has some for each place that was tried; what goes on for longer is a log that looks like one.
+_LONGEST = 1000
 # The supervisor's words when the server answers a heartbeat with 404, 409 or 410; the state stands in `detail`.
 STOPPED = "Server indicated the task shouldn't be running anymore"
 _STATE = re.compile(r"'current_state': '(\w{1,40})'")
@@ -61,11 +63,13 @@ class Header:
     def __init__(self) -> None:
         self.is_open = True
         self._inside = False
+        self._left = _LONGEST
         self._texts: list[str] = []
 
     def feed(self, line: LogLine, number: int) -> None:
         """Take the next line; `number` counts the raw lines up to its end."""
-        self.is_open = self._is_header(line, number)
+        self._left -= 1
+        self.is_open = self._left >= 0 and self._is_header(line, number)
         if self.is_open:
             self._texts.append(line.text[:2000])
 
