@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -140,6 +141,25 @@ def test_what_was_learned_once_is_kept_once() -> None:
     before = learned.forms
     learned.add("opaque-word")
     assert learned.forms is before
+
+
+def test_what_threads_learn_at_once_is_all_kept_and_of_much_the_newest() -> None:
+    learned = Learned()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(learned.add, [f"opaque-word-{n}" for n in range(48)]))
+    assert all(f"opaque-word-{n}" in learned.forms for n in range(48))
+    for n in range(1000):
+        learned.add(f"made-later-{n}")
+    redactor = Redactor(learned=learned)
+    assert redactor.text("with made-later-999") == f"with {MASK}"
+    assert len(learned.forms) < 1000, "each is looked for in every text"
+
+
+def test_a_secret_of_several_lines_leaves_every_other_line_where_it_was() -> None:
+    redactor = Redactor(known=("first line\nsecond line\nlast line",))
+    told = ["key: first line", "second line", "last line # end", "line 4", "line 5"]
+    assert redactor.texts(told) == [f"key: {MASK}", MASK, f"{MASK} # end", "line 4", "line 5"]
+    assert redactor.text("\n".join(told)) == f"key: {MASK}\n{MASK}\n{MASK} # end\nline 4\nline 5"
 
 
 def test_a_kept_log_and_its_signature_are_masked_by_the_settings() -> None:

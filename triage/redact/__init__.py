@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ _WORD = 16
 # From so many different secrets in one log on, their places are not looked up one by one: that would be quadratic.
 _MANY = 20
 _ROUNDS = 5
+# Values learned that are held: two days of tokens that last an hour; a dress or two of each is looked for in every text.
+_LEARNED = 64
 
 
 def _tells(text: str, depth: int) -> bool:
@@ -87,16 +90,24 @@ _UNHINTED = tuple((1 << number, rule) for number, rule in enumerate(_LINE_RULES)
 
 
 class Learned:
-    """Values that turned out to be secret while we run, such as the tokens that were made for us; for several threads."""
+    """Values that turned out to be secret while we run, such as the tokens that were made for us; for several threads.
+
+    Only the newest are held: a token is replaced when it is over, and each is looked for in every text.
+    """
 
     def __init__(self) -> None:
-        self._values: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
+        self._values: dict[str, None] = {}
         self.forms: tuple[str, ...] = ()
 
     def add(self, value: str) -> None:
         """Take a value in; it is masked from now on."""
-        if value not in self._values:
-            self._values |= {value}
+        with self._lock:
+            if value in self._values:
+                return
+            self._values[value] = None
+            for oldest in list(self._values)[:-_LEARNED]:
+                del self._values[oldest]
             self.forms = _all_forms(self._values)
 
 
@@ -146,7 +157,7 @@ class Redactor:
         joined = "\n".join(texts)
         for form in (*self._known, *self.learned.forms):
             if form in joined:
-                joined = joined.replace(form, MASK)
+                joined = joined.replace(form, _mask(form))  # a key of several lines leaves as many behind
         low = joined.lower()
         for rule in BLOCKS:
             if any(hint in low for hint in rule.hints):
