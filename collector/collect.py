@@ -98,12 +98,12 @@ class Pass:
         if version:
             late = self._lacking(again, readers.reader) if again or listings.is_sweep else ()
             readers.run(late, listings.back)
-            # However much there is to read: every pass goes back by one slice at least.
-            if not listings.slices and not readers.has_given_up:
+            # However much there is to read, and wherever its logs are: every pass goes back by one slice at least.
+            if not listings.slices and not readers.is_away:
                 listings.back()
         report.troubles += (trouble for trouble in self.notes() if trouble not in report.troubles)
         self.service.settle(self.clock())
-        if version and not readers.has_given_up:
+        if version and not readers.is_away:
             self._outcomes(report)
         self._say(report, health)
 

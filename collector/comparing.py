@@ -6,6 +6,7 @@ run by one of its readers, so that the deployment's limit of logs in flight hold
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -14,13 +15,15 @@ from collector.readers import Errand
 from collector.source import Source
 from triage import asking, logs
 from triage.comparison import Difference
-from triage.errors import LogGone, SourceError
+from triage.errors import LogGone, SourceError, TriageError
 from triage.model import Absence, Comparison, ComparisonStatus, Good
 from triage.service import Service
 
 # Who says so may have the log later.
 _AWAY = (Absence.STORAGE, Absence.WORKER, Absence.REFUSED)
 _LATER = " We ask again later."  # true of everything else that is asked
+
+logger = logging.getLogger(__name__)
 
 
 def errands(service: Service, source: Source, deployment: str, now: Callable[[], datetime]) -> list[Errand]:
@@ -48,6 +51,12 @@ def compare(service: Service, source: Source, wish: Comparison, now: Callable[[]
         done = replace(wish, status=ComparisonStatus.GONE, good=good)
     except SourceError as exc:
         done = replace(wish, status=ComparisonStatus.FAILED, good=good, said=str(exc).removesuffix(_LATER))
+    except TriageError:
+        raise
+    except Exception as exc:  # it comes before any log, so it must not end the pass that would read them
+        logger.exception("The comparison of try %s cannot be made", wish.key.id)
+        said = f"That is a fault of airtriage ({type(exc).__name__}): please report what its own log says of it."
+        done = replace(wish, status=ComparisonStatus.FAILED, good=good, said=said)
     return replace(done, done_at=now())
 
 

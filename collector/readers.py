@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
-from collector.reading import Reader
+from collector.reading import Reader, Unreadable
 from collector.report import Report
-from triage.errors import SourceError
+from triage.errors import SourceError, StorageAway
 from triage.model import Occurrence
 from triage.service import Service
 
@@ -67,6 +67,7 @@ class Readers:
     _read: list[Occurrence] = field(default_factory=list)
     _served: set[str] = field(default_factory=set)
     _failures: int = 0
+    _answers: int = 0  # of those failures: the server answered, and something behind it, or we, failed
     _empty_at: datetime | None = None
     _asked_at: datetime | None = None
     _recorded_at: datetime | None = None
@@ -74,8 +75,13 @@ class Readers:
 
     @property
     def has_given_up(self) -> bool:
-        """Say whether the server failed so often in a row that it is left alone."""
+        """Say whether reading failed so often in a row that no more logs are asked for in this pass."""
         return self._failures >= _GIVE_UP
+
+    @property
+    def is_away(self) -> bool:
+        """Say whether it is the server itself that failed so, and is to be left alone with every other question too."""
+        return self.has_given_up and self._answers == 0
 
     def serve(self) -> None:
         """Do the errands that are waiting, and nothing else."""
@@ -164,6 +170,7 @@ class Readers:
             if isinstance(what, Occurrence) and read is not None:
                 fact, error = read
                 self._failures = self._failures + 1 if error else 0
+                self._answers = self._answers + isinstance(error, StorageAway | Unreadable) if error else 0
                 self.report.fetched += 1
                 self._read.append(fact)
                 if error:

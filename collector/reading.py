@@ -6,13 +6,14 @@ any thread and is repeated freely.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from collector.source import Source
 from triage import logs, signature
-from triage.errors import LogGone, SourceError, StorageAway
+from triage.errors import LogGone, SourceError, StorageAway, TriageError
 from triage.model import Absence, LogStatus, Occurrence, Signature
 from triage.redact import PLAIN, Redactor
 from triage.signature.rules import NONE, Rules
@@ -24,6 +25,13 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=10)
 # A log that stands as missing or in part is asked for once more after this long: a worker or a storage that was away
 # for hours is back by then.
 LATE = timedelta(days=1)
+
+
+logger = logging.getLogger(__name__)
+
+
+class Unreadable(SourceError):
+    """One log that airtriage itself stumbles over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,23 @@ class Reader:
     rules: Rules = NONE
 
     def read(self, occurrence: Occurrence) -> tuple[Occurrence, SourceError | None]:
-        """Read and sign one log; returns what is now known, and what went wrong on the server's side."""
+        """Read and sign one log; returns what is now known, and what went wrong.
+
+        A fault of ours at one log is no reason to read none: it goes to our log, and this one is asked for again.
+        """
+        try:
+            return self._read(occurrence)
+        except TriageError:
+            raise
+        except Exception as exc:
+            logger.exception("The log of try %s cannot be read", occurrence.key.id)
+            return self._postpone(occurrence), Unreadable(
+                f"{occurrence.key.deployment}: the log of {occurrence.key.dag_id}.{occurrence.key.task_id} cannot be read"
+                f" by airtriage ({type(exc).__name__}).",
+                "That is a fault of airtriage: please report what its own log says of it. It is tried again.",
+            )
+
+    def _read(self, occurrence: Occurrence) -> tuple[Occurrence, SourceError | None]:
         fact = occurrence
         try:
             fact = self.source.describe(fact)

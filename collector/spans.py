@@ -30,14 +30,19 @@ SAID = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of a gap, down to `since`, and the window to ask for, which overlaps its neighbours."""
+    """A part of a gap, down to `since`, and the window to ask for, which overlaps its neighbours.
+
+    The last part of a time in which nobody looked reaches further: nobody swept then, and what a part of Airflow whose
+    clock is behind wrote in that time lies before it. What is read anew at first contact, or apart, has no such edge.
+    """
 
     gap: Gap
     since: datetime
 
     @property
     def window(self) -> tuple[datetime, datetime]:
-        return self.since - OVERLAP, self.gap.left + OVERLAP
+        is_edge = self.since <= self.gap.since and not self.gap.is_first and self.gap.retry_at is None
+        return self.since - (SWEEP if is_edge else OVERLAP), self.gap.left + OVERLAP
 
 
 def reach(cursor: Cursor, listing: Listing, offset: float, now: datetime, lookback: timedelta) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from collector.collect import Pass
 from collector.lease import LeaseLost, lease
 from collector.readers import IN_FLIGHT, Errand
 from collector.report import Report
-from triage import asking
+from triage import asking, logs
 from triage.errors import LogGone, SourceError, SourceForbidden, StorageAway
 from triage.model import (
     Absence,
@@ -30,6 +30,7 @@ from triage.model import (
     ImportFailure,
     Lease,
     Listing,
+    LogLine,
     LogStatus,
     Occurrence,
     PoolLoad,
@@ -382,6 +383,40 @@ def test_a_storage_that_never_gives_a_log_out_is_asked_for_a_day_and_then_believ
     assert len(source.read) == asked
 
 
+def test_a_storage_that_is_away_keeps_nobody_from_reading_back(service: Service, clock: Clock) -> None:
+    tries = [failed(n) for n in range(60)]
+    old = aged(0.1, 99)
+    source = Script([*tries, old], {fact.key: AWAY for fact in tries})
+    for _ in range(8):
+        report = make_pass(service, source, clock, budget=timedelta(seconds=30))
+        clock.at += timedelta(seconds=30)
+    assert report.backlog.waiting >= 60
+    assert service.store.occurrence(old.key.id)
+
+
+def test_a_log_that_trips_us_up_is_said_and_holds_up_no_other(
+    service: Service, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def keep(lines: Iterable[LogLine], *args: object, **more: object) -> logs.Kept:
+        kept = whole(lines, *args, **more)  # type: ignore[arg-type]
+        if any("trap" in raised.value for line in kept.lines for raised in line.raised):
+            raise TypeError("password=hunter2secret")
+        return kept
+
+    whole = logs.keep
+    monkeypatch.setattr(logs, "keep", keep)
+    source = Script([failed(n) for n in range(30)], {failed(7).key: whole_log(value="'trap'")})
+    report = make_pass(service, source, clock)
+    assert report.backlog.waiting == 1
+    (trouble,) = report.troubles
+    assert trouble.what == "prod: the log of orders.load cannot be read by airtriage (TypeError)."
+    assert "hunter2secret" not in trouble.what + trouble.fix
+    assert "TypeError" in caplog.text
+    clock.at += timedelta(minutes=3)
+    make_pass(service, source, clock)
+    assert sum(row.total for row in service.queue(clock())) == 30, "it stands as a failure without its log"
+
+
 def test_a_try_that_airflow_does_not_know_says_so(service: Service, clock: Clock) -> None:
     fact = failed()
     source = Script([fact], {fact.key: LogGone("prod: no such try.")})
@@ -470,6 +505,15 @@ def test_every_pass_goes_back_by_a_slice_even_when_the_logs_use_up_its_budget(se
     first = make_pass(service, source, clock, budget=timedelta(seconds=30), progress=tick)
     assert first.backlog.waiting
     assert min(gap.left for gap in first.gaps) < max(gap.until for gap in first.gaps)
+
+
+@pytest.mark.parametrize("hours", [2, 5, 100])
+def test_what_a_clock_behind_dated_before_the_time_off_is_found(service: Service, clock: Clock, hours: int) -> None:
+    source = Script()
+    make_pass(service, source, clock)
+    clock.at += timedelta(hours=hours)
+    source.tries = [aged(-minutes / 1440, minutes) for minutes in (-110, -50, 10)]  # written up to two hours later
+    assert make_pass(service, source, clock).new == 3
 
 
 def test_a_month_off_is_caught_up_beyond_lookback_and_said(service: Service, clock: Clock) -> None:
@@ -675,3 +719,17 @@ def test_a_comparison_is_made_by_the_running_pass_before_any_log_or_without_one(
     assert source.most <= IN_FLIGHT
     assert len(source.read) == (1 if alone else 29)
     assert asking.awaited(service, clock()) == set()
+
+
+def test_a_comparison_that_trips_us_up_is_answered_so_and_logs_are_read(service: Service, clock: Clock) -> None:
+    source = Script([failed(1)])
+    make_pass(service, source, clock)
+    key = wish(service, clock)
+    source.logs[replace(key, run_id="good")] = TypeError("password=hunter2secret")
+    source.tries.append(failed(2))
+    report = make_pass(service, source, clock, errands=lambda: comparing.errands(service, source, "prod", clock))
+    found = asking.comparison(service, key.id)
+    assert found is not None
+    assert found.status is ComparisonStatus.FAILED
+    assert found.said.startswith("That is a fault of airtriage (TypeError)")
+    assert (report.backlog.waiting, service.queue(clock())[0].total) == (0, 2)
