@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,7 +17,17 @@ from triage.signature import sign, sign_text
 
 OWN = Path(__file__).parent / "corpus"
 SHARED = Path(__file__).parents[2] / "shared" / "corpus" / "airflow_failures_dev.jsonl"
+LABELS = Path(__file__).parent / "cause_labels.json"
 CASES = sorted(OWN.glob("*/*.log"))
+# Folders that are honestly more than one fingerprint, and why; one that is no longer fails the test.
+KNOWN_SPLIT = {
+    "pandas_merge_types": "pandas 3 says 'str' where pandas 2 said 'object': the type is the cause in other messages",
+}
+
+
+def chosen(name: str, one_of: int) -> bool:
+    """Whether a name belongs to a fixed part of all names, the same on every machine."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % one_of == 0
 
 
 def measure(truth: Sequence[str], made: Sequence[str]) -> tuple[float, float, float]:
@@ -41,8 +52,8 @@ def test_measure_knows_perfect_split_and_merged() -> None:
 
 
 def test_the_own_corpus_has_many_groups_and_cases() -> None:
-    assert len({case.parent for case in CASES}) >= 12
-    assert len(CASES) >= 30
+    assert len({case.parent for case in CASES}) >= 200
+    assert len(CASES) >= 700
 
 
 def test_every_folder_is_one_fingerprint_and_no_two_folders_share_one() -> None:
@@ -52,7 +63,7 @@ def test_every_folder_is_one_fingerprint_and_no_two_folders_share_one() -> None:
     for case, fingerprint in made.items():
         by_folder[case.parent.name].add(fingerprint)
         by_print[fingerprint].add(case.parent.name)
-    assert {name for name, found in by_folder.items() if len(found) > 1} == set()
+    assert {name for name, found in by_folder.items() if len(found) > 1} == set(KNOWN_SPLIT)
     assert [names for names in by_print.values() if len(names) > 1] == []
 
 
@@ -64,6 +75,15 @@ def test_every_case_has_a_known_cause_a_title_and_evidence(case: Path) -> None:
     assert 5 < len(signature.title) <= 160
     assert signature.evidence
     assert signature.decisions
+
+
+# A log of a foreign dress, or without its head, cannot be padded without telling what it is.
+_PADDED = [
+    case
+    for case in CASES
+    if not case.stem.startswith(("cri", "compose", "nested", "cut_head"))
+    and chosen(f"{case.parent.name}/{case.stem}", 11)
+]
 
 
 def _padded(data: bytes) -> bytes:
@@ -81,7 +101,7 @@ def _padded(data: bytes) -> bytes:
     return head + newline + rest[: at - len(head) - 1] + pad + rest[at - len(head) - 1 :]
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: f"{case.parent.name}/{case.stem}")
+@pytest.mark.parametrize("case", _PADDED, ids=lambda case: f"{case.parent.name}/{case.stem}")
 def test_signing_what_was_kept_gives_what_signing_the_whole_gave(case: Path) -> None:
     data = _padded(case.read_bytes())
     kept = logs.keep(logs.read([data]))
@@ -105,11 +125,18 @@ def test_the_shared_corpus_is_grouped_at_least_this_well(shared: list[dict[str, 
     f1, exact, precision = measure(
         [record["root_cause_id"] for record in shared], [signature.fingerprint for signature in signatures]
     )
-    assert f1 >= 0.975
-    assert exact >= 0.94
+    assert f1 >= 0.985
+    assert exact >= 0.96
     assert precision >= 0.995
     nameless = sum(signature.cause in ("unknown", "no usable log") for signature in signatures)
     assert nameless <= 0.05 * len(signatures)
+
+
+def test_the_classes_of_the_shared_corpus_are_those_a_person_gave_it(shared: list[dict[str, str]]) -> None:
+    """The labels were given by hand, before the rules, to the root causes; some allow two classes."""
+    labels = json.loads(LABELS.read_text("utf-8"))
+    right = [sign_text(one["log_text"].encode()).cause in labels[one["root_cause_id"]] for one in shared]
+    assert sum(right) >= 0.97 * len(right)
 
 
 def test_the_shared_corpus_signs_the_same_from_a_small_kept_log(shared: list[dict[str, str]]) -> None:

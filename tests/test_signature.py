@@ -269,6 +269,175 @@ def test_explain_says_what_counted_and_why() -> None:
     assert "Fingerprint: 1:" in text
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    ["[base] ", "[pod/etl-x7/job] ", "etl-1  | ", "shop_etl_1 | ", "2026-01-02T03:04:05.123456789Z stderr F ", "[2026-01-02 03:04:05] "],
+)  # fmt: skip
+def test_what_another_program_put_before_each_line_changes_nothing(prefix: str) -> None:
+    trace = ["Traceback (most recent call last):", '  File "/jobs/x.py", line 3, in run', "    go()", "KeyError: 'sku'"]
+    for output in (
+        trace,
+        ["jq: error (at <stdin>:0): Cannot iterate over null (null)"],
+        ["Runtime Error", "  no profile x"],
+    ):
+        assert prints(sign(bash(*output)), sign(bash(*(prefix + text for text in output)))) == 1
+
+
+@pytest.mark.parametrize("level", ["[error] ", "[fatal] ", "[UNKNOWN_TABLE] "])
+def test_a_level_or_an_error_class_in_brackets_is_no_prefix(level: str) -> None:
+    assert sign(bash(f"{level}cannot read the table")).title.startswith(level.strip())
+
+
+POD = "airflow.providers.cncf.kubernetes.utils.pod_manager.PodManager"
+
+
+def pod(*output: str, name: str = "job-k3x9a1zz") -> list[LogLine]:
+    texts = [f"Building pod {name} with labels: {{}}", f"Pod not yet started: {name}", *(f"[base] {text}" for text in output),
+             f"Pod {name} has phase Running", f"Deleting pod: {name}"]  # fmt: skip
+    end = raised("AirflowException", f"Pod {name} returned a failure.", LIBRARY)
+    return [*(LogLine(i + 1, text, "info", POD) for i, text in enumerate(texts)), failed(end, number=len(texts) + 1)]
+
+
+def test_a_pod_counts_by_its_output_and_not_by_what_its_manager_says() -> None:
+    words = "parse error: Unfinished JSON term at EOF at line 2, column 0"
+    assert prints(sign(pod(words)), sign(pod(words, name="job-0000qqqq")), sign(bash(words))) == 1
+    assert sign(pod("step 1 of 3"), task="a.b").title == "A pod failed: step … of …"
+    assert prints(sign(pod(), task="a.b"), sign(pod(name="job-0000qqqq"), task="a.b")) == 1
+
+
+def test_a_pods_exit_code_alone_does_not_hide_its_output() -> None:
+    lines = pod("parse error: Unfinished JSON term")
+    end = raised(
+        "AirflowException", "Pod x returned a failure.\nremote_pod: {'exit_code': 1, 'reason': 'Error'}", LIBRARY
+    )
+    assert sign([*lines[:-1], failed(end, number=99)]).title == "parse error: Unfinished JSON term"
+
+
+def test_a_shell_that_says_how_its_child_died_is_believed_without_an_exit_code() -> None:
+    words = "bash: line 2:   641 Segmentation fault      /srv/scorer 99"
+    assert prints(sign(pod(words), task="a.b"), sign(bash(words, code=139), task="a.b")) == 1
+    assert sign(pod(words), task="a.b").cause == "native crash"
+
+
+def test_the_exit_code_that_only_the_log_names_counts() -> None:
+    old = [LogLine(1, "Command exited with return code 7", "info", "bash_operator.py"), failed(raised("AirflowException", "Bash command failed"), number=2)]  # fmt: skip
+    assert sign(old, task="a.b").title == "Exited with code 7"
+
+
+@pytest.mark.parametrize(
+    ("output", "title"),
+    [
+        (["Error in mean(x) : object 'x' not found", "Calls: fit -> mean", "Execution halted"], "Error in mean(x) : object 'x' not found"),
+        (["Error in library(gg) :", "  there is no package called ‘gg’", "Execution halted"], "Error in library(gg) : there is no package called ‘gg’"),
+        (["a.c:(.text+0xa): undefined reference to `f'", "collect2: error: ld returned 1 exit status"], "a.c:(.text+…): undefined reference to `f'"),
+        (["gzip: stdin: unexpected end of file", "tar: Error is not recoverable: exiting now"], "gzip: stdin: unexpected end of file"),
+        (["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", " 1: 0xb78db3 node::OOMErrorHandler(char const*) [node]"],
+         "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"),
+        (["feed has no header at /srv/split.pl line 6.", "splitting 44 rows"], "feed has no header at split.pl line …."),
+        (["bash: line 3: DAY: unbound variable", "done with 3"], "bash: line …: DAY: unbound variable"),
+        (["make: *** No rule to make target 'a.tex', needed by 'a.pdf'.  Stop.", "1 file left"], "make: *** No rule to make target 'a.tex', needed by 'a.pdf'. Stop."),
+        (["NameError          Traceback (most recent call last)", "Cell In[4], line 1", "----> 1 sum(m)", "", "NameError: name 'm' is not defined"],
+         "NameError: name 'm' is not defined"),
+        (["Traceback (most recent call last):", '  File "/j/w.py", line 3, in convert', "worker 2: page 6 ok", "    float(x)", "worker 1: page 7 ok", "ValueError: no weight"],
+         "ValueError: no weight in convert()"),
+    ],
+)  # fmt: skip
+def test_the_line_that_says_what_failed_is_taken_and_not_what_follows(output: list[str], title: str) -> None:
+    assert sign(bash(*output)).title == title
+
+
+def test_pytest_counts_by_the_tests_that_failed_and_the_kind_of_their_errors() -> None:
+    def run(*failed_tests: str, counts: str = "1 failed, 1 passed in 0.03s") -> Signature:
+        return sign(bash("F.", *(f"FAILED {one}" for one in failed_tests), counts))
+
+    total = run("checks/test_a.py::test_total - assert 88.25 == 80.0")
+    assert (
+        prints(total, run("checks/test_a.py::test_total - AssertionError: assert 3 == 4", counts="1 failed in 9s")) == 1
+    )
+    assert prints(total, run("checks/test_a.py::test_stock - assert 1 == 0")) == 2
+    assert prints(total, run("checks/test_a.py::test_total - ConnectionError: no db")) == 2
+    assert total.title == "FAILED checks/test_a.py::test_total: AssertionError"
+
+
+def test_a_comprehension_counts_as_the_function_around_it_as_since_python_3_12() -> None:
+    inner = replace(USER, function="<dictcomp>", line=13)
+    assert (
+        prints(sign([failed(raised("KeyError", "'a'", USER, inner))]), sign([failed(raised("KeyError", "'a'", USER))]))
+        == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("AirflowRuntimeError", "VARIABLE_NOT_FOUND: {'message': 'Variable bucket not found'}"),
+        ("AirflowRuntimeError", "VARIABLE_NOT_FOUND: {'key': 'bucket'}"),
+        ("KeyError", "'Variable bucket does not exist'"),
+    ],
+)
+def test_a_missing_variable_counts_by_its_name_in_every_airflow(kind: str, words: str) -> None:
+    one = sign([failed(raised(kind, words))])
+    assert prints(one, sign([failed(raised("KeyError", "'Variable bucket does not exist'"))])) == 1
+    assert prints(one, sign([failed(raised(kind, words.replace("bucket", "basket")))])) == 2
+    assert one.cause == "variable or connection missing"
+
+
+def test_pydantic_counts_by_field_and_kind_of_error() -> None:
+    words = "1 validation error for Order\n{}\n  Field required [type=missing, input_value={{'id': 88}}, input_type=dict]\n    For further information visit https://errors.pydantic.dev/2.11/v/missing"
+    amount = sign([failed(raised("ValidationError", words.format("amount")))])
+    assert prints(amount, sign([failed(raised("ValidationError", words.format("amount").replace("88", "91")))])) == 1
+    assert prints(amount, sign([failed(raised("ValidationError", words.format("currency")))])) == 2
+    assert "amount (missing)" in amount.title
+
+
+def test_a_certificate_counts_by_its_host_on_every_build_of_python() -> None:
+    words = "HTTPSConnectionPool(host='{}', port=443): Max retries exceeded (Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:{})')))"
+    first, second = (sign([failed(raised("SSLError", words.format("vault", line)))]) for line in (1000, 1006))
+    assert prints(first, second) == 1
+    assert prints(first, sign([failed(raised("SSLError", words.format("ledger", 1000)))])) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [
+        ("curl: (22) The requested URL returned error: 403", "curl: (22) The requested URL returned error: 500"),
+        ("ERROR 404: Not Found.", "ERROR 410: Gone."),
+        ("ssh: connect to host a.internal port 22: Connection refused", "ssh: connect to host b.internal port 22: Connection refused"),
+        ("Cannot connect to host a.internal:91 ssl:default [Connect call failed]", "Cannot connect to host b.internal:91 ssl:default [Connect call failed]"),
+    ],
+)  # fmt: skip
+def test_the_status_and_the_host_tell_two_failures_apart(words: str, other: str) -> None:
+    assert prints(sign(bash(words)), sign(bash(other))) == 2
+
+
+@pytest.mark.parametrize("kind", ["sort", "cc", "tmp."])
+def test_the_random_name_of_a_temporary_file_changes_nothing(kind: str) -> None:
+    words = f"sort: write failed: /srv/spool/{kind}{{}}: No space left on device"
+    assert prints(*(sign(bash(words.format(name))) for name in ("A2LL8G", "turyVS", "DDfCrm"))) == 1
+    assert "loadreport" in mask("cannot open /srv/loadreport")
+
+
+def test_a_sensor_counts_by_what_it_pokes_for() -> None:
+    wait = failed(raised("AirflowSensorTimeout", "Sensor has timed out; run duration of 4.2 seconds", LIBRARY))
+    report, rows = (LogLine(4, f"Poking: {what}", "info", "sensor") for what in ("v2/report", "select 1 from rows"))
+    assert prints(sign([report, wait]), sign([rows, wait])) == 2
+    assert prints(sign([report, wait], task="a.b"), sign([report, wait], task="a.c")) == 1
+
+
+def test_the_rest_of_a_message_counts_in_a_log_whose_head_is_cut() -> None:
+    text = b"""    return run()
+  File "/dags/sessions.py", line 43, in call
+    channel.get()
+grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:
+	status = StatusCode.UNAVAILABLE
+	details = "failed to connect"
+>
+[2026-10-03T04:10:01.000+0000] {local_task_job_runner.py:266} INFO - Task exited with return code 1
+"""
+    head = b'[2026-10-03T04:10:00.000+0000] {taskinstance.py:1} ERROR - Task failed with exception\nTraceback (most recent call last):\n  File "/dags/sessions.py", line 40, in before\n'
+    assert prints(sign_text(text), sign_text(head + text)) == 1
+
+
 def test_the_same_on_any_hash_seed() -> None:
     script = (
         "import json,sys; from triage.signature import sign_text; s=sign_text(sys.stdin.buffer.read(), task='a.b');"

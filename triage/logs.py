@@ -20,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from triage import traces
+from triage.dress import undress
 from triage.header import Header, told
 from triage.model import Absence, Circumstance, Frame, LogLine, LogStatus, Raised, Unread
 from triage.redact import PLAIN, Redactor
@@ -50,7 +51,6 @@ _LEVELS = {name: name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR", 
     "WARN": "warning"
 }
 _SOURCE = re.compile(r': source="([^"\n]{1,200})"\s*$')
-_SUBTASK = re.compile(r"Job \d+: Subtask \S+ (?=\[)")
 _HASHED = re.compile(r"unusual_prefix_[0-9a-f]{40}_")
 _EXITED = re.compile(r"Task exited with return code (-?\d+)")
 _FAILING = re.compile(
@@ -101,7 +101,7 @@ class Reading(Iterator[LogLine]):
         self.total_lines = 0
         self.gap: int | None = None
         self._clock: dict[str, datetime | None] = {}
-        self._lines = self._records(self._split(chunks))
+        self._lines = self._records(undress(self._split(chunks)))
 
     def __next__(self) -> LogLine:
         return next(self._lines)
@@ -199,9 +199,6 @@ class Reading(Iterator[LogLine]):
         if match is None:
             return None
         text = raw[match.end() :]
-        if text.startswith("Job ") and (nested := _SUBTASK.match(text)):  # 1.10 wrapped the task's own line once more
-            inner = _PREFIX.match(text, nested.end())
-            match, text = (inner, text[inner.end() :]) if inner else (match, text)
         exited = _EXITED.match(text) if text.startswith("Task exited") else None
         return LogLine(
             number=self.total_lines,
@@ -439,7 +436,7 @@ def _evidence(scan: Scan, wanted: list[LogLine | None], budget: int) -> Iterator
         if segment is not None:
             wanted += [segment.start, segment.failed, segment.ended, segment.job, *reversed(segment.before)]
             for block in (*reversed(segment.blocks), segment.first):
-                wanted += [*block.lines, block.after] if block else []
+                wanted += [*block.lines, *block.between, block.after] if block else []
     for line in wanted:
         if line is not None:
             budget -= _weight(line)

@@ -20,16 +20,20 @@ _CHANNELS = 16
 # Lines that every try writes, by Airflow or by its page; none of them says what failed.
 _ROUTINE = re.compile(
     r"\s*$|::(?:end)?group::|Dependencies (?:all|not) met|Executing <|Started process|Running: \[|Job \d+: Subtask"
-    r"|Running <TaskInstance|Exporting |AIRFLOW_CTX_|-{20,}|Marking task as|\d+ downstream tasks|Tmp dir root|Output:"
+    r"|Running <TaskInstance|Exporting |AIRFLOW_CTX_|-{20,}|Marking task as|\d+ downstream tasks|Tmp dir root|Temporary script location|Output:"
     r"|Running command|Command exited with|DAG bundles loaded|Filling up the DagBag|Retrieving connection|\*\*\* "
     r"|Using connection|Connection Retrieved|Stats instance|Loaded DAG|Worker startup parse|Task finished|Pushing xcom"
+    # the managers of pods and containers of the providers for Kubernetes and Docker
+    r"|Building pod |Creating pod |Found matching pod|Pod not yet started|Pod \S{1,253} (?:has phase|returned a failure\.?$)"
+    r"|(?:Skipping d|D)eleting pod|Waiting for container |Starting docker container|Pulling docker image"
+    r"|\s{0,3}\d{1,3}: 0x[0-9a-f]{4,16} "  # a frame of a native stack, as V8 prints it
 )
 _BAD = re.compile(
     r"error|exception|fail|traceback|cannot|can't|can’t|could not|couldn't|unable|denied|not found|no such"
     r"|refused|killed|fatal|timed out|timeout|invalid|forbidden|unauthori|abort|panic|memory"
     r"|is a directory|not a |exists|missing|undefined|unexpected|unresolved|oom|evicted|unknown|reject"
     r"|violat|illegal|critical|severe|file \"|curl: \(|halted|400 -|401 -|403 -|404 -|409 -|429 -|500 -"
-    r"|502 -|503 -|504 -"
+    r"|502 -|503 -|504 -|unbound|not in |\*\*\* no | line \d{1,9}\.$|segmentation|conflict"
 )
 _STRONG = re.compile(
     r"(?:\S{0,80}: )?(?:fatal|error|panic|critical)\b ?[:\[(]|\[(?:error|fatal)\]|\s*(?:error|fatal) in\b"
@@ -37,9 +41,17 @@ _STRONG = re.compile(
     r"|R|Rscript|unzip|gzip|docker|kubectl|aws|gcloud|gsutil|bq|spark-submit|perl|ruby|go|sh|bash|zsh|/\S{1,60}/\w{0,9}sh)"
     r"(?:\[\d+\])?: |.{0,300}curl: \(\d+\)|npm ERR!|E: |ORA-\d|Msg \d+, Level|SQLSTATE|[45]\d\d - \w|Killed\s*$"
     r"|(?:Database|Compilation|Runtime|Parsing|Dependency|Validation) Error\b|Failure in test"
-    r"|Error: |Error in |Execution halted|.{0,200}(?:command not found|No such file or directory|Permission denied)$",
+    r"|Error: |Error in |Execution halted|.{0,200}(?:command not found|No such file or directory|Permission denied)$"
+    r"|.{0,300}\bundefined reference to |.{1,400} at \S{1,300} line \d{1,9}\.$|.{0,200}: unbound variable$",
     re.I,
 )
+# What a program says after it has said what failed: it counts only where nothing else does.
+_FOLLOW_UP = re.compile(
+    r"tar: (?:Error is not recoverable|Child returned|Exiting with failure)|collect2: error: ld returned|Execution halted"
+    r"|make(?:\[\d+\])?: \*\*\* \[.{1,300}\] Error \d|npm ERR! (?:A complete log|errno|code)|error: Recipe |Calls: "
+    r"|rsync error: |(?:\S{0,100}/)?(?:docker|podman): .{0,80}See '|warning: "
+)
+_PYTEST = re.compile(r"(?:FAILED|ERROR) \S{1,300}\.py(?:::|$| - )")
 _NOISE = re.compile(
     r"(?:\d\d/\d\d/\d\d [\d:]+ )?(?:DEBUG|INFO|WARN(?:ING)?)\b|\b0 (?:errors?|failed|failures?)\b|(?:no|without) errors?\b"
     r"|retry|DeprecationWarning|FutureWarning|UserWarning|log4j|errors?=0\b|\bwarning[:s]|Finished running|Done\. PASS"
@@ -52,7 +64,16 @@ _JAVA = re.compile(
 _JAVA_MORE = re.compile(r"\s*(?:at [\w.$<>/]+\(|Caused by: |\.\.\. \d+ (?:more|common))|\s+\S")
 _DETAIL = re.compile(r"\s+\S|LINE \d|DETAIL|HINT|CONTEXT|Detail:|Hint:|\^")
 _DBT = re.compile(r"(?:Database|Compilation|Runtime|Parsing|Dependency|Validation) Error\b|Failure in test ")
-_CLOCK = re.compile(r"(?:\[?\d{2,4}[-/:]\d\d[-/:]\d\d[T\d:.,Z+-]*\]? +){1,2}")
+_CLOCK = re.compile(r"(?:\[?\d{2,4}[-/:]\d\d[-/:]\d\d[T\d:.,Z+-]*\]? {1,2}){1,2}")
+# What another program put before a line when it passed it on: the container's name in brackets (Kubernetes provider, kubectl
+# logs --prefix), compose's service with its number, a container runtime's clock and stream.
+_PASSED_ON = re.compile(
+    r"\[(?!(?:trace|debug|info|notice|warn(?:ing)?|err(?:or)?|fatal|critical)\])(?:pod/[\w.\-]{1,253}/)?[a-z0-9](?:[a-z0-9.\-]{0,61}[a-z0-9])?\] "
+    r"|[\w.\-]{1,80}[-_]\d{1,4} {0,20}\|(?: |$)|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [FP] "
+)
+# How many lines of others may stand within one writer's traceback.
+_FOREIGN = 20
+_TOLD = re.compile(r"[A-Za-z_][\w.<>]{0,200}(?::(?: |$)|$)")
 
 
 @dataclass(slots=True)
@@ -63,7 +84,9 @@ class Block:
     strength: int
     lines: list[LogLine] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    between: list[LogLine] = field(default_factory=list)
     ended: bool = False
+    rest: int = 0
     after: LogLine | None = None
 
     def add(self, line: LogLine, text: str) -> None:
@@ -93,8 +116,13 @@ def is_noise(text: str) -> bool:
 
 
 def bare(text: str) -> str:
-    """The text without a clock that the program wrote before it."""
-    return _CLOCK.sub("", text, count=1) if text[:1].isdigit() or text[:1] == "[" else text
+    """The text without what another program, or a clock, put before it."""
+    begin = text[:1]
+    if begin == "[" or begin.isdigit() or "|" in text[:104]:
+        if passed := _PASSED_ON.match(text):
+            text = text[passed.end() :]
+        return _CLOCK.sub("", text, count=1)
+    return text
 
 
 @dataclass(slots=True)
@@ -116,13 +144,16 @@ class Passages:
     def feed(self, line: LogLine) -> None:
         """Take the next line that is not Airflow's own word."""
         text = line.text
-        if not is_routine(text):
+        if not is_routine(text) or text.startswith("Command exited with"):
             self.before.append(line)
         for part in view(text).split("\n") if "\n" in text or len(text) > 2 * VIEW else (text,):
             part = bare(part)
             block = self._open.get(line.logger) if self._open else None
-            if block is not None and _continues(block, part):
+            if block is not None and _continues(block, line, part):
                 block.add(line, part)
+                continue
+            if block is not None and _is_foreign(block, part):
+                block.between.append(line)
                 continue
             if block is not None:
                 block.after = line
@@ -139,10 +170,14 @@ class Passages:
             kind, strength = "python", 3
         elif _DBT.match(part.strip()):
             kind, strength = "dbt", 3
+        elif part.startswith(("FAILED ", "ERROR ")) and _PYTEST.match(part):
+            kind, strength = "pytest", 3
         elif _JAVA.match(part):
             kind, strength = "java", 3
         elif is_noise(part):
             return
+        elif _FOLLOW_UP.match(part):
+            kind, strength = "line", 1
         elif traces.is_raised(part) or _STRONG.match(part.strip()):
             kind, strength = "line", 2
         else:
@@ -160,15 +195,27 @@ class Passages:
         self.blocks.append(block)
 
 
-def _continues(block: Block, part: str) -> bool:
+def _continues(block: Block, line: LogLine, part: str) -> bool:
+    if block.kind == "pytest":
+        return False
     if block.kind == "java":
         return _JAVA_MORE.match(part) is not None
     if block.kind in ("line", "dbt"):
         return len(block.texts) < 6 and _DETAIL.match(part) is not None and not _DBT.match(part.strip())
-    return _continues_python(block, part)
+    return _continues_python(block, line, part)
 
 
-def _continues_python(block: Block, part: str) -> bool:
+def _is_foreign(block: Block, part: str) -> bool:
+    """Whether a line tells nothing and only stands within a traceback of another writer on the same channel."""
+    return (
+        block.kind == "python"
+        and not block.ended
+        and len(block.between) < _FOREIGN
+        and (is_noise(part) or not _BAD.search(part.lower()))
+    )
+
+
+def _continues_python(block: Block, line: LogLine, part: str) -> bool:
     """Frames, source lines (which some tools print without their indent), the exception, then links to the next."""
     if block.ended:
         if traces.is_link(part) or not part.strip():
@@ -176,11 +223,16 @@ def _continues_python(block: Block, part: str) -> bool:
         if traces.HEADING in part and any(traces.is_link(text) for text in block.texts[-3:]):
             block.ended = False
             return True
-        return False
+        # Of a log whose head is cut, each line stands for itself: what follows is the rest of the message.
+        block.rest += 1
+        is_raw = line.logger is None and line.level is None
+        return is_raw and block.rest <= 10 and traces.HEADING not in part and not traces.is_frame(part)
     if traces.HEADING in part or traces.is_frame(part) or part[:1].isspace() or not part:
         return True
     last = block.texts[-1]
     if traces.is_frame(last) and not last[:1].isspace() and not traces.is_raised(part):
         return True
+    if not _TOLD.match(part):
+        return False
     block.ended = True
     return True

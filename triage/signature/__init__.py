@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from triage import causes, logs
 from triage.model import Absence, Circumstance, CircumstanceKind, Evidence, LogLine, LogStatus, Signature, place
+from triage.passages import bare
 from triage.redact import PLAIN, Redactor
 from triage.scan import Scan, Segment
 from triage.signature import output, silence
@@ -27,7 +28,8 @@ VERSION = 1
 TITLE_MAX = 160
 
 _JOB = re.compile(r"Failed to execute job \d+ for task \S+ \((.*?)(?:; \d+)?\)?\s*$", re.S)
-_POKING = re.compile(r"(?:Poking|Checking|Waiting)\b.{0,30}?\b(?:for|callable|until|on)\b", re.I)
+_POKING = re.compile(r"Poking: |(?:Poking|Checking|Waiting)\b.{0,30}?\b(?:for|callable|until|on)\b", re.I)
+_POD = re.compile(r"Pod \S{1,253} returned a failure")
 _GIVEN_UP = ("AirflowSensorTimeout", "AirflowTaskTimeout", "TaskDeferralTimeout")
 _BY_HAND = re.compile(r"SIGTERM|externally (?:set|terminated)", re.I)
 
@@ -224,21 +226,26 @@ def _from_exception(segment: Segment, scan: Scan, line: LogLine, task: str) -> F
 def _from_code(found: Finding, segment: Segment, value: str, where: str, task: str) -> Finding:
     """Delegated work whose output holds no error: a kill, the pod's own words, its last words, or the bare exit code."""
     code = output.exit_code(value)
+    if code is None:
+        code = output.said_code(segment.before)
     if signal := output.killed(code):
         return silence.killed(signal, found.numbers[0], task, where)
     if pod := output.pod(value):
         pod.numbers = found.numbers
         return pod
-    if code is None:
+    if dead := output.died(segment.before):
+        return silence.killed(*dead, task, where)
+    is_pod = _POD.match(value) is not None
+    if code is None and not is_pod:
         return found
     last = output.last_words(segment.before)
     if last is None:
-        title = f"Exited with code {code}"
+        title = f"Exited with code {code}" if code is not None else "A pod returned a failure"
         return Finding(("exit", str(code), where, task), title, causes.classify(None, title), numbers=found.numbers,
                        decisions=["No words in its output: the exit code and the task count."])  # fmt: skip
-    said = output.line(last.text.split("\n")[-1] or last.text)
+    said = output.line(bare(last.text.split("\n")[-1] or last.text))
     said.key = ("exit", str(code), *said.key)
-    said.title = f"Exited with code {code}: {said.title}"
+    said.title = f"{f'Exited with code {code}' if code is not None else 'A pod failed'}: {said.title}"
     said.cause = said.cause if said.cause != "unknown" else "exit code"
     said.numbers = (last.number, *found.numbers)
     said.decisions.insert(0, "No line of its output reads like an error: the exit code and its last words count.")

@@ -37,14 +37,19 @@ def _url(match: re.Match[str]) -> str:
     return f"{match['scheme'].lower()}://{match['host']}{'/'.join(parts)}"
 
 
+# What GNU sort, the C compiler and mktemp(1) name their temporary files.
+_TEMPORARY = re.compile(r"^(sort|cc|tmp\.)(?=[a-z]{0,12}[A-Z0-9])[A-Za-z0-9]{6,10}(?=\.|$)")
+
+
 def _path(match: re.Match[str]) -> str:
     name = re.split(r"[/\\]", match[0].rstrip("/\\."))[-1].replace("***", "")
+    name = _TEMPORARY.sub(r"\1<n>", name)
     return re.sub(r"(?:[-_.]?\d)+(?=[-_.]|$)|\d{2,}|tmp\w{6,12}$", "<n>", name) or "<path>"
 
 
 _KEPT_NUMBER = (
     r"(?<=://)[^\s/'\"<>]{1,200}|\butf-?\d{1,2}\b|(?:\d{1,3}\.){3}\d{1,3}(?::\d{2,5})?(?!\d|\.\d)|\[Errno -?\d+\]|\b(?:exit(?:ed)?(?: with)?(?: return)?(?: code| status)?|exit code|return code|status(?:[_ ]code)?"
-    r"|errno|HTTP(?:/\d(?:\.\d)?)?(?: Error)?|Error(?: code)?|code|port|SQLSTATE|signal|base|exitcode|state)\b[ :=(]{0,3}-?\d{1,5}\b"
+    r"|errno|HTTP(?:/\d(?:\.\d)?)?(?: Error)?|Error(?: code)?|ERROR|returned error|code|port|SQLSTATE|signal|base|exitcode|state)\b[ :=(]{0,3}-?\d{1,5}\b"
     r"|\bcurl: \(\d+\)|\b[A-Z]{2,6}-\d{3,5}\b|(?<=[\w\]>]):\d{2,5}(?![\d:.]|\w)|^\s*[45]\d\d\b"
     r"|\b[45]\d\d (?=Client|Server|Too|Bad|Not|Forbidden|Unauth|Service|Gateway|Internal|-)"
 )
@@ -72,7 +77,8 @@ MASKS: tuple[Mask, ...] = (
     _mask("cut mark", r"(?s) … \[\d+ (?:characters|bytes) cut\] … .*", " …", "a … [90 characters cut] … b", "a …", (" cut] … ",)),
     _mask("object repr", r"<([A-Za-z_][\w.]{0,120})(?:\[[^\]\n]{0,40}\])?(?: object)?(?: [^<>\n]{0,160})? at 0x[0-9a-f]{4,16}>", r"<\1>",
           "<pool.Conn object at 0x7f12ab34cd56> is closed", "<pool.Conn> is closed", (" at 0x",)),
-    _mask("address", r"\b0x[0-9a-fA-F]{2,16}\b", "<addr>", "at 0x7f12ab34cd56", "at <addr>", ("0x",)),
+    _mask("place in C", r" ?\(_\w{1,40}\.c:\d{1,6}\)", "", "verify failed (_ssl.c:1006)", "verify failed", (".c:",)),
+    _mask("address", r"\b0x[0-9a-fA-F]{1,16}\b", "<addr>", "at 0x7f12ab34cd56", "at <addr>", ("0x",)),
     _mask("mail address", r"[\w.+\-]{1,64}@[\w\-]{1,64}(?:\.[\w\-]{1,64}){1,5}", "<mail>", "no such user a.b@example.com", "no such user <mail>", ("@",)),
     _mask("run id", r"\b(?:scheduled|manual|backfill|asset_triggered|dataset_triggered)__[\dT:.+\-]{10,40}(?:_\w{8})?", "<run>",
           "run manual__2026-11-22T08:12:33.78+00:00 failed", "run <run> failed", ("__",)),

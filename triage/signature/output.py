@@ -12,20 +12,21 @@ from collections.abc import Iterable, Sequence
 
 from triage import causes, traces
 from triage.model import LogLine, place
-from triage.passages import Block, is_noise, is_routine
+from triage.passages import Block, bare, is_noise, is_routine
 from triage.scan import Segment
 from triage.signature.masks import mask
-from triage.signature.root import Finding, judge, outage
+from triage.signature.root import Finding, judge, needed, outage
 
 DELEGATED = re.compile(
     r"exit(?:ed)? (?:with )?(?:code|status)|non-?zero|Bash command failed|Error code is|returned a failure|return(?:ed)? code"
     r"|Trigger failure|Docker container failed|SSH (?:command|operator)|error running cmd|remote_pod|container .{0,60}fail"
     r"|(?:job|run|step|application|statement|query|build|command|pipeline|notebook|workflow|model)s?\b.{0,120}"
-    r"(?:fail(?:ed|ure)|terminated|did not succeed|unsuccessful)|see .{0,40}(?:log|above|output)",
+    r"(?:fail(?:ed|ure)|terminated|did not succeed|unsuccessful)|see (?!server log).{0,40}(?:log|above|output)",
     re.I | re.S,
 )
 _EXIT = re.compile(
-    r"(?:exit(?:ed)? (?:with )?(?:code|status)|return(?:ed)? code|Error code is)[\s:=(]{0,4}(-?\d{1,4})", re.I
+    r"(?:exit(?:ed)? (?:with )?(?:code|status)|return(?:ed)? code|Error code is|'StatusCode':)[\s:=(]{0,4}(-?\d{1,4})",
+    re.I,
 )
 _PROGRAMS = re.compile(
     r"subprocess|spark|pod|docker|ssh|bash|dbt|databricks|emr|ecs|batch|glue|beam|papermill|livy", re.I
@@ -36,6 +37,15 @@ _IN_FILE = re.compile(r" ?\([^)]{0,300}\)")
 _STARTER = re.compile(r"^(?:\S*/)?(?:bash|sh|zsh|dash): (?:-c: )?(?:line (?:\d+|<n>): )?")
 _PREFIX = re.compile(r"^(?:psql|error|fatal|ERROR|FATAL)(?:: error)?: +")
 _PROGRESS = re.compile(r"^.*?(?=curl: \(\d+\))", re.S)
+# How a shell says that a signal ended its child: POSIX strsignal's words behind the line and the process.
+_DIED = re.compile(
+    r"(?:\S{1,100}: )?line \d{1,6}: {1,6}\d{1,9} (Killed|Segmentation fault|Aborted|Bus error|Floating point exception"
+    r"|Illegal instruction|Terminated)\b"
+)
+_DIED_OF = {"Killed": "SIGKILL", "Segmentation fault": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS",
+            "Floating point exception": "SIGFPE", "Illegal instruction": "SIGILL", "Terminated": "SIGTERM"}  # fmt: skip
+_TEST = re.compile(r"(?:FAILED|ERROR) (\S{1,300}?)(\[.{0,300}\])?(?: - (.{0,1000}))?$")
+_SCRIPT_FRAME = re.compile(r"\s+at .{1,400}:\d+:\d+\)?$")
 _SIGNALS = {9: "SIGKILL", 15: "SIGTERM", 6: "SIGABRT", 11: "SIGSEGV", 4: "SIGILL", 7: "SIGBUS", 8: "SIGFPE"}
 
 
@@ -64,9 +74,10 @@ def choose(segment: Segment, least: int = 1) -> Finding | None:
         return None
     best = max(block.strength for block in pool)
     tied = [block for block in pool if block.strength == best]
-    dbt = [block for block in tied if block.kind == "dbt"]
-    if dbt:
+    if dbt := [block for block in tied if block.kind == "dbt"]:
         return _dbt(dbt)
+    if tests := [block for block in tied if block.kind == "pytest"]:
+        return _tests(tests)
     block = tied[-1]
     found = _read(block)
     passed = len(pool) - 1
@@ -80,16 +91,30 @@ def last_words(before: Sequence[LogLine]) -> LogLine | None:
     """The last thing the program said before it ended."""
     programs = [line for line in before if _PROGRAMS.search(line.logger or "")]
     for line in reversed(programs or before):
-        text = line.text.strip()
+        text = bare(line.text).strip()
         if text and not is_routine(text) and not is_noise(text) and re.search(r"[A-Za-z]{3}", text):
             return line
+    return None
+
+
+def said_code(before: Sequence[LogLine]) -> int | None:
+    """The exit code that an operator logged where its exception names none (1.10)."""
+    logged = [line.text for line in before if line.text.startswith("Command exited with")]
+    return exit_code(logged[-1]) if logged else None
+
+
+def died(before: Sequence[LogLine]) -> tuple[str, int] | None:
+    """The signal that ended the program, as its shell says, and the number of that line."""
+    for line in reversed(before):
+        if ": line " in (text := line.text[:400]) and (found := _DIED.match(bare(text))):
+            return _DIED_OF[found[1]], line.number
     return None
 
 
 def pod(text: str) -> Finding | None:
     """What Kubernetes says of a pod that failed: eviction, out of memory, an image that cannot be pulled."""
     told = sorted({f"{found[1]} {found[2]}" for found in _POD.finditer(text) if found[2] not in _POD_DULL})
-    if not told:
+    if not any(one.startswith("reason") for one in told):
         return None
     title = f"Pod failed: {', '.join(told)}"
     return Finding(("pod", *told), title, causes.classify(None, title), quotes=(title,))
@@ -100,6 +125,8 @@ def _why(block: Block, passed: int) -> str:
         "python": "a traceback",
         "java": "a JVM exception",
         "raised": "a logged exception",
+        "dbt": "a report of dbt",
+        "pytest": "a report of pytest",
         "line": "an error line",
     }
     return kinds[block.kind] + (f" ({passed} other passages that look bad were passed over)" if passed else "")
@@ -113,8 +140,13 @@ def _read(block: Block) -> Finding:
         found = judge(chain)
     elif block.kind == "java":
         found = _java(block.texts)
+    elif block.kind == "python":
+        found = line(block.texts[-1])
     else:
-        found = line(block.texts[0] if block.kind != "python" else block.texts[-1])
+        first, more = block.texts[0], block.texts[1:]
+        found = line(f"{first} {more[0].strip()}" if more and first.rstrip().endswith(":") else first)
+        if found.cause == "unknown" and any(_SCRIPT_FRAME.match(text) for text in more):
+            found.cause = "code error"
     found.numbers = numbers if block.kind != "line" else numbers[:3]
     found.quotes = _quotes(block)
     return found
@@ -135,6 +167,8 @@ def line(text: str) -> Finding:
     title = mask(text)
     if key := outage(cause, text):
         return Finding(key, title, cause, decisions=[f"A service that cannot be reached counts once: {key[1]}."])
+    if key := needed(text):
+        return Finding(key, title, key[0], decisions=[f"What is not configured counts by its name: {key[2]}."])
     name = re.match(r"([A-Za-z_]\w*(?:Error|Exception)): ", text)
     decisions = [f"Masked: {', '.join(sorted(hits))}."] if hits else []
     return Finding((masked,), title, cause, name[1] if name else None, decisions=decisions)
@@ -151,6 +185,28 @@ def _java(texts: Sequence[str]) -> Finding:
     key = (kind, masked) if len(masked.split()) >= 3 else (kind, masked, where)
     title = f"{kind}: {masked}" if masked else kind
     return Finding(key, f"{title} in {where}()" if where else title, causes.classify(kind, message, True), kind)
+
+
+def _tests(blocks: Iterable[Block]) -> Finding:
+    """The summary of pytest names each test that failed, and the kind of its error: together they are the cause."""
+    told: dict[str, tuple[str, Block]] = {}
+    for block in blocks:
+        if found := _TEST.match(block.texts[0].strip()):
+            words = found[3] or ""
+            kind = name[1] if (name := re.match(r"([A-Za-z_][\w.]{0,100}): ", words)) else "AssertionError"
+            told.setdefault(f"{mask(found[1])}: {kind}", (mask(words), block))
+    keys = sorted(told)
+    words, first = told[keys[0]]
+    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+    cause = causes.classify(None, f"{keys[0]} {words}")
+    return Finding(
+        ("pytest", *keys[:12]),
+        f"FAILED {keys[0]}{more}",
+        "data quality" if cause in ("unknown", "code error") else cause,
+        numbers=tuple(block.lines[0].number for _, block in told.values())[:12],
+        quotes=(first.texts[0].strip()[:300],),
+        decisions=[f"pytest reports {len(keys)} failed tests; together they are the cause."],
+    )
 
 
 def _dbt(blocks: Iterable[Block]) -> Finding:

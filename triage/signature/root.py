@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from triage import causes
 from triage.model import Frame, Raised
@@ -55,7 +56,7 @@ _PLACED = frozenset({"code error", "unknown"})
 _OF_MACHINE = frozenset({"disk full", "out of memory", "missing module", "missing command", "rate limit", "template"})
 _NAME = re.compile(r"['\"`(][\w*.]|//|\w[_.]\w|/\w|\w\*|: \w")
 _ENDPOINT = re.compile(
-    r"(?:host=|(?:connect|connection|connecting) to (?:server at |the endpoint URL: )?|host name |endpoint URL: |lookup failed for |resolve host:? )"
+    r"(?:host=|(?:connect|connection|connecting) to (?:host |the server |server at |the endpoint URL: )?|host name |endpoint URL: |lookup failed for |resolve host:? )"
     r"[\"']?(?:[a-z][a-z0-9+]*:(?!\d{1,5}(?![\d.])))?(?://)?(?P<host>[\w*](?:[\w.*\-]*[\w*])?|\[[0-9a-f:]+\])[\"']?"
     r"(?:(?: \([\d.]+\))?(?::|,? ?port[ =:]+)(?P<port>\d{1,5}))?",
     re.I,
@@ -65,6 +66,16 @@ _ADDRESS = re.compile(
 )
 _DIALECT = re.compile(r"\(\w[\w.]*?\.(\w+)\) ")
 _WORD = re.compile(r"[A-Za-z]{2,}")
+# What Airflow writes when a variable or connection is not there: the task SDK, and the models of 1.10 to 2.11.
+_NEEDED = re.compile(
+    r"(?P<kind>VARIABLE|CONNECTION)_NOT_FOUND: \{'\w{1,20}': ['\"](?:(?:Variable|Connection) )?(?P<name>[^\s'\"]{1,250})"
+    r"|(?P<was>Variable) (?P<key>\S{1,250}) does not exist['\"]?$|The (?P<conn>conn)_id `(?P<id>[^`]{1,250})` isn't defined"
+)
+_UNNAMED = re.compile(r"<(?:listcomp|dictcomp|setcomp|genexpr|lambda)>$")
+_PYDANTIC = re.compile(r"\d{1,6} validation errors? for (\S.{0,200})")
+_FIELD_ERROR = re.compile(r"\s+.{0,2000}?[\[(]type=([\w.]{1,80})")
+# What zlib and gzip say of a damaged stream; which of it is chance.
+_DAMAGED = re.compile(r"Error -3 while decompressing|CRC check failed|Incorrect length of data produced")
 _HINT = re.compile(r"\. (?:Did you mean: .*|Perhaps you .*)$")
 
 
@@ -84,12 +95,37 @@ class Finding:
 
 def first_words(value: str) -> str:
     """The telling beginning of a message: its first line, or several where the first says too little."""
+    if "validation error" in value[:40] and (fields := _invalid(value)):
+        return fields
     lines = [line.strip() for line in value.split("\n", 12) if line.strip()][:10]
     if not lines:
         return ""
     if len(_WORD.findall(lines[0])) < 3 or lines[0].endswith(":"):
         return " ".join(lines)
     return lines[0]
+
+
+def _invalid(value: str) -> str:
+    """What pydantic found wrong: each field with the type of its error, which stand on the lines below its first."""
+    lines = value.split("\n", 60)
+    head = _PYDANTIC.match(lines[0])
+    if head is None:
+        return ""
+    told = {
+        f"{mask(field.strip())} ({found[1]})"
+        for field, text in pairwise(lines)
+        if field[:1].strip() and (found := _FIELD_ERROR.match(text[:2200]))
+    }
+    return f"validation error for {head[1]}: {', '.join(sorted(told)[:8])}" if told else ""
+
+
+def needed(text: str) -> tuple[str, ...] | None:
+    """The key of a variable or connection that is not there: its class, which of both, its name."""
+    found = _NEEDED.search(text[:1000])
+    if found is None:
+        return None
+    kind = "variable" if (found["kind"] or found["was"] or "").lower() == "variable" else "connection"
+    return ("variable or connection missing", kind, found["name"] or found["key"] or found["id"])
 
 
 def endpoint(*texts: str) -> str:
@@ -126,12 +162,22 @@ def own_place(chain: Sequence[Raised]) -> str:
     package that Airflow called is taken for the user's.
     """
     for one in reversed(chain):
-        for frame in reversed(one.frames):
+        for i in range(len(one.frames) - 1, -1, -1):
+            frame = one.frames[i]
             if not is_library(frame.file) and frame.function:
-                return place(frame.file, frame.function)
+                return place(frame.file, _named_function(one.frames[: i + 1]))
         if any(is_runner(frame.file) for frame in one.frames):
             return _called(one.frames)
     return ""
+
+
+def _named_function(frames: Sequence[Frame]) -> str:
+    """The function of the innermost frame; a comprehension has a frame of its own only before Python 3.12 (PEP 709)."""
+    inner = frames[-1]
+    for frame in reversed(frames):
+        if not _UNNAMED.search(frame.function):
+            return frame.function if frame.file == inner.file else inner.function
+    return inner.function
 
 
 def _called(frames: Sequence[Frame]) -> str:
@@ -166,22 +212,43 @@ def judge(chain: Sequence[Raised]) -> Finding:
                 break
     where = own_place(chain)
     texts = [_said(one)[1] for one in (teller, root, *chain)]
-    if key := outage(cause, *texts):
-        decisions.append(f"A service that cannot be reached counts once, whoever calls it: {key[1]}.")
-        shown = _title(kind, masked)
-        title = shown if key[1].partition(":")[0] in shown.lower() else f"{shown} ({key[1]})"
-        return Finding(key, title, cause, kind, decisions=decisions)
+    if thing := _of_thing(kind, words, masked, cause, texts):
+        thing.decisions = [*decisions, *thing.decisions]
+        return thing
     vague = len(_WORD.findall(_without(masked, kind))) < 2
     placed = kind in _OF_CODE or cause in _PLACED or vague or (cause not in _OF_MACHINE and not _NAME.search(masked))
     if cause == "unknown" and where:
         cause = "code error"
-    key = (kind, masked, where) if placed else _named(kind, masked)
+    key: tuple[str, ...] = (kind, masked, where) if placed else _named(kind, masked)
+    if _DAMAGED.search(words):
+        key, placed = ("damaged data", where), True
+        decisions.append("Compressed data is damaged; at which byte, and so with which words, is chance.")
     if placed and where:
         decisions.append(f"The words could come from many places, so the place counts: {where}.")
     if hits:
         decisions.append(f"Masked: {', '.join(sorted(hits))}.")
     title = _title(kind, masked, where if placed else "")
     return Finding(key, title, cause, kind, decisions=decisions, is_vague=vague)
+
+
+def _of_thing(kind: str, words: str, masked: str, cause: str, texts: Sequence[str]) -> Finding | None:
+    """What counts by the thing that is not there, or cannot be reached, whoever asks for it."""
+    if key := needed(f"{kind}: {words}"):
+        title = f"{kind}: {key[1]} {key[2]} does not exist"
+        return Finding(key, title, key[0], kind, decisions=[f"What is not configured counts by its name: {key[2]}."])
+    shown = _title(kind, masked)
+    host = endpoint(*texts) if cause == "TLS" else ""
+    if host:
+        decision = f"A secure connection belongs to its host: {host}."
+        return Finding((cause, host, masked), _with(shown, host), cause, kind, decisions=[decision])
+    if key := outage(cause, *texts):
+        decision = f"A service that cannot be reached counts once, whoever calls it: {key[1]}."
+        return Finding(key, _with(shown, key[1]), cause, kind, decisions=[decision])
+    return None
+
+
+def _with(title: str, host: str) -> str:
+    return title if host.partition(":")[0] in title.lower() else f"{title} ({host})"
 
 
 def _judge_group(group: Raised, where: str) -> Finding:
@@ -203,6 +270,8 @@ def _said(one: Raised) -> tuple[str, str]:
     words = one.value.partition("\n")[0].strip() if one.type in _OF_CODE else first_words(one.value)
     words = _HINT.sub("", words)
     kind = one.type
+    if kind == "KeyError" and " " in words and words[:1] in "'\"" and words[-1:] == words[:1]:
+        words = words[1:-1]  # a KeyError shows its words as Python would write them
     if wrapped := _DIALECT.match(words):
         kind, words = wrapped[1], words[wrapped.end() :]
     return kind, words.removeprefix(f"{kind}: ")

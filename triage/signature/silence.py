@@ -23,6 +23,8 @@ _TOLD = frozenset(
     ["out of memory", "killed from outside", "pod not started", "disk full", "DAG import", "missing module", "missing command",
      "permission", "credentials", "DNS", "connection refused", "TLS", "rate limit", "service error", "service time-out", "bad request"]
 )  # fmt: skip
+# Signals that a process brings upon itself.
+_OWN_DOING = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})
 _UNLOADED = re.compile(r"(?P<what>D[Aa][Gg]|Task) not found (?:in D[Aa][Gg] )?during start up")
 _STATE = re.compile(re.escape(header.STOPPED) + r".{0,40}: its state is (\w+)|externally set to (\w+)", re.S)
 _WHY_STOPPED = {
@@ -123,7 +125,8 @@ def killed(signal: str, number: int, task: str, where: str = "") -> Finding:
     """A process ended by a signal; what sent it is not in the log, and SIGKILL is most often for want of memory."""
     memory = signal in ("SIGKILL", "9", "-9")
     title = f"Killed by {signal}{' (out of memory?)' if memory else ''}"
-    return Finding(("killed", signal, where, task), title, "killed from outside", numbers=(number,),
+    cause = "native crash" if signal in _OWN_DOING else "killed from outside"
+    return Finding(("killed", signal, where, task), title, cause, numbers=(number,),
                    decisions=[f"{place(number).capitalize()}: the process was killed; the signal and the task count."])  # fmt: skip
 
 

@@ -1,0 +1,79 @@
+"""What stands before every line of a log because another program passed it on: a container runtime, compose, a journal.
+
+Owns the forms of such prefixes, each as the program that writes it documents it, and the choice whether a log wears one:
+only where what stands behind it is the beginning of a record of Airflow (the form of a container runtime needs no such
+proof). Numbers of lines stay as they are. Must not judge what a line says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+LOOK = 200
+
+# The Container Runtime Interface's log format (containerd, CRI-O); a "P" line goes on in the next one.
+_CRI = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) (?P<part>[FP])(?:[:\w]{0,20})(?: |$)"
+)
+# How Airflow 1.8 to 1.10.3 repeated each line of the task in the log of its runner.
+_SUBTASK = re.compile(
+    r"\[\d{4}-\d\d-\d\d[T ][^\]]{8,30}\] \{base_task_runner\.py:\d+\} \w{4,8} - (?:Job \d+: Subtask \S+|Subtask:) ?"
+)
+_FORMS = (
+    _CRI,
+    _SUBTASK,
+    re.compile(r"[\w.\-]{1,80} {0,20}\|(?: |$)"),  # docker compose logs
+    re.compile(r"\[pod/[\w.\-]{1,253}/[\w.\-]{1,63}\] "),  # kubectl logs --prefix
+    re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) "),  # docker logs -t, kubectl logs --timestamps
+    re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.\-]{1,63} [\w.\-/]{1,60}(?:\[\d{1,9}\])?: "),  # journalctl, syslog
+)  # fmt: skip
+_RECORD = re.compile(r'\[\d{4}-\d\d-\d\d[T ,]|\{"|\*\*\* |::group::')
+
+
+def undress(batches: Iterator[list[str] | None]) -> Iterator[list[str] | None]:
+    """Take the prefix off every line of batches (None is a gap), if the log's first lines show that it wears one."""
+    seen: list[list[str] | None] = []
+    first: list[str] = []
+    for batch in batches:
+        seen.append(batch)
+        first += (batch or [])[: LOOK - len(first)]
+        if batch is None or len(first) >= LOOK or (first and first[0][:1] == "{"):
+            break
+    form = worn(first)
+    for part in (seen, batches):
+        yield from part if form is None else _taken_off(part, form)
+
+
+def worn(lines: list[str]) -> re.Pattern[str] | None:
+    """The form of the prefix that these lines wear, or None."""
+    if not lines or lines[0][:1] == "{":
+        return None
+    for line in lines:
+        begin = line[:1]
+        if begin in " \t{*:" or (begin == "[" and "Subtask" not in line and line[1:5] != "pod/"):
+            continue
+        for form in _FORMS:
+            found = form.match(line)
+            if found is not None and (form is _CRI or _RECORD.match(line, found.end())):
+                return form
+    return None
+
+
+def _taken_off(batches: Iterable[list[str] | None], form: re.Pattern[str]) -> Iterator[list[str] | None]:
+    open_ = ""
+    for batch in batches:
+        if batch is None:
+            open_ = ""
+            yield None
+            continue
+        bare: list[str] = []
+        for line in batch:
+            found = form.match(line)
+            text = open_ + (line[found.end() :] if found else line)
+            if form is _CRI and found is not None and found["part"] == "P" and len(text) < 1 << 20:
+                open_, text = text, ""
+            else:
+                open_ = ""
+            bare.append(text)
+        yield bare
