@@ -161,7 +161,7 @@ class Signature:
     """The readable what-failed and its versioned key.
 
     `fingerprint` is `<version>:<hex>`, `<version>.<rules>:<hex>` with people's own rules; `cause` a name of `causes.CAUSES`; `exception` the root exception's type;
-    `decisions` the sentences that `explain` prints.
+    `decisions` the sentences that `explain` prints; `key` what the hash was made from, redacted.
     """
 
     version: int
@@ -171,6 +171,7 @@ class Signature:
     exception: str | None = None
     evidence: tuple[Evidence, ...] = ()
     decisions: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from triage import asking
+from triage import asking, signature
 from triage import settings as settings_
 from triage.errors import InputError, SettingsError, TriageError
 from triage.model import ComparisonStatus, Occurrence, Problem, TriageState
@@ -254,10 +254,12 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
     view = context.service.problem(id, now())
     fact = context.service.readable(view)
     found = asking.comparison(context.service, fact.key.id) if fact else None
+    signed = view.latest.signature if view.latest else None
     if as_json:
         click.echo(json.dumps(fmt.problem_json(view.row) | {
             "evidence": [{"line": e.number, "text": e.text} for e in evidence(view)],
-            "decisions": list(view.latest.signature.decisions) if view.latest and view.latest.signature else [],
+            "decisions": list(signed.decisions) if signed else [],
+            "differs": list(signature.differs(signed, view.latest.key.task)) if signed and view.latest else [],
             "failed_tries": [fmt.occurrence_json(o, view.row.problem.id) for o in view.occurrences],
             "outcomes": [answers.outcomes_json(answer) for answer in view.outcomes],
             "last_good_run": answers.comparison_json(found, fact),

@@ -31,7 +31,7 @@ def sign_file(file: str, rules: Rules = NONE, *, task: str = "", explain: bool, 
         name = "-" if file == "-" else Path(file).name
         kept = logs.keep(logs.read(iter(lambda: source.read(_CHUNK), b"")), telling=rules.telling)
         signed = signature.sign(kept.lines, absence=kept.absence, task=task, rules=rules)
-        _print(name, signed, explain=explain, as_json=as_json)
+        _print(name, signed, task, explain=explain, as_json=as_json)
     return 0
 
 
@@ -64,11 +64,11 @@ def _sign_records(source: BinaryIO, rules: Rules, task: str, *, explain: bool, a
             click.echo(f'Line {number} is not a JSON object with "id" and "log_text"; it was left out.', err=True)
             continue
         signed = signature.sign_text(text.encode("utf-8", "surrogatepass"), task=task, rules=rules)
-        _print(str(id), signed, explain=explain, as_json=as_json)
+        _print(str(id), signed, task, explain=explain, as_json=as_json)
     return 1 if wrong else 0
 
 
-def _print(id: str, signed: Signature, *, explain: bool, as_json: bool) -> None:
+def _print(id: str, signed: Signature, task: str, *, explain: bool, as_json: bool) -> None:
     if as_json:
         answer: dict[str, object] = {
             "id": id,
@@ -80,9 +80,15 @@ def _print(id: str, signed: Signature, *, explain: bool, as_json: bool) -> None:
             answer |= {
                 "evidence": [{"line": e.number, "text": e.text} for e in signed.evidence],
                 "decisions": list(signed.decisions),
+                "differs": list(signature.differs(signed, task)),
+                "masked": [
+                    {"line": evidence.number, "mask": hit.mask, "before": hit.before, "after": hit.after}
+                    for evidence, hits in signature.masked(signed)
+                    for hit in hits
+                ],
             }
         click.echo(json.dumps(answer))
     else:
         click.echo(f"{signed.fingerprint}  {signed.title}")
         if explain:
-            click.echo(signature.explain(signed))
+            click.echo(signature.explain(signed, task))

@@ -51,12 +51,16 @@ def occurrence(redactor: Redactor, fact: Occurrence) -> Occurrence:
 
 
 def _signature(redactor: Redactor, signed: Signature) -> Signature:
-    texts = (signed.title, *(one.text for one in signed.evidence), *signed.decisions)
+    texts = (signed.title, *(one.text for one in signed.evidence), *signed.decisions, *signed.key)
     title, *rest = redactor.texts(texts)
     size = len(signed.evidence)
+    decided = size + len(signed.decisions)
     evidence = tuple(Evidence(one.number, text) for one, text in zip(signed.evidence, rest, strict=False))
     exception = redactor.text(signed.exception) if signed.exception else signed.exception
-    return replace(signed, title=title, exception=exception, evidence=evidence, decisions=tuple(rest[size:]))
+    return replace(
+        signed, title=title, exception=exception, evidence=evidence, decisions=tuple(rest[size:decided]),
+        key=tuple(rest[decided:]),
+    )  # fmt: skip
 
 
 def record(redactor: Redactor, record: R) -> R:

@@ -18,7 +18,8 @@ from triage.model import Absence, Circumstance, CircumstanceKind, Evidence, LogL
 from triage.passages import bare
 from triage.redact import PLAIN, Redactor
 from triage.scan import Scan, Segment
-from triage.signature import output, silence
+from triage.signature import apart, output, silence
+from triage.signature.apart import Hit
 from triage.signature.ignored import Ignoring
 from triage.signature.masks import mask
 from triage.signature.root import Finding, endpoint, judge, own_place
@@ -103,12 +104,28 @@ def _sign(case: _Case, redactor: Redactor, rules: Rules) -> Signature:
     return _signature(found, lines, redactor, rules)
 
 
-def explain(signature: Signature) -> str:
-    """Say in sentences how a signature was made: what counted, what was passed over, what was masked."""
+def explain(signature: Signature, task: str = "") -> str:
+    """Say in sentences how a signature was made: what counted, what was passed over, which mask hit where, and what
+    would have to differ for another fingerprint. `task` is that of the signing.
+    """
     lines = [signature.title, f"Cause: {signature.cause} ({causes.CAUSES[signature.cause].summary})"]
     lines += [f"- {decision}" for decision in signature.decisions]
-    lines += [f"  {evidence.number}: {evidence.text}" for evidence in signature.evidence]
+    for evidence, hits in masked(signature):
+        lines.append(f"  {evidence.number}: {evidence.text}")
+        lines += [f"      {hit.mask}: {hit.before!r} -> {hit.after!r}" for hit in hits]
+    lines += differs(signature, task)
     return "\n".join([*lines, f"Fingerprint: {signature.fingerprint}"])
+
+
+def differs(signature: Signature, task: str = "") -> tuple[str, ...]:
+    """Say what would make another fingerprint, and what would not; () for a signature that does not know its key."""
+    return apart.differs(signature.key, signature.exception, task) if signature.key else ()
+
+
+def masked(signature: Signature) -> list[tuple[Evidence, list[Hit]]]:
+    """Return each line of evidence with what the masks do to it; nothing for a signature of another version."""
+    is_ours = signature.version == VERSION
+    return [(one, apart.hits(one.text) if is_ours else []) for one in signature.evidence]
 
 
 def _find(case: _Case) -> Finding:
@@ -304,7 +321,8 @@ def _by_rules(own: Applied, found: Finding, case: _Case) -> Finding:
 def _signature(found: Finding, lines: Sequence[LogLine], redactor: Redactor, rules: Rules) -> Signature:
     digest = hashlib.sha256(json.dumps(found.key).encode("utf-8", "replace")).hexdigest()
     told = _told(found, lines)
-    title, *texts = redactor.texts((_one_line(found.title), *(text for _, text in told), *found.decisions))
+    title, *texts = redactor.texts((_one_line(found.title), *(text for _, text in told), *found.decisions, *found.key))
+    decided = len(told) + len(found.decisions)
     return Signature(
         version=VERSION,
         fingerprint=f"{VERSION}.{rules.digest}:{digest[:16]}" if rules.digest else f"{VERSION}:{digest[:16]}",
@@ -312,7 +330,8 @@ def _signature(found: Finding, lines: Sequence[LogLine], redactor: Redactor, rul
         cause=found.cause,
         exception=found.exception,
         evidence=tuple(Evidence(number, text) for (number, _), text in zip(told, texts, strict=False)),
-        decisions=tuple(texts[len(told) :]),
+        decisions=tuple(texts[len(told) : decided]),
+        key=tuple(texts[decided:]),
     )
 
 

@@ -13,10 +13,11 @@ import streamlit as st
 from triage import asking
 from triage.causes import CAUSES
 from triage.errors import InputError, TriageError
-from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Raised, TriageState
+from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Raised, TriageState, place
 from triage.query import Members
 from triage.queue import QueueRow
 from triage.service import ProblemView
+from triage.signature import differs, masked
 from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
 from ui.front import sheet, since
 from ui.front.components import bars, columns, log_view, tries
@@ -272,10 +273,15 @@ def try_row(it: Occurrence, problem_id: str) -> dict[str, Any]:
 
 
 def _why(view: ProblemView) -> None:
-    signature = next((o.signature for o in view.occurrences if o.signature), None)
+    signature, task = next(((o.signature, o.key.task) for o in view.occurrences if o.signature), (None, ""))
     if signature is None or not signature.decisions:
         return
-    parts: list[sheet.Block] = [sheet.steps(signature.decisions)]
+    parts: list[sheet.Block] = [sheet.steps([*signature.decisions, *differs(signature, task)])]
+    if hits := [(evidence, hit) for evidence, found in masked(signature) for hit in found]:
+        parts.append(sheet.facts(
+            (f"{place(evidence.number).capitalize()}, {hit.mask}", [sheet.code(hit.before), " → ", sheet.code(hit.after) if hit.after else "nothing"])
+            for evidence, hit in hits[:20]
+        ))  # fmt: skip
     parts.append(sheet.facts([("Fingerprints", [sheet.code(", ".join(view.fingerprints))])]))
     show(
         "why", [sheet.label("Why one problem"), sheet.fold(["What the signature took, and what it passed over"], parts)]
