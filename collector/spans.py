@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 
 from triage.model import Cursor, Gap, Listing
 
-# Events become visible up to 1 s after their time; clocks of several schedulers differ by more. Slices overlap by the
-# same, so that what Airflow states of a try is read together with the try's end.
-OVERLAP = timedelta(minutes=5)
+# Events become visible up to 1 s after their time; clocks of several schedulers differ by more, by how much is the hourly
+# sweep's. What overlaps is listed again at every pass, four times at the default pace: of a burst of 33 failures a second
+# 4,000 rows. Slices overlap by the same, so that what Airflow states of a try is read together with the try's end.
+OVERLAP = timedelta(minutes=2)
 # The news reach back this far at most (or three polls): what is older is a gap, read in slices behind the news.
 FRESH = timedelta(hours=1)
 # Once an hour three hours are read again: a part of Airflow on a host whose clock is behind writes into the past.

@@ -16,6 +16,7 @@ from collector.collect import Pass
 from collector.lease import LeaseLost, lease
 from collector.readers import IN_FLIGHT, Errand
 from collector.report import Report
+from collector.spans import OVERLAP
 from triage import asking, logs
 from triage.errors import LogGone, SourceError, SourceForbidden, StorageAway
 from triage.model import (
@@ -211,7 +212,7 @@ def test_the_cursor_moves_by_the_server_s_clock_and_overlaps(service: Service, c
     clock.at += timedelta(minutes=30)
     source.since.clear()
     make_pass(service, source, clock)
-    assert source.since == [START + timedelta(hours=1) - timedelta(minutes=5)]
+    assert source.since == [START + timedelta(hours=1) - OVERLAP]
 
 
 def test_a_list_that_breaks_off_keeps_what_came_and_leaves_the_cursor(service: Service, clock: Clock) -> None:
@@ -525,7 +526,7 @@ def test_a_month_off_is_caught_up_beyond_lookback_and_said(service: Service, clo
     assert service.queue(clock())[0].total == 3
     (view,) = service.health(clock())
     (missed,) = [one for one in view.missed if not one.is_first]
-    assert (missed.since, missed.until) == (START - timedelta(minutes=5), clock() - timedelta(hours=1))
+    assert (missed.since, missed.until) == (START - OVERLAP, clock() - timedelta(hours=1))
     assert (missed.is_open, missed.found) == (False, 3)
 
 
