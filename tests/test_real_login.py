@@ -215,13 +215,13 @@ def test_fabs_own_viewer_is_told_by_doctor_which_permission_it_lacks(fab: Fab, t
 
 
 def standing(database: Path) -> set[tuple[str, str, str, int, int]]:
-    """Return the failed tries that Airflow did not lose."""
+    """Return the failed tries that Airflow did not lose; try 0 is a task that was cleared before it ever ran."""
     with closing(sqlite3.connect(database)) as rows:
         return set(
             rows.execute(
                 "SELECT dag_id, run_id, task_id, map_index, try_number FROM task_instance"
                 " WHERE state IN ('failed', 'up_for_retry') UNION SELECT dag_id, run_id, task_id, map_index, try_number"
-                " FROM task_instance_history WHERE state = 'failed'"
+                " FROM task_instance_history WHERE state = 'failed' AND try_number > 0"
             )
         )
 

@@ -1,6 +1,6 @@
-"""A real Airflow 3.3 in which one run failed several hundred times, made quickly.
+"""A real Airflow, 3.3 or 2.11, in which one run failed several hundred times, made quickly.
 
-Eight mapped task instances really run and fail; what Airflow wrote of them (rows of its database, log files) is then
+Eight mapped task instances really run and fail (one in 2.11); what Airflow wrote of them (rows of its database, log files) is then
 copied under further map indices, as to run hundreds of tasks would take longer than the whole bench. Every question of
 the bench is answered by the real api-server from those rows and files. Knows nothing of airtriage's collector.
 """
@@ -12,11 +12,12 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.bench.table import say
+from tests.old_airflow import TWO, OldAirflow, served
 from ui.demo.airflow import ThrowawayAirflow, cache_folder, install
 
 REAL = 8
@@ -59,6 +60,7 @@ shop_orders()
 '''
 
 Try = tuple[str, str, str, int, int]
+Key = tuple[str, str, str]  # dag_id, run_id, task_id
 
 
 class _Airflow(ThrowawayAirflow):
@@ -85,9 +87,10 @@ def airflow_with_many(folder: Path, wanted: int, more: int = 0) -> Iterator[tupl
             if child.name != "api-server":
                 child.process.kill()  # nothing but the api-server takes part in what is measured
                 child.process.wait()
-        _copy(airflow, wanted)
+        key = (DAG_ID, RUN_ID, TASK_ID)
+        _copy(airflow.home, key, range(REAL), range(REAL, wanted))
         if more:
-            _lengthen(airflow, more)
+            _lengthen(airflow.home, key, more, b"booking order")
         yield airflow, [(DAG_ID, RUN_ID, TASK_ID, index, 1) for index in range(wanted)]
 
 
@@ -99,38 +102,56 @@ def _run(airflow: ThrowawayAirflow, patience: float = 180) -> None:
         time.sleep(1)
 
 
-def _logs(airflow: ThrowawayAirflow) -> Path:
-    return airflow.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={RUN_ID}" / f"task_id={TASK_ID}"
+@contextmanager
+def airflow2_with_many(folder: Path, wanted: int, more: int = 0) -> Iterator[tuple[OldAirflow, list[Try]]]:
+    """Yield the same of Airflow 2.11: one mapped task instance that really failed, under further map indices."""
+    key = ("many_ways", "first", "mapped")
+    with served(TWO, cache_folder(), folder / "airflow") as airflow:
+        _copy(airflow.home, key, [1], range(10, 10 + wanted - 1))
+        if more:
+            _lengthen(airflow.home, key, more, b"INFO - ")
+        yield airflow, [(*key, index, 1) for index in (1, *range(10, 10 + wanted - 1))]
 
 
-def _lengthen(airflow: ThrowawayAirflow, more: int) -> None:
+def _logs(home: Path, key: Key) -> Path:
+    dag, run, task = key
+    return home / "logs" / f"dag_id={dag}" / f"run_id={run}" / f"task_id={task}"
+
+
+def _lengthen(home: Path, key: Key, more: int, like: bytes) -> None:
     """Repeat a line that the task wrote, with other numbers in it."""
-    for file in _logs(airflow).glob("*/attempt=1.log"):
+    for file in _logs(home, key).glob("*/attempt=1.log"):
         lines = file.read_bytes().splitlines(keepends=True)
-        at = next(number for number, line in enumerate(lines) if b"booking order" in line)
-        again = (re.sub(rb"order \d+", b"order %d" % (number * 7919), lines[at]) for number in range(more))
-        file.write_bytes(b"".join([*lines[:at], *again, *lines[at:]]))
+        at = max(number for number, line in enumerate(lines[: len(lines) // 2 + 1]) if like in line)
+        stem = lines[at].rstrip(b"\n")
+        is_json = stem.startswith(b"{")  # Airflow drops a line that is the same as the one before
+        again = (
+            re.sub(rb"order \d+", b"order %d" % (number * 7919), stem) if is_json else stem + b" %d" % number
+            for number in range(more)
+        )
+        file.write_bytes(b"".join([*lines[:at], *(line + b"\n" for line in again), *lines[at:]]))
 
 
-def _copy(airflow: ThrowawayAirflow, wanted: int) -> None:
-    """Copy what Airflow wrote of the real tries under further map indices, until there are `wanted`."""
-    logs = _logs(airflow)
-    with closing(sqlite3.connect(airflow.database, timeout=20)) as database, database:
-        for index in range(REAL, wanted):
-            like = index % REAL
+def _copy(home: Path, key: Key, real: Sequence[int], indices: Iterable[int]) -> None:
+    """Copy what Airflow wrote of the real tries under these map indices."""
+    logs = _logs(home, key)
+    with closing(sqlite3.connect(home / "airflow.db", timeout=20)) as database, database:
+        for number, index in enumerate(indices):
+            like = real[number % len(real)]
             fresh = {"map_index": index, "rendered_map_index": None}
-            _copy_row(database, "task_instance", like, fresh | {"id": uuid.uuid4().hex})
-            _copy_row(database, "log", like, {"map_index": index, "id": None})
+            _copy_row(database, "task_instance", key, like, fresh | {"id": uuid.uuid4().hex})
+            _copy_row(database, "log", key, like, {"map_index": index, "id": None})
             shutil.copytree(logs / f"map_index={like}", logs / f"map_index={index}")
             for file in (logs / f"map_index={index}").iterdir():
                 file.write_bytes(re.sub(rb"batch \d", b"batch %d" % (index % 10), file.read_bytes()))
 
 
-def _copy_row(database: sqlite3.Connection, table: str, like: int, changes: dict[str, object]) -> None:
+def _copy_row(database: sqlite3.Connection, table: str, key: Key, like: int, changes: dict[str, object]) -> None:
     columns = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
     chosen = ", ".join(f":{name}" if name in changes else name for name in columns)
     database.execute(
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM {table} "
-        f"WHERE dag_id = '{DAG_ID}' AND task_id = '{TASK_ID}' AND map_index = {like} AND try_number = 1",
-        {name: value for name, value in changes.items() if name in columns},
+        "WHERE dag_id = :dag AND task_id = :task AND map_index = :like AND try_number = 1",
+        {name: value for name, value in changes.items() if name in columns}
+        | {"dag": key[0], "task": key[2], "like": like},
     )
