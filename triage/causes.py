@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,10 @@ def classify(exception: str | None, message: str, is_python: bool = False) -> st
 
     `is_python` says that the task's own Python raised it: then an exception nobody knows is the code's.
     """
-    said = (f"{exception}: {message}" if exception else message)[:400].lower()
-    for name, pattern in _RULES:
-        if pattern.search(said):
-            return name
-    return "code error" if is_python else "unknown"
+    found = _class_of((f"{exception}: {message}" if exception else message)[:400].lower())
+    return found or ("code error" if is_python else "unknown")
+
+
+@lru_cache(2048)  # failures recur, and their words with them
+def _class_of(said: str) -> str:
+    return next((name for name, pattern in _RULES if pattern.search(said)), "")

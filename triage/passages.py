@@ -11,6 +11,8 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 
+from ahocorasick_rs import AhoCorasick, Implementation
+
 from triage import traces
 from triage.model import LogLine
 
@@ -28,13 +30,70 @@ _ROUTINE = re.compile(
     r"|(?:Skipping d|D)eleting pod|Waiting for container |Starting docker container|Pulling docker image"
     r"|\s{0,3}\d{1,3}: 0x[0-9a-f]{4,16} "  # a frame of a native stack, as V8 prints it
 )
-_BAD = re.compile(
-    r"error|exception|fail|traceback|cannot|can't|can’t|could not|couldn't|unable|denied|not found|no such"
-    r"|refused|killed|fatal|timed out|timeout|invalid|forbidden|unauthori|abort|panic|memory"
-    r"|is a directory|not a |exists|missing|undefined|unexpected|unresolved|oom|evicted|unknown|reject"
-    r"|violat|illegal|critical|severe|file \"|curl: \(|halted|400 -|401 -|403 -|404 -|409 -|429 -|500 -"
-    r"|502 -|503 -|504 -|unbound|not in |\*\*\* no | line \d{1,9}\.$|segmentation|conflict"
+# One pass over a text for all of these words, ten times as fast as an alternation.
+_BAD = AhoCorasick(
+    [
+        "error",
+        "exception",
+        "fail",
+        "traceback",
+        "cannot",
+        "can't",
+        "can’t",
+        "could not",
+        "couldn't",
+        "unable",
+        "denied",
+        "not found",
+        "no such",
+        "refused",
+        "killed",
+        "fatal",
+        "timed out",
+        "timeout",
+        "invalid",
+        "forbidden",
+        "unauthori",
+        "abort",
+        "panic",
+        "memory",
+        "is a directory",
+        "not a ",
+        "exists",
+        "missing",
+        "undefined",
+        "unexpected",
+        "unresolved",
+        "oom",
+        "evicted",
+        "unknown",
+        "reject",
+        "violat",
+        "illegal",
+        "critical",
+        "severe",
+        'file "',
+        "curl: (",
+        "halted",
+        "400 -",
+        "401 -",
+        "403 -",
+        "404 -",
+        "409 -",
+        "429 -",
+        "500 -",
+        "502 -",
+        "503 -",
+        "504 -",
+        "unbound",
+        "not in ",
+        "*** no ",
+        "segmentation",
+        "conflict",
+    ],
+    implementation=Implementation.DFA,
 )
+_PERL = re.compile(r" line \d{1,9}\.$")
 _STRONG = re.compile(
     r"(?:\S{0,80}: )?(?:fatal|error|panic|critical)\b ?[:\[(]|\[(?:error|fatal)\]|\s*(?:error|fatal) in\b"
     r"|(?:curl|wget|ssh|scp|rsync|psql|mysql|git|npm|pip|dbt|java|node|gcc|make|tar|rm|mv|cp|mkdir|ls|cat|cd|python\d?"
@@ -110,6 +169,11 @@ def is_routine(text: str) -> bool:
     return _ROUTINE.match(text) is not None
 
 
+def looks_bad(text: str) -> bool:
+    """Whether a reader's eye would stop here."""
+    return bool(_BAD.find_matches_as_indexes(text.lower())) or (text[-1:] == "." and _PERL.search(text) is not None)
+
+
 def is_noise(text: str) -> bool:
     """Whether the line says itself that it is no failure."""
     return _NOISE.search(text[:400]) is not None
@@ -158,7 +222,7 @@ class Passages:
             if block is not None:
                 block.after = line
                 del self._open[line.logger]
-            if not line.raised and _BAD.search(part.lower()):
+            if not line.raised and looks_bad(part):
                 self._start(line, part)
         if line.raised:
             self._keep(Block("raised", 3, [line], [text[:VIEW]]))
@@ -211,7 +275,7 @@ def _is_foreign(block: Block, part: str) -> bool:
         block.kind == "python"
         and not block.ended
         and len(block.between) < _FOREIGN
-        and (is_noise(part) or not _BAD.search(part.lower()))
+        and (is_noise(part) or not looks_bad(part))
     )
 
 

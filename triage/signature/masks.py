@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_TEXT = 1600
 
@@ -108,14 +109,22 @@ MASKS: tuple[Mask, ...] = (
 
 def mask(text: str, hits: set[str] | None = None) -> str:
     """Mask what varies in one message; the names of the masks that changed it are added to `hits`."""
-    text = text[:MAX_TEXT]
+    masked, names = _masked(text[:MAX_TEXT])
+    if hits is not None:
+        hits |= names
+    return masked
+
+
+@lru_cache(2048)  # failures recur, and their words with them
+def _masked(text: str) -> tuple[str, frozenset[str]]:
+    names = []
     for one in MASKS:
         if any(hint in text for hint in one.hints):
             changed = one.pattern.sub(one.into, text)
-            if hits is not None and changed != text:
-                hits.add(one.name)
+            if changed != text:
+                names.append(one.name)
             text = changed
-    return " ".join(text.split())
+    return " ".join(text.split()), frozenset(names)
 
 
 _LIBRARY = re.compile(
@@ -129,16 +138,19 @@ _PACKAGE = re.compile(r"[/\\](?:site|dist)-packages[/\\]([\w.\-]{1,80})")
 _RUNNER = re.compile(r"[/\\](?:airflow|\*\*\*)[/\\](?:sdk|models|operators|providers|utils)[/\\]")
 
 
+@lru_cache(4096)
 def is_runner(file: str) -> bool:
     """Whether a frame's file is the part of Airflow that calls the user's code."""
     return _RUNNER.search(file) is not None
 
 
+@lru_cache(4096)
 def is_library(file: str) -> bool:
     """Whether a frame's file belongs to Python, Airflow or an installed package rather than to the user."""
     return not file or _LIBRARY.search(file) is not None
 
 
+@lru_cache(4096)
 def package(file: str) -> str:
     """Name the installed package that a frame's file belongs to, or ""."""
     return found[1] if (found := _PACKAGE.search(file)) else ""
