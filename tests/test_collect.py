@@ -418,6 +418,28 @@ def test_a_log_that_trips_us_up_is_said_and_holds_up_no_other(
     assert sum(row.total for row in service.queue(clock())) == 30, "it stands as a failure without its log"
 
 
+@pytest.mark.parametrize("answer", [LogGone("prod: no such try."), NO_LOG], ids=["unknown", "missing"])
+def test_a_log_gone_before_its_circumstance_was_known_is_not_asked_for_for_ever(
+    service: Service, clock: Clock, answer: bytes | Exception
+) -> None:
+    source = Script([failed(1)])
+    make_pass(service, source, clock)
+    source.tries = [failed(1, circumstance=Circumstance(CircumstanceKind.STATE_MISMATCH, "said"))]
+    source.logs[failed(1).key] = answer
+
+    def tick(report: Report) -> None:
+        clock.at += timedelta(seconds=1)
+
+    for _ in range(6):
+        make_pass(service, source, clock, progress=tick, budget=timedelta(minutes=5))
+        clock.at += timedelta(minutes=20)
+    assert len(source.read) <= 5, "once, and after each wait"
+    (kept,) = service.store.search(EVERYTHING, 10)
+    assert (kept.log, kept.next_fetch_at) == (LogStatus.WHOLE, None)
+    assert kept.circumstance is not None
+    assert service.record([replace(source.tries[0], next_fetch_at=clock())]).better == 0, "listed again it stays so"
+
+
 def test_a_try_that_airflow_does_not_know_says_so(service: Service, clock: Clock) -> None:
     fact = failed()
     source = Script([fact], {fact.key: LogGone("prod: no such try.")})

@@ -179,7 +179,7 @@ class Occurrence:
     """One failed try, kept: what Airflow says of it, and what its log said once fetched.
 
     `ended_at` is the event log's time where `is_event_time`, else a worker's clock, which may be wrong. `signed_knowing`:
-    the signature was made with the circumstance.
+    the signature was made with the circumstance, or its log was gone when that became known.
     `seen_at`, `first_fetch_at` and `next_fetch_at` are on our clock. `fetches` counts the answers to "what is its log?",
     `troubles` the times the server gave none: only answers use up the waits. `fingerprint` is empty until the log is settled
     (whole, or its waits are over) or given up provisionally. `log_lines` counts what was read, `log_bytes` the real log,
@@ -242,7 +242,8 @@ def merge(old: Occurrence, new: Occurrence) -> Occurrence:
 
     The better reading wins (log status, then how much was read, then circumstance known, then signature version); on a tie the
     old one stays. A try once known to have been retried stays so. A signature made before the circumstance was known
-    makes the log due again: it is to be the same in whatever order things are learned. The surer time of the end wins.
+    makes the log due again: it is to be the same in whatever order things are learned; where the log is gone by then, the
+    signature stands. The surer time of the end wins.
     Merging twice, or a stale fact late, changes nothing.
     """
     changes: dict[str, object] = {}
@@ -262,7 +263,10 @@ def merge(old: Occurrence, new: Occurrence) -> Occurrence:
     if _dating_rank(new) > _dating_rank(old):
         changes |= {"ended_at": new.ended_at, "is_event_time": new.is_event_time}
     if read.signature and not read.signed_knowing and (old.circumstance or new.circumstance):
-        changes["next_fetch_at"] = changes.get("next_fetch_at", old.next_fetch_at) or new.seen_at
+        if new.circumstance and new.fetches > old.fetches and new.next_fetch_at is None:
+            changes["signed_knowing"] = True  # asked to the end by a reader who knew it, and nothing better is left
+        else:
+            changes["next_fetch_at"] = changes.get("next_fetch_at", old.next_fetch_at) or new.seen_at
     elif read.log is LogStatus.WHOLE:
         changes["next_fetch_at"] = None
     changes = {name: value for name, value in changes.items() if value != getattr(old, name)}
