@@ -70,6 +70,12 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(
             r"deployments\.p\.poll is wrong.*time span",
         ),
         ({"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__POLL": "0"}, r"longer than nothing"),
+        ({"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__POLL": "0.01s"}, r"poll.*between a second and a day"),
+        ({"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__POLL": "2d"}, r"poll.*between a second and a day"),
+        (
+            {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__TIMEOUT": "36500d"},
+            r"timeout.*not be longer than an hour",
+        ),
         ({"DEPLOYMENTS__My Prod__URL": "http://a"}, r"no good name"),
         ({"WEB__PORT": "99999"}, r"web\.port is wrong"),
         ({"STORE": "somewhere"}, r"store is wrong.*not a URL"),

@@ -190,6 +190,20 @@ class Deployment(_Section):
             raise ValueError("it must be longer than nothing")
         return value
 
+    @field_validator("poll")
+    @classmethod
+    def _is_polite(cls, value: timedelta) -> timedelta:
+        if not timedelta(seconds=1) <= value <= timedelta(days=1):
+            raise ValueError("it must be between a second and a day")
+        return value
+
+    @field_validator("timeout")
+    @classmethod
+    def _is_patient(cls, value: timedelta) -> timedelta:
+        if value > timedelta(hours=1):  # a socket's own clock overflows, and a pass would wait as long for one answer
+            raise ValueError("it must not be longer than an hour")
+        return value
+
     @field_validator("proxy")
     @classmethod
     def _is_proxy(cls, value: SecretStr) -> SecretStr:
