@@ -17,7 +17,7 @@ from collector.airflow.pages import pages
 from collector.airflow.rows import Clearing, Marking, Row
 from collector.airflow.v2 import Airflow32
 from collector.airflow.words import Endpoint
-from triage.model import Component, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.model import Occurrence, TaskTry
 
 _API = "/api/v1"
 _RUN = f"{_API}/dags/{{dag_id}}/dagRuns/{{dag_run_id}}"
@@ -45,6 +45,7 @@ class Airflow210(Airflow32):
     markings = rows_v1.MARKINGS
     clearings = rows_v1.CLEARINGS
     failed_is_final = None  # it is written for a try that will be retried too
+    _health, _imports, _pools, _tasks, _of_dag = HEALTH, IMPORTS, POOLS, TASKS, DAG
 
     def describe(self, occurrence: Occurrence) -> Occurrence:
         """Fill what is still empty of the try: start, operator, host, pool, queue, owner, tags, is_final.
@@ -81,19 +82,6 @@ class Airflow210(Airflow32):
         """Return who tells how single tasks fared."""
         return Fared210(self._session, self._dags)
 
-    def health(self) -> list[Component]:
-        """Return Airflow's own components. Needs no account."""
-        parts = (self._session.json(HEALTH) or {}).items()
-        return [rows.component(name, part) for name, part in parts if isinstance(part, dict)]
-
-    def import_failures(self) -> list[ImportFailure]:
-        """Return the DAG files that do not import, traces redacted."""
-        return [rows.import_failure(row) for page in pages(self._session, IMPORTS, "import_errors") for row in page]
-
-    def pools(self) -> list[PoolLoad]:
-        """Return the pools with their load."""
-        return [rows.pool_load(row) for page in pages(self._session, POOLS, "pools") for row in page]
-
     def _history(self, key: TaskTry) -> Row:
         """Return the failed try of which the instance no longer tells: it runs again, or was cleared and will."""
         body = self._session.json(MAPPED_TRIES if key.map_index >= 0 else TRIES, **_where(key)) or {}
@@ -122,13 +110,6 @@ class Airflow210(Airflow32):
     def _instances(self, dag_id: str, run_id: str, **arguments: Any) -> Iterator[list[Row]]:
         arguments.pop("task_id", None)  # Airflow 2 refuses a filter that it does not know
         return pages(self._session, INSTANCES, "task_instances", dag_id=dag_id, dag_run_id=run_id, **arguments)
-
-    def _dag(self, dag_id: str) -> Row:
-        return self._session.json(DAG, dag_id=dag_id) or {}
-
-    def _graph(self, dag_id: str) -> dict[str, tuple[str, ...]]:
-        tasks = rows.items((self._session.json(TASKS, dag_id=dag_id) or {}).get("tasks"))
-        return {rows.text(task.get("task_id")): rows.texts(task.get("downstream_task_ids")) for task in tasks}
 
 
 def _where(key: TaskTry) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Airflow32:
     markings: tuple[str, ...] = rows.MARKINGS
     clearings: tuple[str, ...] = rows.CLEARINGS
     failed_is_final: bool | None = True  # what an event `failed` of its own says
+    _health, _imports, _pools, _tasks, _of_dag = HEALTH, IMPORTS, POOLS, TASKS, DAG
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -156,16 +157,18 @@ class Airflow32:
 
     def health(self) -> list[Component]:
         """Return Airflow's own components. Needs no account."""
-        parts = (self._session.json(HEALTH) or {}).items()
+        parts = (self._session.json(self._health) or {}).items()
         return [rows.component(name, part) for name, part in parts if isinstance(part, dict)]
 
     def import_failures(self) -> list[ImportFailure]:
         """Return the DAG files that do not import, traces redacted."""
-        return [rows.import_failure(row) for page in pages(self._session, IMPORTS, "import_errors") for row in page]
+        return [
+            rows.import_failure(row) for page in pages(self._session, self._imports, "import_errors") for row in page
+        ]
 
     def pools(self) -> list[PoolLoad]:
         """Return the pools with their load."""
-        return [rows.pool_load(row) for page in pages(self._session, POOLS, "pools") for row in page]
+        return [rows.pool_load(row) for page in pages(self._session, self._pools, "pools") for row in page]
 
     def _ended(
         self, key: TaskTry, event: Row, stated: Circumstance | None, earlier: Occurrence | None, seen_at: datetime
@@ -325,10 +328,10 @@ class Airflow32:
         return pages(self._session, INSTANCES, "task_instances", "", dag_id=dag_id, dag_run_id=run_id, **arguments)
 
     def _dag(self, dag_id: str) -> Row:
-        return self._session.json(DAG, dag_id=dag_id) or {}
+        return self._session.json(self._of_dag, dag_id=dag_id) or {}
 
     def _graph(self, dag_id: str) -> dict[str, tuple[str, ...]]:
-        tasks = rows.items((self._session.json(TASKS, dag_id=dag_id) or {}).get("tasks"))
+        tasks = rows.items((self._session.json(self._tasks, dag_id=dag_id) or {}).get("tasks"))
         return {rows.text(task.get("task_id")): rows.texts(task.get("downstream_task_ids")) for task in tasks}
 
 
