@@ -10,15 +10,23 @@ import click
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from triage import signature
 from triage.causes import CAUSES
 from triage.query import FIELDS
 from triage.redact import RULES
 from triage.redact.rules import EMAIL
 from triage.settings import Deployment, Grouping, Redaction, Settings, Web
-from triage.signature import ignored, rules
+from triage.signature import ignored, output, root, rules, silence
 from triage.signature.example import Example
+from triage.signature.masks import MASKS
 from ui.cli import cli
 
+JUDGED = {
+    "In this order, the first that finds anything counts": signature.EXAMPLES,
+    "Where an exception speaks": root.EXAMPLES,
+    "Work done elsewhere": output.EXAMPLES,
+    "How it ended, where the log does not say why": silence.EXAMPLES,
+}
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -90,6 +98,24 @@ def own() -> Iterator[str]:
         yield f"Without it: {titles(example.before)}. With it: {titles(example.after)}.\n"
 
 
+def judged() -> Iterator[str]:
+    for heading, examples in JUDGED.items():
+        yield f"### {heading}\n"
+        for example in examples:
+            first, dot, rest = example.says.partition(". ")
+            yield f"**{first}{dot.strip()}**{' ' + rest if rest else ''}\n"
+            if example.circumstance is not None:
+                yield f"Airflow's event log says: {' '.join(filter(None, (example.circumstance.kind, example.circumstance.text)))}.\n"
+            yield from blocks(example)
+            yield f"{'Becomes' if len(example.logs) == 1 else 'Become'} {titles(example.after)}.\n"
+
+
+def varying() -> Iterator[str]:
+    yield "| mask | before | after |\n| --- | --- | --- |"
+    for one in MASKS:
+        yield f"| {one.name} | {shown(one.before, False)} | {shown(one.after, False)} |"
+
+
 def blocks(example: Example) -> Iterator[str]:
     for log in example.logs:
         yield f"```text\n{log}\n```\n"
@@ -103,6 +129,8 @@ TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "settings": ("settings.md", settings),
     "commands": ("commands.md", commands),
     "causes": ("signatures.md", causes),
+    "judged": ("signatures.md", judged),
+    "varying": ("signatures.md", varying),
     "own rules": ("signatures.md", own),
     "fields": ("search.md", fields),
     "masks": ("redaction.md", masks),

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from collector.reading import Reader
 from collector.source import Source
+from tests.render_docs import JUDGED
 from tests.test_cli import run
-from triage import logs
+from triage import logs, signature
 from triage.errors import SettingsError
 from triage.model import Circumstance, CircumstanceKind, LogLine, LogStatus, Occurrence, Signature, TaskTry
 from triage.settings import Settings, load
@@ -65,6 +66,19 @@ def test_each_rule_does_what_its_example_says_and_says_so(example: Example) -> N
     own = rules(example.own)
     assert problems(example, own) == example.after
     assert "Your rule rule0 " in explain(sign_text(example.logs[0].encode(), task="shop.load", rules=own))
+
+
+@pytest.mark.parametrize(
+    "example", [one for told in JUDGED.values() for one in told], ids=lambda one: one.rule.__name__
+)
+def test_each_rule_of_judgement_does_what_its_example_says(example: Example) -> None:
+    assert problems(example) == example.after
+    assert example.says.endswith(".")
+
+
+def test_every_judge_has_an_example_in_the_order_of_judgement() -> None:
+    told = [one.rule for one in signature.EXAMPLES if one.rule in signature.JUDGES]
+    assert told == list(signature.JUDGES)
 
 
 def test_every_kind_of_rule_has_an_example() -> None:

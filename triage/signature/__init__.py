@@ -20,6 +20,7 @@ from triage.redact import PLAIN, Redactor
 from triage.scan import Scan, Segment
 from triage.signature import apart, output, silence
 from triage.signature.apart import Hit
+from triage.signature.example import FAILED, Example
 from triage.signature.ignored import Ignoring
 from triage.signature.masks import mask
 from triage.signature.root import Finding, endpoint, judge, own_place
@@ -270,6 +271,7 @@ def _from_code(found: Finding, segment: Segment, value: str, where: str, task: s
 
 
 def _timed_out(found: Finding, segment: Segment, kind: str, where: str, task: str) -> Finding:
+    """A sensor that times out counts by what it waited for, every other time-out by its place."""
     cause = "sensor time-out" if kind == "AirflowSensorTimeout" else "execution time-out"
     poked = next((line for line in reversed(segment.before) if _POKING.match(line.text)), None)
     if poked is not None and kind == "AirflowSensorTimeout":
@@ -353,3 +355,42 @@ def _told(found: Finding, lines: Sequence[LogLine]) -> list[tuple[int, str]]:
                 text = f"{text.split(chr(10))[0]}: {root.type}: {root.value.split(chr(10))[0]}"
             told.append((line.number, text.strip()[:500]))
     return told
+
+
+_LOADING = FAILED + '  File "/dags/shop.py", line 7, in load\n'
+
+# One for each of JUDGES, in their order, and for what they call.
+EXAMPLES = (
+    Example(
+        marked_by_hand, ("INFO - working\nERROR - Received SIGTERM. Terminating subprocesses.",), ("Marked failed by ada",),
+        Circumstance(CircumstanceKind.MARKED, by="ada"),
+    ),
+    Example(
+        without_log, ("*** Could not read served logs: Client error '404 NOT FOUND' for url 'http://worker-1:8793/log/a.log'",),
+        ("Log worker gone",),
+    ),
+    Example(
+        ending_exception,
+        ("ERROR - an old file is gone, going on\n" + _LOADING + "KeyError: 'qty'\nERROR - callback failed: no route to mail",),
+        ("KeyError: 'qty' in load()",),
+    ),
+    Example(
+        _timed_out,
+        ("INFO - Poking for file /in/orders.csv\n" + _LOADING + "AirflowSensorTimeout: Sensor has timed out",),
+        ("Sensor timed out: Poking for file orders.csv",),
+    ),
+    Example(
+        end_of_process, ("error: the disk is slow\nINFO - Task exited with return code -9",), ("Killed by SIGKILL (out of memory?)",)
+    ),
+    Example(
+        runners_summary, ("ERROR - Failed to execute job 17 for task load (no rows in orders for 2026-11-22; 4711)",),
+        ("no rows in orders for …",),
+    ),
+    Example(stated_by_airflow, ("INFO - working",), ("Heartbeat lost",), Circumstance(CircumstanceKind.HEARTBEAT_LOST)),
+    Example(
+        error_in_output, ('upload was denied\npsql: error: relation "orders" does not exist\ncleaning up',),
+        ('psql: error: relation "orders" does not exist',),
+    ),
+    Example(bare_exit, ("INFO - Task exited with return code 3",), ("Exited with code 3",)),
+    Example(looks_bad, ("upload was denied, sorry",), ("upload was denied, sorry",)),
+)  # fmt: skip

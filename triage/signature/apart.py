@@ -86,7 +86,7 @@ def _others(key: tuple[str, ...], exception: str | None, task: str) -> Iterator[
 # What the first word of a key says that the parts after it are, and how many of them.
 _HEADS = {
     "exit": ("exit code", 1), "killed": ("signal", 1), "group": ("exception in the group", 99), "dbt": ("error of dbt", 99),
-    "pod": ("state of the pod", 99), "silent": ("task", 0),
+    "pod": ("state of the pod", 99), "pytest": ("failed test", 99), "damaged data": ("place in the code", 1), "silent": ("task", 0),
 }  # fmt: skip
 
 

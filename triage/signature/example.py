@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from triage.model import Circumstance
 
+# How a log that Airflow 2 writes as text begins to tell the exception that ended the try.
+FAILED = "ERROR - Task failed with exception\nTraceback (most recent call last):\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

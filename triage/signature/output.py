@@ -14,6 +14,7 @@ from triage import causes, traces
 from triage.model import LogLine, place
 from triage.passages import Block, bare, is_noise, is_routine
 from triage.scan import Segment
+from triage.signature.example import FAILED, Example
 from triage.signature.masks import mask
 from triage.signature.root import Finding, judge, needed, outage
 
@@ -63,7 +64,11 @@ def killed(code: int | None) -> str:
 
 
 def choose(segment: Segment, least: int = 1) -> Finding | None:
-    """Find the error in what the segment's program wrote; `least` is the strength below which nothing counts."""
+    """Of what a program wrote the surest kind of error counts, and of several the last one: the program ended after it.
+
+    A traceback, a JVM exception or a report is surer than an error line of a tool, and that than a line that merely looks
+    bad; `least` is the strength below which nothing counts.
+    """
     pool = list(segment.blocks)
     if segment.first is not None and segment.first not in pool:
         pool.insert(0, segment.first)
@@ -159,7 +164,7 @@ def _quotes(block: Block) -> tuple[str, ...]:
 
 
 def line(text: str) -> Finding:
-    """Read one line that names an error."""
+    """A line that names an error counts by its masked words, without the program that says it first."""
     text = _PROGRESS.sub("", text.strip())
     cause = causes.classify(None, text)
     hits: set[str] = set()
@@ -175,6 +180,7 @@ def line(text: str) -> Finding:
 
 
 def _java(texts: Sequence[str]) -> Finding:
+    """Of a JVM exception the last "Caused by" counts, and its place only where it says too little."""
     heads = [text.strip() for text in texts if not re.match(r"\s*(?:at |\.\.\. )", text)]
     said = re.sub(r'^(?:Exception in thread "[^"]*" |Caused by: )+', "", heads[-1] if heads else texts[0].strip())
     kind, _, message = said.partition(": ")
@@ -226,3 +232,53 @@ def _dbt(blocks: Iterable[Block]) -> Finding:
         quotes=tuple(text.strip()[:300] for text in first.texts[:3]),
         decisions=[f"dbt reports {len(keys)} different errors; together they are the cause."],
     )
+
+
+_BASH = "{}\n" + FAILED + '  File "/dags/shop.py", line 7, in load\nAirflowException: {}'
+
+EXAMPLES = (
+    Example(
+        choose,
+        (
+            'error: disk is slow\nTraceback (most recent call last):\n  File "/jobs/load.py", line 3, in run\n'
+            "ValueError: no rows in orders\nerror: job did not finish",
+        ),
+        ("ValueError: no rows in orders in run()",),
+    ),
+    Example(
+        line,
+        ("psql: error: no room for 17 rows of orders", "error: no room for 4711 rows of orders"),
+        ("error: no room for … rows of orders",),
+    ),
+    Example(
+        last_words,
+        (_BASH.format("INFO - loading orders", "Bash command failed. The command returned a non-zero exit code 3."),),
+        ("Exited with code 3: loading orders",),
+    ),
+    Example(
+        pod,
+        (_BASH.format("INFO - loading", "Pod load-1 returned a failure. {'reason': 'OOMKilled', 'exit_code': 137}"),),
+        ("Pod failed: exit_code 137, reason OOMKilled",),
+    ),
+    Example(
+        _java,
+        (
+            'Exception in thread "main" java.lang.RuntimeException: job failed\n\tat com.acme.Load.run(Load.java:3)\n'
+            "Caused by: java.io.IOException: quota of the bucket is used up\n\tat com.acme.Store.put(Store.java:9)",
+        ),
+        ("IOException: quota of the bucket is used up in Load.run()",),
+    ),
+    Example(
+        _tests,
+        ("FAILED tests/test_a.py::test_sum - assert 3 == 4\nFAILED tests/test_b.py::test_max - KeyError: 'qty'",),
+        ("FAILED tests/test_a.py::test_sum: AssertionError (and 1 more)",),
+    ),
+    Example(
+        _dbt,
+        (
+            'Database Error in model a (models/a.sql)\n  no column "y"\nDatabase Error in model b (models/b.sql)\n  no table "x"',
+            'Database Error in model b (models/b.sql)\n  no table "x"\nDatabase Error in model a (models/a.sql)\n  no column "y"',
+        ),
+        ('Database Error in model a: no column "y" (and 1 more)',),
+    ),
+)

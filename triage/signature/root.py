@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from triage import causes
 from triage.model import Frame, Raised
+from triage.signature.example import FAILED, Example
 from triage.signature.masks import is_library, is_runner, mask, package, place
 
 # Exceptions of the language itself: their words repeat over unrelated bugs, so the place belongs to the cause.
@@ -189,7 +190,10 @@ def _called(frames: Sequence[Frame]) -> str:
 
 
 def judge(chain: Sequence[Raised]) -> Finding:
-    """Read one chain."""
+    """The root of an exception chain counts, with the words of what it became where it says too little by itself.
+
+    The place counts too where the words could come from many places.
+    """
     group = next((one for one in chain if one.parts and any(leaves((one,)))), None)
     if group is not None:
         return _judge_group(group, own_place(chain))
@@ -252,6 +256,7 @@ def _with(title: str, host: str) -> str:
 
 
 def _judge_group(group: Raised, where: str) -> Finding:
+    """An exception group counts by the set of the different exceptions in it."""
     found = sorted({(one.type, mask(first_words(one.value))) for one in leaves((group,))})
     said = "; ".join(_title(*one) for one in found[:4])
     more = f" and {len(found) - 4} more" if len(found) > 4 else ""
@@ -290,3 +295,53 @@ def _title(kind: str, masked: str, where: str = "") -> str:
     file, _, function = where.rpartition(":")
     inside = f" in {function}()" if file and not function.startswith("<") else f" in {file}" if file else ""
     return f"{kind}: {masked}{inside}" if masked and masked != kind else f"{kind}{inside}"
+
+
+_CALLED = FAILED + '  File "/dags/{}.py", line {}, in {}\n'
+
+EXAMPLES = (
+    Example(
+        judge,
+        (
+            _CALLED.format("shop", 7, "load")
+            + "FileNotFoundError: orders.csv is not there\n\nThe above exception was the direct"
+            " cause of the following exception:\n\n"
+            + _CALLED.format("shop", 9, "run").partition("\n")[2]
+            + "RuntimeError: load failed",
+        ),
+        ("FileNotFoundError: orders.csv is not there",),
+    ),
+    Example(
+        own_place,
+        (
+            _CALLED.format("shop", 7, "load")
+            + '  File "/usr/lib/python3.12/json/decoder.py", line 3, in decode\nKeyError: 0',
+            _CALLED.format("bank", 5, "add") + "KeyError: 0",
+        ),
+        ("KeyError: … in load()", "KeyError: … in add()"),
+    ),
+    Example(
+        outage,
+        (
+            _CALLED.format("shop", 7, "load")
+            + 'OperationalError: connection to server at "db" (10.0.0.7), port 5432 failed: Connection refused',
+            'psql: error: connection to server at "db" (10.0.0.9), port 5432 failed: Connection refused',
+        ),
+        ('psql: error: connection to server at "db", port 5432 failed: Connection refused',),
+    ),
+    Example(
+        needed,
+        (_CALLED.format("shop", 7, "load") + "KeyError: 'Variable bucket does not exist'",),
+        ("KeyError: variable bucket does not exist",),
+    ),
+    Example(
+        _judge_group,
+        (
+            FAILED.partition("\n")[0]
+            + '\n  + Exception Group Traceback (most recent call last):\n  |   File "/dags/shop.py", line 3, in load'
+            "\n  | ExceptionGroup: many (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | ValueError: no rows"
+            "\n    +---------------- 2 ----------------\n    | KeyError: 'qty'\n    +------------------------------------",
+        ),
+        ("ExceptionGroup: KeyError: 'qty'; ValueError: no rows",),
+    ),
+)

@@ -13,6 +13,7 @@ from triage import causes, header
 from triage.model import Absence, Circumstance, CircumstanceKind, LogLine, LogStatus, place
 from triage.scan import Segment
 from triage.signature import output
+from triage.signature.example import Example
 from triage.signature.root import Finding
 
 _MISMATCH = re.compile(r"finished with state (\w{1,40}), but the task instance's state attribute is (\w{1,40})")
@@ -60,6 +61,7 @@ def stated(circumstance: Circumstance, task: str, absence: Absence | None = None
 
 
 def _mismatch(found: Finding, said: str, task: str) -> Finding:
+    """Where executor and Airflow disagree, the executor's own words count if they name a cause."""
     states = _MISMATCH.search(said)
     if states is not None:
         executor, airflow = states.groups()
@@ -169,3 +171,21 @@ def _known(cause: str, title: str, task: str, line: LogLine | None = None, *deci
 
 def _lower(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
+
+
+EXAMPLES = (
+    Example(killed, ("INFO - Task exited with return code -9",), ("Killed by SIGKILL (out of memory?)",)),
+    Example(
+        _mismatch,
+        ("INFO - working",),
+        ("The executor gave up: OOMKilled",),
+        Circumstance(CircumstanceKind.STATE_MISMATCH, "… Extra info: OOMKilled"),
+    ),
+    Example(
+        _stopped,
+        ("ERROR - Server indicated the task shouldn't be running anymore. Terminating process: its state is failed",),
+        ("Stopped by Airflow: set to failed while it ran",),
+    ),
+    Example(_unloaded, ("ERROR - Dag not found during start up",), ("DAG not found on the worker",)),
+    Example(silent, ("INFO - working",), ("The log holds no error",)),
+)
