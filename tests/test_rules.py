@@ -18,7 +18,7 @@ from tests.render_docs import JUDGED
 from tests.test_cli import run
 from triage import logs, signature
 from triage.errors import SettingsError
-from triage.model import Circumstance, CircumstanceKind, LogLine, LogStatus, Occurrence, Signature, TaskTry
+from triage.model import Circumstance, CircumstanceKind, LogLine, LogStatus, Occurrence, Raised, Signature, TaskTry
 from triage.settings import Settings, load
 from triage.signature import VERSION, explain, ignored, sign, sign_text
 from triage.signature import rules as rules_
@@ -149,6 +149,26 @@ def test_the_rules_of_the_settings_stand_in_their_order(tmp_path: Path) -> None:
     assert made.rules.digest == made.rules.digest != ""
     from_environment = load(environ={"AIRTRIAGE_GROUPING__NOISE__IGNORE": "noise"})
     assert [one.name for one in from_environment.rules.all] == ["noise"]
+
+
+def test_a_rule_without_a_name_is_told_to_have_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"grouping is wrong .* cause is no table .* \[grouping.NAME\]"):
+        settings('[grouping]\ncause = "quota"', tmp_path)
+
+
+def test_an_exception_inside_a_group_is_read_too() -> None:
+    parts = ((Raised("ValueError", "no rows"),), (Raised("QuotaError", "quota of acme"),))
+    line = LogLine(
+        1, "Task failed with exception", "error", "task", raised=(Raised("ExceptionGroup", "many", parts=parts),)
+    )
+    assert sign([line], task="a.b", rules=rules({"cause": "quota of acme"})).title == "QuotaError: quota of acme"
+    named = explain(sign([line], task="a.b", rules=rules({"ignore": "^ValueError: "})))
+    assert "Your rule rule0 passed over ValueError in line 1." in named
+
+
+def test_what_was_passed_over_is_counted_once_each() -> None:
+    log = "\n".join(["error: noise"] * 5 + ["error: real"])
+    assert "line 1, line 2, line 3 and 2 more" in explain(signed(log, {"ignore": "noise"}))
 
 
 def test_a_bad_name_of_a_rule_is_refused(tmp_path: Path) -> None:

@@ -370,6 +370,14 @@ class Settings(_Section):
         except RuntimeError as exc:
             raise ValueError(f"{str(value)!r} names a home folder that is not there") from exc
 
+    @field_validator("grouping", mode="before")
+    @classmethod
+    def _are_tables(cls, value: object) -> object:
+        for name, its in value.items() if isinstance(value, dict) else ():
+            if not isinstance(its, dict | Grouping):
+                raise ValueError(f"{name} is no table of settings; give the rule a name, as in [grouping.NAME]")
+        return value
+
     @field_validator("deployments", "grouping")
     @classmethod
     def _names(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:

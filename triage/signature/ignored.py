@@ -36,7 +36,7 @@ class Ignoring:
         self._lines = [one for one, _ in applied.rules if one.verb == "ignore"]
         self._frames = [one for one, _ in applied.rules if one.verb == "ignore_frames"]
         self._writers: dict[str | None, _Writer] = {}
-        self._hits: dict[str, list[str]] = {}
+        self._hits: dict[str, dict[str, None]] = {}
 
     def without(self, lines: Sequence[LogLine]) -> Sequence[LogLine]:
         """Return the lines that count; those that nothing was taken from are the same objects."""
@@ -55,10 +55,7 @@ class Ignoring:
 
     @property
     def decisions(self) -> list[str]:
-        return [
-            f"Your rule {name} passed over {', '.join(dict.fromkeys(where[:3]))}{f' and {len(where) - 3} more' if len(where) > 3 else ''}."
-            for name, where in self._hits.items()
-        ]
+        return [f"Your rule {name} passed over {_some(list(where))}." for name, where in self._hits.items()]
 
     def _parts(self, line: LogLine) -> list[str | None]:
         """The text's own lines, None for each that is ignored; a traceback that began above loses its lines too."""
@@ -122,9 +119,13 @@ class Ignoring:
         for one in rules:
             if one.pattern.search(text[:TEXT_MAX]):
                 where = place(line.number)
-                self._hits.setdefault(one.name, []).append(what if what == where else f"{what} in {where}")
+                self._hits.setdefault(one.name, {})[what if what == where else f"{what} in {where}"] = None
                 return True
         return False
+
+
+def _some(where: list[str]) -> str:
+    return ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
 
 
 _WRAPPED = """ERROR - Task failed with exception

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from triage import causes
-from triage.model import LogLine, place
+from triage.model import LogLine, Raised, place
 from triage.redact import added
 from triage.signature import output
 from triage.signature.example import Example
@@ -172,7 +172,15 @@ def _taken(one: Rule, match: re.Match[str], text: str, line: LogLine, instead: F
 def _texts(line: LogLine) -> list[str]:
     """What a rule reads of a line: each of its lines, and each exception it holds as `Type: message`."""
     texts = [part.strip()[:TEXT_MAX] for part in line.text.split("\n")] if "\n" in line.text else [line.text[:TEXT_MAX]]
-    return texts + [f"{one.type}: {one.value}"[:TEXT_MAX] for one in reversed(line.raised)]
+    return texts + [f"{one.type}: {one.value}"[:TEXT_MAX] for one in _exceptions(line.raised)]
+
+
+def _exceptions(chain: tuple[Raised, ...]) -> Iterator[Raised]:
+    """The exceptions of a chain, the root first, and those that its groups hold."""
+    for one in reversed(chain):
+        yield one
+        for part in one.parts:
+            yield from _exceptions(part)
 
 
 def _captured(match: re.Match[str]) -> tuple[str, ...]:
