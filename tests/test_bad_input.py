@@ -207,7 +207,7 @@ def test_a_typo_in_a_settings_file_is_named_before_anything_is_done(tmp_path: Pa
         (["mute", "nope"], 2, "no problem 'nope'"),
         (["mute", "nope", "--for", "soon"], 2, "nope"),
         (["collect", "dev"], 2, "no deployment 'dev'"),
-        (["sign", "/no/such/file"], 2, "/no/such/file cannot be read"),
+        (["sign", "/no/such/file"], 1, "/no/such/file cannot be read: No such file or directory."),
         (["frobnicate"], 2, "No such command"),
         (["search", "--limit", "0"], 2, "--limit"),
     ],

@@ -292,19 +292,22 @@ def search(context: Context, query: tuple[str, ...], limit: int | None, as_json:
 
 
 @cli.command()
-@click.argument("file", default="-")
+@click.argument("files", metavar="[FILE]...", nargs=-1)
 @click.option("--explain", is_flag=True, help="Say what was taken, what was passed over, and why.")
 @click.option("--task", default="", metavar="DAG.TASK", help="The task it failed in; some failures count by it.")
+@click.option("--records", is_flag=True, help="Every file holds records, whatever its name.")
 @json_option
 @passes
-def sign(context: Context, file: str, explain: bool, task: str, as_json: bool) -> None:
-    """Sign a log (a file, or - for standard input) without any store, by the rules in the settings.
+def sign(context: Context, files: tuple[str, ...], explain: bool, task: str, records: bool, as_json: bool) -> None:
+    """Sign logs (files, or - for standard input) without any store, by the rules in the settings.
 
-    A .jsonl file holds one {"id": …, "log_text": …} a line.
+    A .jsonl file holds records: one {"id": …, "log_text": …} a line. A .gz file is unpacked on the way. What cannot be
+    read is named by its line, the rest goes on, and the exit code is 1.
     """
-    from ui.signing import sign_file
+    from ui.signing import sign_files
 
-    sys.exit(sign_file(file, context.settings.rules, task=task, explain=explain, as_json=as_json))
+    rules = context.settings.rules
+    sys.exit(sign_files(files or ("-",), rules, task=task, explain=explain, as_json=as_json, records=records))
 
 
 def _decision(name: str) -> Callable[[F], F]:
