@@ -310,6 +310,28 @@ def sign(context: Context, files: tuple[str, ...], explain: bool, task: str, rec
     sys.exit(sign_files(files or ("-",), rules, task=task, explain=explain, as_json=as_json, records=records))
 
 
+@cli.command()
+@click.argument("id")
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the folder is written (airtriage-case-ID here).",
+)
+@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="At most this many failed tries.")
+@click.option("--anonymous", is_flag=True, help="Put other names for DAGs, tasks, runs and hosts.")
+@json_option
+@passes
+def case(context: Context, id: str, folder: Path | None, limit: int, anonymous: bool, as_json: bool) -> None:
+    """Write the redacted logs of a problem, or of one failed try, as a folder of the corpus.
+
+    For a wrong grouping: the folder goes into a bug report, or into tests/corpus.
+    """
+    from ui.casing import write_case
+
+    sys.exit(write_case(context.service, id, folder, now(), limit=limit, anonymous=anonymous, as_json=as_json))
+
+
 def _decision(name: str) -> Callable[[F], F]:
     """Make a command over one or many problem ids that prints what became of them."""
 
