@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from tests import made_up
 from tests.served import CHROMIUM, chromium, page_server
 from triage import asking
+from triage.complaint import complaint
 from triage.errors import StoreError
 from triage.model import TriageState
 from triage.service import Service
@@ -365,6 +367,28 @@ def test_health_says_what_is_wrong_and_what_to_do(tab: Watched, base: str) -> No
     expect(page.get_by_text("Reading back: 3.5 of 7 days")).to_be_visible()
     expect(page.get_by_text("Missed at first: ")).to_be_visible()
     expect(page.get_by_text("The settings do not name it any more.")).to_be_visible()
+
+
+@needs_chromium
+def test_a_wrong_grouping_is_downloaded_as_the_folder_that_the_command_writes(
+    tab: Watched, base: str, folder: Path
+) -> None:
+    page, id = tab.page, _id(folder, 0)
+    page.goto(f"{base}/problem?id={id}")
+    page.get_by_text("Wrong grouping?").click()
+    expect(page.locator(".st-key-wrong code")).to_have_text(f"airtriage case {id}")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download the logs").click()
+    assert started.value.suggested_filename == f"airtriage-case-{id}.zip"
+    service = _service(folder)
+    made = complaint(service, id, made_up.NOW)
+    service.store.close()
+    with zipfile.ZipFile(started.value.path()) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == made.files
+    assert len(made.files) > 1
+    page.goto(f"{base}/problem?id={_id(folder, 9)}")
+    page.get_by_text("Wrong grouping?").click()
+    expect(page.get_by_text("No failed try of this problem has a log")).to_be_visible()
 
 
 @needs_chromium

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from triage import cases
@@ -64,8 +65,9 @@ def complaint(service: Service, id: str, now: datetime, *, limit: int = LIMIT, a
     """Make the cases of a problem (or its unambiguous beginning) or of one failed try; InputError if there is none."""
     found = service.store.occurrence(id)
     listed = [found] if found else list(service.problem(id, now, _LISTED).occurrences)
-    chosen = _various([one for one in listed if cases.has_log(one)])[:limit]
-    tries = [one for key in chosen if (one := service.store.occurrence(key.key.id)) is not None and one.kept]
+    chosen = _various(one for one in listed if cases.has_log(one))
+    loaded = (service.store.occurrence(one.key.id) for one in chosen)
+    tries = list(islice((one for one in loaded if one is not None and one.kept), limit))
     if not tries:
         raise InputError(f"No failed try of {id} has a log, so there is nothing to make a case of.", "What Airflow itself says of it makes its grouping.")  # fmt: skip
     aliases = cases.Aliases() if anonymous else None

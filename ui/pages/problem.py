@@ -11,7 +11,9 @@ from typing import Any
 import streamlit as st
 
 from triage import asking
+from triage.cases import has_log
 from triage.causes import CAUSES
+from triage.complaint import complaint, packed
 from triage.errors import InputError, TriageError
 from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Raised, TriageState, place
 from triage.query import Members
@@ -51,6 +53,7 @@ def render() -> None:
         with left:
             _evidence(view, _shown(view, chosen))
             _why(view)
+            _wrong(view)
         with right, st.container(key="side"):
             _side(view)
 
@@ -286,6 +289,25 @@ def _why(view: ProblemView) -> None:
     show(
         "why", [sheet.label("Why one problem"), sheet.fold(["What the signature took, and what it passed over"], parts)]
     )
+
+
+def _wrong(view: ProblemView) -> None:
+    """Offer the problem's logs as cases, so that a complaint about the grouping becomes a test."""
+    id = view.row.problem.id
+    with st.container(key="wrong"), st.expander("Wrong grouping?"):
+        if not any(has_log(it) for it in view.occurrences):
+            show("complaint", [sheet.p("No failed try of this problem has a log, so there is none to complain with.")])
+            return
+        said = (
+            "Take its redacted logs, sort them into one folder a cause, and attach them to a bug report: the complaint becomes "
+            "a test. Names in them are not masked, so read them first."
+        )
+        show("complaint", [sheet.p(said, tone="quiet")])
+        st.code(f"airtriage case {id}", language=None)
+        st.download_button(
+            "Download the logs", lambda: packed(complaint(desk().service, id, desk().now())), f"airtriage-case-{id}.zip",
+            "application/zip", key="case", on_click="ignore",
+        )  # fmt: skip
 
 
 def _side(view: ProblemView) -> None:
