@@ -70,7 +70,9 @@ def test_every_case_of_the_corpus_comes_back_as_one(log: Path) -> None:
 
 
 def told(line: LogLine) -> tuple[object, ...]:
-    return (line.text, line.level, line.logger, line.at, line.raised, line.exit_code, line.signal)
+    """What a line says; of one that was shortened its two ends, since the words in its middle count once more what was cut."""
+    text = line.text if len(line.text) <= 8192 else line.text[:4000] + line.text[-4000:]
+    return (text, line.level, line.logger, line.at, line.raised, line.exit_code, line.signal)
 
 
 def test_what_airflow_says_stands_beside_the_log_only_where_it_counts() -> None:
