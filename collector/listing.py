@@ -35,7 +35,6 @@ class Listings:
     slices: int = 0
     _cursor: Cursor = field(init=False)
     _revision: int | None = field(init=False)
-    _length: timedelta = spans.FIRST_SLICE
     _broken: set[Listing] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -62,15 +61,16 @@ class Listings:
 
     def back(self) -> bool:
         """Read one more slice of what was missed; False when there is none that may be read now."""
-        part = spans.pick(self._cursor, self.clock(), self._broken, self._length)
+        length = spans.FIRST_SLICE if self._cursor.slice is None else timedelta(seconds=self._cursor.slice)
+        part = spans.pick(self._cursor, self.clock(), self._broken, length)
         if part is None:
             return False
         self.slices += 1
         since, until = part.window
         listed = self.report.listed
         if self._keep(self._pages(part.gap.listing, since, until)):
-            self._cursor = spans.read(self._cursor, part, self.clock())
-            self._length = spans.next_length(self._length, self.report.listed - listed)
+            length = spans.next_length(length, self.report.listed - listed)
+            self._cursor = replace(spans.read(self._cursor, part, self.clock()), slice=length.total_seconds())
         else:
             self._broken.add(part.gap.listing)
             self._cursor = spans.broken(self._cursor, part, self.clock())

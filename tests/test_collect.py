@@ -530,6 +530,20 @@ def test_every_pass_goes_back_by_a_slice_even_when_the_logs_use_up_its_budget(se
     assert min(gap.left for gap in first.gaps) < max(gap.until for gap in first.gaps)
 
 
+def test_a_backlog_of_logs_holds_the_way_back_up_for_a_few_passes_and_not_for_each_hour(
+    service: Service, clock: Clock
+) -> None:
+    source = Script([failed(n) for n in range(200)])
+
+    def tick(report: Report) -> None:
+        clock.at += timedelta(seconds=60)
+
+    for _ in range(18):
+        report = make_pass(service, source, clock, budget=timedelta(seconds=30), progress=tick)
+    assert all(gap.closed_at for gap in report.gaps)
+    assert report.backlog.waiting, "the backlog took every budget"
+
+
 @pytest.mark.parametrize("hours", [2, 5, 100])
 def test_what_a_clock_behind_dated_before_the_time_off_is_found(service: Service, clock: Clock, hours: int) -> None:
     source = Script()

@@ -393,7 +393,8 @@ class Cursor:
     """How far a deployment has been read, on the Airflow server's clock, and the scope its problems were opened in.
 
     Each listing has been read up to `…_until`, but for `gaps`. `offset` is the server's clock minus ours, in seconds,
-    as of then. `swept_at` (our clock): when last more than the news was read.
+    as of then. `swept_at` (our clock): when last more than the news was read. `slice`: how many
+    seconds of a gap are to be read at once next.
     """
 
     deployment: str
@@ -403,6 +404,7 @@ class Cursor:
     offset: float | None = None
     swept_at: datetime | None = None
     gaps: tuple[Gap, ...] = ()
+    slice: float | None = None
 
     def until(self, listing: Listing) -> datetime | None:
         """Return how far a listing has been read; None before the first time."""
