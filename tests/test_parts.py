@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -130,3 +131,14 @@ def test_any_bytes_make_a_log_whose_parts_not_read_are_counted(parts: list[Part]
     numbers = [line.number for line in kept.lines]
     assert numbers == sorted(numbers, key=lambda number: (number < 0, number))
     assert 0 not in numbers
+
+
+def test_lines_of_a_byte_take_no_more_memory_than_their_log_a_few_times() -> None:
+    text = b"[2026-01-01T00:00:00.000+0000] {a.py:1} INFO - said\n" + b"a\nb\n" * 400_000
+    task, trigger = Part("task", text), Part("trigger", text[:52])
+    tracemalloc.start()
+    size = sum(len(chunk) for chunk in stream([task, trigger]) if isinstance(chunk, bytes))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size > len(text)
+    assert peak < 25 << 20, "a line each took 75 MB"

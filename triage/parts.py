@@ -102,12 +102,20 @@ def _header(urls: Sequence[str], *, is_json: bool) -> bytes:
 
 
 def _timed(data: bytes, since: int = 0) -> Iterator[_Timed]:
-    """Yield each line that is not empty with its time in ms, or that of the last line that had one."""
-    at = since
-    for line in data.split(b"\n"):
-        if line:
-            at = _time(line, at)
-            yield at, line
+    """Yield the lines with their time in ms, or that of the last line that had one; those of one time together.
+
+    Together, up to a chunk: a line alone may be a byte, and what holds it fifty.
+    """
+    at, begin, place = since, 0, 0
+    while place < len(data):
+        end = data.find(b"\n", place) + 1 or len(data)
+        its = _time(data[place:end], at)
+        if place > begin and (its != at or end - begin > _CHUNK):
+            yield at, data[begin:place]
+            begin = place
+        at, place = its, end
+    if place > begin:
+        yield at, data[begin:]
 
 
 def _time(line: bytes, before: int) -> int:
@@ -126,14 +134,15 @@ def _sorted(timed: list[_Timed]) -> Iterator[bytes]:
     held: list[bytes] = []
     size = 0
     before: bytes | None = None
-    for at, line in timed:
-        if line == before and at:
-            continue
-        held += (line, b"\n")
-        size += len(line)
-        before = line
-        if size >= _CHUNK:
-            yield b"".join(held)
-            held, size = [], 0
+    for at, lines in timed:
+        for line in lines.split(b"\n"):
+            if not line or (line == before and at):
+                continue
+            held += (line, b"\n")
+            size += len(line)
+            before = line
+            if size >= _CHUNK:
+                yield b"".join(held)
+                held, size = [], 0
     if held:
         yield b"".join(held)
