@@ -140,6 +140,16 @@ def test_a_fingerprint_names_the_rules_it_was_made_with_and_stays_as_it_was_with
     assert len({NONE.digest, digest, rules({"ignore": "not there"}).digest}) == 3
 
 
+def test_rules_that_find_nothing_change_nothing_but_the_edition() -> None:
+    own = rules(*({verb: "never (seen)"} for verb in rules_.VERBS))
+    cases = sorted((Path(__file__).parent / "corpus").glob("*/*.log"))[::7]
+    assert len(cases) > 50
+    for case in cases:
+        plain, by_rules = sign_text(case.read_bytes(), task="a.b"), sign_text(case.read_bytes(), task="a.b", rules=own)
+        assert by_rules.fingerprint.partition(":")[2] == plain.fingerprint.partition(":")[2], case
+        assert (by_rules.title, by_rules.evidence, by_rules.decisions) == (plain.title, plain.evidence, plain.decisions)
+
+
 def test_the_rules_of_the_settings_stand_in_their_order(tmp_path: Path) -> None:
     made = settings('[grouping.b]\nignore = "x{2}"\n[grouping.a]\ncause = "quota"\nkind = "rate limit"', tmp_path)
     assert [(one.name, one.verb, one.kind) for one in made.rules.all] == [
