@@ -120,6 +120,22 @@ def test_signing_what_was_kept_gives_what_signing_the_whole_gave(case: Path) -> 
     assert made.fingerprint == sign_text(case.read_bytes(), task="a.b").fingerprint
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "2026-10-03T04:10:02.531537422Z stdout F ",
+        "airflow-worker-1  | ",
+        "[2026-10-03 04:10:02,000] {base_task_runner.py:115} INFO - Job 7: Subtask load ",
+        "Oct  3 04:10:02 host-1 airflow[4711]: ",
+    ],
+)
+def test_a_case_that_another_program_passed_on_signs_the_same(prefix: str) -> None:
+    for case in _PADDED:
+        data = case.read_bytes()
+        worn = b"".join(prefix.encode() + line for line in data.splitlines(keepends=True))
+        assert sign_text(worn, task="a.b").fingerprint == sign_text(data, task="a.b").fingerprint, case
+
+
 @pytest.fixture(scope="module")
 def shared() -> list[dict[str, str]]:
     if not SHARED.exists():

@@ -168,6 +168,33 @@ def test_a_traceback_in_the_output_counts_before_later_words_that_look_bad() -> 
     assert sign(bash(*trace, "error: job did not finish")).title == "ValueError: bad v in run()"
 
 
+def test_an_error_line_that_names_nothing_counts_with_the_task_and_one_that_names_a_thing_does_not() -> None:
+    for words, count in (
+        ("curl: (22) The requested URL returned error: 403", 2),
+        ("parse error: Unfinished JSON term at EOF at line 2, column 0", 2),
+        ("cp: cannot stat '/in/stock.csv': No such file or directory", 1),
+        ("tar: write error: No space left on device", 1),
+        ("error: no rows in orders", 1),
+        ('psql: error: connection to server at "db", port 5432 failed: Connection refused', 1),
+    ):
+        assert prints(*(sign(bash(words), task=task) for task in ("a.b", "a.c"))) == count, words
+
+
+def test_last_words_that_are_no_error_count_with_the_task() -> None:
+    assert prints(*(sign(bash("all rows read", code=3), task=task) for task in ("a.b", "a.c"))) == 2
+
+
+def test_damaged_data_is_one_problem_whichever_byte_it_is() -> None:
+    words = (
+        "Error -3 while decompressing data: invalid block type",
+        "Error -3 while decompressing data: incorrect data check",
+    )
+    crc = sign([failed(raised("BadGzipFile", "CRC check failed 0x1f != 0x2e"))])
+    assert prints(crc, *(sign([failed(raised("error", one))]) for one in words)) == 1
+    elsewhere = replace(USER, function="count")
+    assert prints(crc, sign([failed(raised("error", words[0], elsewhere))])) == 2
+
+
 def test_output_without_words_is_its_exit_code_and_the_task() -> None:
     assert sign(bash(code=3), task="a.b").title == "Exited with code 3"
     assert prints(sign(bash(code=3), task="a.b"), sign(bash(code=3), task="a.c"), sign(bash(code=4), task="a.b")) == 3
@@ -271,7 +298,7 @@ def test_explain_says_what_counted_and_why() -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["[base] ", "[pod/etl-x7/job] ", "etl-1  | ", "shop_etl_1 | ", "2026-01-02T03:04:05.123456789Z stderr F ", "[2026-01-02 03:04:05] "],
+    ["[base] ", "[pod/etl-x7/job] ", "etl-1  | ", "etl-1  | [base] ", "shop_etl_1 | ", "2026-01-02T03:04:05.123456789Z stderr F ", "[2026-01-02 03:04:05] "],
 )  # fmt: skip
 def test_what_another_program_put_before_each_line_changes_nothing(prefix: str) -> None:
     trace = ["Traceback (most recent call last):", '  File "/jobs/x.py", line 3, in run', "    go()", "KeyError: 'sku'"]
@@ -281,6 +308,11 @@ def test_what_another_program_put_before_each_line_changes_nothing(prefix: str) 
         ["Runtime Error", "  no profile x"],
     ):
         assert prints(sign(bash(*output)), sign(bash(*(prefix + text for text in output)))) == 1
+
+
+def test_a_name_in_brackets_that_may_be_what_failed_stays_in_a_plain_line() -> None:
+    assert prints(sign(bash("[orders] load failed")), sign(bash("[customers] load failed"))) == 2
+    assert prints(sign(pod("load failed")), sign(bash("load failed"))) == 1
 
 
 @pytest.mark.parametrize("level", ["[error] ", "[fatal] ", "[UNKNOWN_TABLE] "])
@@ -356,6 +388,8 @@ def test_pytest_counts_by_the_tests_that_failed_and_the_kind_of_their_errors() -
     )
     assert prints(total, run("checks/test_a.py::test_stock - assert 1 == 0")) == 2
     assert prints(total, run("checks/test_a.py::test_total - ConnectionError: no db")) == 2
+    one, other = (run(f"checks/test_a.py::test_rows[{table}] - assert 0 > 0") for table in ("orders", "stock items"))
+    assert prints(one, other) == 2
     assert total.title == "FAILED checks/test_a.py::test_total: AssertionError"
 
 
@@ -421,7 +455,7 @@ def test_a_sensor_counts_by_what_it_pokes_for() -> None:
     wait = failed(raised("AirflowSensorTimeout", "Sensor has timed out; run duration of 4.2 seconds", LIBRARY))
     report, rows = (LogLine(4, f"Poking: {what}", "info", "sensor") for what in ("v2/report", "select 1 from rows"))
     assert prints(sign([report, wait]), sign([rows, wait])) == 2
-    assert prints(sign([report, wait], task="a.b"), sign([report, wait], task="a.c")) == 1
+    assert prints(sign([report, wait], task="a.b"), sign([report, wait], task="a.c")) == 2  # of which service?
 
 
 def test_the_rest_of_a_message_counts_in_a_log_whose_head_is_cut() -> None:

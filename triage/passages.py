@@ -86,10 +86,9 @@ _BAD = AhoCorasick(
         "503 -",
         "504 -",
         "unbound",
-        "not in ",
+        "not in gzip format",
         "*** no ",
         "segmentation",
-        "conflict",
     ],
     implementation=Implementation.DFA,
 )
@@ -97,10 +96,13 @@ _PERL = re.compile(r" line \d{1,9}\.$")
 _STRONG = re.compile(
     r"(?:\S{0,80}: )?(?:fatal|error|panic|critical)\b ?[:\[(]|\[(?:error|fatal)\]|\s*(?:error|fatal) in\b"
     r"|(?:curl|wget|ssh|scp|rsync|psql|mysql|git|npm|pip|dbt|java|node|gcc|make|tar|rm|mv|cp|mkdir|ls|cat|cd|python\d?"
-    r"|R|Rscript|unzip|gzip|docker|kubectl|aws|gcloud|gsutil|bq|spark-submit|perl|ruby|go|sh|bash|zsh|/\S{1,60}/\w{0,9}sh)"
+    r"|R|Rscript|unzip|gzip|docker|kubectl|aws|gcloud|gsutil|bq|spark-submit|perl|ruby|go|g?awk|mawk|sed|sort|jq|grep|find"
+    r"|xargs|split|chmod|chown|touch|ln|zip|bzip2|xz|zstd|pg_dump|pg_restore|sqlite3|mysqldump|sftp|rclone|helm|terraform|az"
+    r"|php|yarn|cargo|javac|mvn|cmake|ld|g\+\+|clang|sh|bash|zsh|/\S{1,60}/\w{0,9}sh)"
     r"(?:\[\d+\])?: |.{0,300}curl: \(\d+\)|npm ERR!|E: |ORA-\d|Msg \d+, Level|SQLSTATE|[45]\d\d - \w|Killed\s*$"
     r"|(?:Database|Compilation|Runtime|Parsing|Dependency|Validation) Error\b|Failure in test"
     r"|Error: |Error in |Execution halted|.{0,200}(?:command not found|No such file or directory|Permission denied)$"
+    r"|PHP (?:fatal|parse) error:|parse error:|[\w./\-]{1,200}\.[a-z]\w{0,5}:\d{1,6}(?::\d{1,6})?:(?: |in )"  # GNU's form: file, line, column
     r"|.{0,300}\bundefined reference to |.{1,400} at \S{1,300} line \d{1,9}\.$|.{0,200}: unbound variable$",
     re.I,
 )
@@ -124,12 +126,16 @@ _JAVA_MORE = re.compile(r"\s*(?:at [\w.$<>/]+\(|Caused by: |\.\.\. \d+ (?:more|c
 _DETAIL = re.compile(r"\s+\S|LINE \d|DETAIL|HINT|CONTEXT|Detail:|Hint:|\^")
 _DBT = re.compile(r"(?:Database|Compilation|Runtime|Parsing|Dependency|Validation) Error\b|Failure in test ")
 _CLOCK = re.compile(r"(?:\[?\d{2,4}[-/:]\d\d[-/:]\d\d[T\d:.,Z+-]*\]? {1,2}){1,2}")
-# What another program put before a line when it passed it on: the container's name in brackets (Kubernetes provider, kubectl
-# logs --prefix), compose's service with its number, a container runtime's clock and stream.
+# What another program put before a line when it passed it on: pod and container (kubectl logs --prefix), compose's service
+# with its number, a container runtime's clock and stream.
 _PASSED_ON = re.compile(
-    r"\[(?!(?:trace|debug|info|notice|warn(?:ing)?|err(?:or)?|fatal|critical)\])(?:pod/[\w.\-]{1,253}/)?[a-z0-9](?:[a-z0-9.\-]{0,61}[a-z0-9])?\] "
-    r"|[\w.\-]{1,80}[-_]\d{1,4} {0,20}\|(?: |$)|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [FP] "
+    r"\[pod/[\w.\-]{1,253}/[\w.\-]{1,63}\] |[\w.\-]{1,80}[-_]\d{1,4} {0,20}\|(?: |$)|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [FP] "
 )
+# The container's name, as the Kubernetes provider logs it; other programs write what they work on in the same form.
+_TAG = re.compile(
+    r"\[(?!(?:trace|debug|info|notice|warn(?:ing)?|err(?:or)?|fatal|critical)\])[a-z0-9](?:[a-z0-9.\-]{0,61}[a-z0-9])?\] "
+)
+_LAYERS = 3
 # How many lines of others may stand within one writer's traceback.
 _FOREIGN = 20
 _TOLD = re.compile(r"[A-Za-z_][\w.<>]{0,200}(?::(?: |$)|$)")
@@ -183,10 +189,30 @@ def bare(text: str) -> str:
     """The text without what another program, or a clock, put before it."""
     begin = text[:1]
     if begin == "[" or begin.isdigit() or "|" in text[:104]:
-        if passed := _PASSED_ON.match(text):
+        for _ in range(_LAYERS):
+            passed = _PASSED_ON.match(text)
+            if passed is None:
+                break
             text = text[passed.end() :]
         return _CLOCK.sub("", text, count=1)
     return text
+
+
+def untagged(text: str) -> str:
+    """The text without a name in brackets before it, which may be the container's."""
+    if text[:1] == "[" and (tag := _TAG.match(text)):
+        return bare(text[tag.end() :])
+    return text
+
+
+def spoken(line: LogLine) -> str:
+    """What a program itself said with a line: of a pod's, without the container's name."""
+    text = bare(line.text)
+    return untagged(text) if _is_pod(line) else text
+
+
+def _is_pod(line: LogLine) -> bool:
+    return "pod" in (line.logger or "").lower()
 
 
 @dataclass(slots=True)
@@ -211,7 +237,8 @@ class Passages:
         if not is_routine(text) or text.startswith("Command exited with"):
             self.before.append(line)
         for part in view(text).split("\n") if "\n" in text or len(text) > 2 * VIEW else (text,):
-            part = bare(part)
+            whole = bare(part)
+            part = untagged(whole)
             block = self._open.get(line.logger) if self._open else None
             if block is not None and _continues(block, line, part):
                 block.add(line, part)
@@ -223,11 +250,12 @@ class Passages:
                 block.after = line
                 del self._open[line.logger]
             if not line.raised and looks_bad(part):
-                self._start(line, part)
+                self._start(line, part, whole)
         if line.raised:
             self._keep(Block("raised", 3, [line], [text[:VIEW]]))
 
-    def _start(self, line: LogLine, part: str) -> None:
+    def _start(self, line: LogLine, part: str, whole: str) -> None:
+        """Begin a block; `whole` still has the name in brackets, which may be what tells two plain lines apart."""
         if is_routine(part):
             return
         if traces.HEADING in part or traces.is_frame(part):
@@ -247,7 +275,7 @@ class Passages:
         else:
             kind, strength = "line", 1
         block = Block(kind, strength)
-        block.add(line, part)
+        block.add(line, whole if strength == 1 and part is not whole and not _is_pod(line) else part)
         self._keep(block)
         if len(self._open) >= _CHANNELS:
             self._open.clear()

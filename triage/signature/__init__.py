@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from triage import causes, logs
 from triage.model import Absence, Circumstance, CircumstanceKind, Evidence, LogLine, LogStatus, Signature, place
-from triage.passages import bare
+from triage.passages import spoken
 from triage.redact import PLAIN, Redactor
 from triage.scan import Scan, Segment
 from triage.signature import apart, output, silence
@@ -184,9 +184,8 @@ def stated_by_airflow(case: _Case, segment: Segment) -> Finding | None:
 def error_in_output(case: _Case, segment: Segment) -> Finding | None:
     """A line or a traceback that tells an error by its form; one that only says "failed" counts together with its task."""
     found = output.choose(segment, least=2)
-    if found is not None and (found.is_vague or (found.exception and output.DELEGATED.search(found.title))):
-        found.key = (*found.key, case.task)
-        found.decisions.append("It only says that something failed, so the task counts too.")
+    if found is not None:
+        _with_task(found, case.task, found.exception is not None and output.DELEGATED.search(found.title) is not None)
     return found
 
 
@@ -222,6 +221,7 @@ def _from_exception(segment: Segment, scan: Scan, line: LogLine, task: str) -> F
         if delegated is None and scan.earlier is not None:
             delegated = output.choose(scan.earlier)
         if delegated is not None:
+            _with_task(delegated, task)
             delegated.numbers = (*delegated.numbers, line.number)
             delegated.decisions.append(f"Passed over: {root.type}, which only says that something else failed.")
             return delegated
@@ -239,6 +239,13 @@ def _from_exception(segment: Segment, scan: Scan, line: LogLine, task: str) -> F
     if found.is_vague and not own_place(chain):
         found.key = (*found.key, task)
     return found
+
+
+def _with_task(found: Finding, task: str, is_dull: bool = False) -> None:
+    """Words that name nothing could come from any task: they count with theirs."""
+    if found.is_vague or is_dull:
+        found.key = (*found.key, task)
+        found.decisions.append("It names nothing of its own, so the task counts too.")
 
 
 def _from_code(found: Finding, segment: Segment, value: str, where: str, task: str) -> Finding:
@@ -261,12 +268,15 @@ def _from_code(found: Finding, segment: Segment, value: str, where: str, task: s
         title = f"Exited with code {code}" if code is not None else "A pod returned a failure"
         return Finding(("exit", str(code), where, task), title, causes.classify(None, title), numbers=found.numbers,
                        decisions=["No words in its output: the exit code and the task count."])  # fmt: skip
-    said = output.line(bare(last.text.split("\n")[-1] or last.text))
-    said.key = ("exit", str(code), *said.key)
+    words = spoken(last)
+    said = output.line(words.split("\n")[-1] or words)
+    said.key = ("exit", str(code), *said.key, task)
     said.title = f"{f'Exited with code {code}' if code is not None else 'A pod failed'}: {said.title}"
     said.cause = said.cause if said.cause != "unknown" else "exit code"
     said.numbers = (last.number, *found.numbers)
-    said.decisions.insert(0, "No line of its output reads like an error: the exit code and its last words count.")
+    said.decisions.insert(
+        0, "No line of its output reads like an error: the exit code and its last words and the task count."
+    )
     return said
 
 
@@ -276,7 +286,9 @@ def _timed_out(found: Finding, segment: Segment, kind: str, where: str, task: st
     poked = next((line for line in reversed(segment.before) if _POKING.match(line.text)), None)
     if poked is not None and kind == "AirflowSensorTimeout":
         what = mask(poked.text)
-        return Finding((kind, what), f"Sensor timed out: {what}", cause, kind, (poked.number, *found.numbers),
+        # An endpoint or a statement names no host: the same one may be asked of another service.
+        key = (kind, what, task) if what.startswith("Poking: ") and "://" not in what else (kind, what)
+        return Finding(key, f"Sensor timed out: {what}", cause, kind, (poked.number, *found.numbers),
                        decisions=["A sensor that times out counts by what it waited for."])  # fmt: skip
     title = (
         f"{cause.capitalize()}{' in ' + where.rpartition(':')[2] + '()' if where else ' of ' + task if task else ''}"

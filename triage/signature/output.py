@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from triage import causes, traces
 from triage.model import LogLine, place
-from triage.passages import Block, bare, is_noise, is_routine
+from triage.passages import Block, is_noise, is_routine, spoken
 from triage.scan import Segment
 from triage.signature.example import FAILED, Example
 from triage.signature.masks import mask
@@ -45,7 +45,14 @@ _DIED = re.compile(
 )
 _DIED_OF = {"Killed": "SIGKILL", "Segmentation fault": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS",
             "Floating point exception": "SIGFPE", "Illegal instruction": "SIGILL", "Terminated": "SIGTERM"}  # fmt: skip
-_TEST = re.compile(r"(?:FAILED|ERROR) (\S{1,300}?)(\[.{0,300}\])?(?: - (.{0,1000}))?$")
+# What names a thing in a line of a program: something quoted, a file, an address, an option, a name of code, a shell's variable.
+_NAMES = re.compile(r"['\"`‘“][\w*.]|//|\w[_.]\w|/\w|[a-z][A-Z]|--\w|line <n>: \w+:")
+# Kinds of failure in which another service or file has its part: a line that does not name it could mean any.
+_OF_ANOTHER = frozenset(
+    ["permission", "credentials", "DNS", "connection refused", "TLS", "service time-out", "service error", "bad request",
+     "missing file or table", "syntax"]
+)  # fmt: skip
+_TEST = re.compile(r"(?:FAILED|ERROR) (\S{1,300}?(?:\[.{0,300}?\])?)(?: - (.{0,1000}))?$")
 _SCRIPT_FRAME = re.compile(r"\s+at .{1,400}:\d+:\d+\)?$")
 _SIGNALS = {9: "SIGKILL", 15: "SIGTERM", 6: "SIGABRT", 11: "SIGSEGV", 4: "SIGILL", 7: "SIGBUS", 8: "SIGFPE"}
 
@@ -96,7 +103,7 @@ def last_words(before: Sequence[LogLine]) -> LogLine | None:
     """The last thing the program said before it ended."""
     programs = [line for line in before if _PROGRAMS.search(line.logger or "")]
     for line in reversed(programs or before):
-        text = bare(line.text).strip()
+        text = spoken(line).strip()
         if text and not is_routine(text) and not is_noise(text) and re.search(r"[A-Za-z]{3}", text):
             return line
     return None
@@ -111,7 +118,7 @@ def said_code(before: Sequence[LogLine]) -> int | None:
 def died(before: Sequence[LogLine]) -> tuple[str, int] | None:
     """The signal that ended the program, as its shell says, and the number of that line."""
     for line in reversed(before):
-        if ": line " in (text := line.text[:400]) and (found := _DIED.match(bare(text))):
+        if ": line " in line.text[:400] and (found := _DIED.match(spoken(line)[:400])):
             return _DIED_OF[found[1]], line.number
     return None
 
@@ -176,7 +183,8 @@ def line(text: str) -> Finding:
         return Finding(key, title, key[0], decisions=[f"What is not configured counts by its name: {key[2]}."])
     name = re.match(r"([A-Za-z_]\w*(?:Error|Exception)): ", text)
     decisions = [f"Masked: {', '.join(sorted(hits))}."] if hits else []
-    return Finding((masked,), title, cause, name[1] if name else None, decisions=decisions)
+    vague = cause in _OF_ANOTHER and not _NAMES.search(masked)
+    return Finding((masked,), title, cause, name[1] if name else None, decisions=decisions, is_vague=vague)
 
 
 def _java(texts: Sequence[str]) -> Finding:
@@ -198,7 +206,7 @@ def _tests(blocks: Iterable[Block]) -> Finding:
     told: dict[str, tuple[str, Block]] = {}
     for block in blocks:
         if found := _TEST.match(block.texts[0].strip()):
-            words = found[3] or ""
+            words = found[2] or ""
             kind = name[1] if (name := re.match(r"([A-Za-z_][\w.]{0,100}): ", words)) else "AssertionError"
             told.setdefault(f"{mask(found[1])}: {kind}", (mask(words), block))
     keys = sorted(told)

@@ -38,6 +38,7 @@ _OF_CODE = frozenset(
         "Exception",
         "BaseException",
         "JSONDecodeError",
+        "BadGzipFile",
         "UnicodeDecodeError",
         "UnicodeEncodeError",
         "UnicodeError",
@@ -51,7 +52,7 @@ _OF_CODE = frozenset(
         "SystemError",
     ]
 )
-_PLACED = frozenset({"code error", "unknown"})
+_PLACED = frozenset({"code error", "unknown", "failed on purpose"})
 # What strikes a whole machine or account says enough without any name; other words without a name could come from
 # anywhere, so their place counts.
 _OF_MACHINE = frozenset({"disk full", "out of memory", "missing module", "missing command", "rate limit", "template"})
@@ -74,7 +75,7 @@ _NEEDED = re.compile(
 )
 _UNNAMED = re.compile(r"<(?:listcomp|dictcomp|setcomp|genexpr|lambda)>$")
 _PYDANTIC = re.compile(r"\d{1,6} validation errors? for (\S.{0,200})")
-_FIELD_ERROR = re.compile(r"\s+.{0,2000}?[\[(]type=([\w.]{1,80})")
+_FIELD_ERROR = re.compile(r"\s{1,8}.{0,2000}?[\[(]type=([\w.]{1,80})")
 # What zlib and gzip say of a damaged stream; which of it is chance.
 _DAMAGED = re.compile(r"Error -3 while decompressing|CRC check failed|Incorrect length of data produced")
 _HINT = re.compile(r"\. (?:Did you mean: .*|Perhaps you .*)$")
@@ -225,7 +226,7 @@ def judge(chain: Sequence[Raised]) -> Finding:
         cause = "code error"
     key: tuple[str, ...] = (kind, masked, where) if placed else _named(kind, masked)
     if _DAMAGED.search(words):
-        key, placed = ("damaged data", where), True
+        key, placed, vague = ("damaged data", where), True, not where
         decisions.append("Compressed data is damaged; at which byte, and so with which words, is chance.")
     if placed and where:
         decisions.append(f"The words could come from many places, so the place counts: {where}.")
