@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup check format test demo bench screenshot docs constraints clean
+.PHONY: setup check format test demo bench screenshot docs prints constraints clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,9 @@ screenshot: setup
 
 docs: setup
 	$(BIN)/python -m tests.render_docs
+
+prints: setup
+	$(BIN)/python -m tests.prints
 
 constraints: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --no-header --no-annotate --no-emit-index-url \

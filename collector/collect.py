@@ -109,7 +109,7 @@ class Pass:
 
     def _readers(self, report: Report, told: Callable[[], None]) -> Readers:
         its = self.service
-        reader = Reader(self.source, self.poll, self.waits, self.clock, its.redactor, its.rules)
+        reader = Reader(self.source, self.poll, self.waits, self.clock, its.redactor, its.signers.current)
         return Readers(self.service, reader, self.deployment, self.clock, report, self.errands, told, self.budget)
 
     def _outcomes(self, report: Report) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from collector.source import Source
-from triage import logs, signature
+from triage import logs
+from triage.editions import CURRENT, Signer
 from triage.errors import LogGone, SourceError, StorageAway, TriageError
 from triage.model import Absence, LogStatus, Occurrence, Signature
 from triage.redact import PLAIN, Redactor
-from triage.signature.rules import NONE, Rules
 
 # A failure whose log stays away is shown after this long, provisionally.
 PROVISIONAL_AFTER = timedelta(minutes=2)
@@ -43,7 +43,7 @@ class Reader:
     waits: tuple[timedelta, ...]
     clock: Callable[[], datetime]
     redactor: Redactor = PLAIN
-    rules: Rules = NONE
+    signer: Signer = CURRENT
 
     def read(self, occurrence: Occurrence) -> tuple[Occurrence, SourceError | None]:
         """Read and sign one log; returns what is now known, and what went wrong.
@@ -67,7 +67,7 @@ class Reader:
         try:
             fact = self.source.describe(fact)
             log = logs.read(self.source.read_log(fact.key), self.redactor)
-            kept = logs.keep(log, redactor=self.redactor, telling=self.rules.telling)
+            kept = logs.keep(log, redactor=self.redactor, telling=self.signer.rules.telling)
         except LogGone:
             return self._judge(fact, replace(logs.keep(()), absence=Absence.UNKNOWN_TRY)), None
         except StorageAway as exc:
@@ -147,12 +147,11 @@ class Reader:
         )
 
     def _sign(self, fact: Occurrence, kept: logs.Kept, status: LogStatus) -> Signature:
-        return signature.sign(
+        return self.signer.sign(
             kept.lines,
             fact.circumstance,
             task=fact.key.task,
             status=status,
             absence=kept.absence,
             redactor=self.redactor,
-            rules=self.rules,
         )

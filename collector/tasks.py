@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,11 +21,14 @@ from kombu.exceptions import OperationalError
 from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
+from collector.lease import LeaseLost, lease
 from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
 from triage import asking
 from triage.errors import SettingsError, SourceError
+from triage.model import Regroup
 from triage.redact import Learned
+from triage.regroup import Regrouping
 from triage.service import Service
 from triage.settings import Deployment, Settings, revealed
 from triage.store import open_store
@@ -33,6 +37,10 @@ PASS = "airtriage.pass"
 SERVE = "airtriage.serve"
 ERRANDS = "airtriage.errands"
 SETTLE = "airtriage.settle"
+REGROUP = "airtriage.regroup"
+REGROUP_EVERY = (
+    30.0  # seconds; how often is looked for tries of another edition of signing, and how long one tick signs
+)
 SETTLE_EVERY = 30.0  # seconds; wakes problems whose mute or week is over
 ERRANDS_EVERY = 3.0  # seconds; how long a person at a page waits for a collector at most, where no pass runs
 
@@ -79,6 +87,7 @@ class Collector:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._since = now()
         self._sources = {
             name: source(name, its, settings.redactor.learned) for name, its in settings.deployments.items()
         }
@@ -87,7 +96,7 @@ class Collector:
     def service(self) -> Service:
         """The service on the store of the settings, opened at first use."""
         its = self._settings
-        return Service(open_store(its.store_url), its.scopes, its.redactor, its.rules)
+        return Service(open_store(its.store_url), its.scopes, its.redactor, its.signers)
 
     def run(
         self,
@@ -120,6 +129,26 @@ class Collector:
     def settle(self) -> int:
         """Bring problems up to the clock."""
         return self.service.settle(now())
+
+    def regroup(
+        self, told: Callable[[int], None] = lambda tries: None, budget: timedelta | None = None
+    ) -> Regroup | None:
+        """Sign anew what is of another edition, and return the intent; None where nothing is, or another process does it."""
+        work = Regrouping(self.service, now, self._since)
+        if not work.is_due():
+            return None
+        with lease(self.service.store, "regroup", now) as renew:
+            if renew is None:
+                return None
+
+            def step(tries: int) -> None:
+                renew()
+                told(tries)
+
+            try:
+                return work.run(step, budget)
+            except LeaseLost:
+                return None
 
 
 def make_app(settings: Settings) -> Celery:
@@ -165,6 +194,10 @@ def make_app(settings: Settings) -> Celery:
     def errands() -> None:
         for name in collector().awaited():
             app.send_task(SERVE, (name,), expires=ERRANDS_EVERY, retry=False)
+
+    @app.task(name=REGROUP)  # type: ignore[untyped-decorator]
+    def regroup() -> None:
+        collector().regroup(budget=timedelta(seconds=REGROUP_EVERY))
 
     @app.task(name=SETTLE)  # type: ignore[untyped-decorator]
     def settle() -> None:
@@ -231,7 +264,11 @@ def ping_broker(settings: Settings) -> None:
 def _ticks(settings: Settings) -> dict[str, Any]:
     ticks: dict[str, Any] = {
         name: {"task": task, "schedule": every, "options": {"expires": every}}
-        for name, task, every in (("settle", SETTLE, SETTLE_EVERY), ("errands", ERRANDS, ERRANDS_EVERY))
+        for name, task, every in (
+            ("settle", SETTLE, SETTLE_EVERY),
+            ("errands", ERRANDS, ERRANDS_EVERY),
+            ("regroup", REGROUP, REGROUP_EVERY),
+        )
     }
     for name, its in settings.deployments.items():
         poll = its.poll.total_seconds()

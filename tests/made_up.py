@@ -198,6 +198,29 @@ def many(made: Service, count: int, now: datetime = NOW) -> None:
     made.settle(now)
 
 
+def failing(count: int, now: datetime = NOW) -> list[Occurrence]:
+    """Return failed tries of 120 causes, in 40 DAGs over 20 days, each signed from its kept log, as a collector does."""
+    rng = random.Random(13)
+    kinds = ("KeyError", "ValueError", "TimeoutError", "ConnectionError", "IndexError", "LookupError")
+    facts = []
+    for number in range(count):
+        cause = min(int(rng.expovariate(0.03)), 119)
+        name = "".join(chr(97 + int(digit)) for digit in str(cause))
+        frame = Frame(f"/opt/dags/lib/stage_{name}.py", 12 + cause, f"step_{name}")
+        raised = Raised(kinds[cause % len(kinds)], f"no {name} in batch {number}", (frame,))
+        ended = now - timedelta(minutes=rng.randint(1, 20 * 24 * 60))
+        key = TaskTry("prod", f"dag_{rng.randint(1, 40)}", f"run-{number}", "load" if rng.random() < 0.7 else "store")
+        kept = (
+            LogLine(1, f"batch {number} begins", "info"),
+            LogLine(2, "Task failed with exception", "error", raised=(raised,)),
+        )
+        facts.append(Occurrence(
+            key, ended, now, ended - timedelta(minutes=3), is_final=rng.random() < 0.5, owner="data", log=LogStatus.WHOLE, log_lines=2,
+            log_bytes=200, signature=sign(kept, task=key.task), kept=kept,
+        ))  # fmt: skip
+    return facts
+
+
 def big(now: datetime = NOW) -> Occurrence:
     """Return a failed try whose log of 1.2 GB was read at its two ends only."""
     signature = Signature(

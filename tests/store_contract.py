@@ -23,6 +23,7 @@ from triage.model import (
     Outcomes,
     Problem,
     Raised,
+    Regroup,
     Signature,
     TaskTry,
     TriageState,
@@ -64,6 +65,7 @@ class StoreContract:
             Change("p1", NOW, "ann", "resolved", "fixed ✓", "page"),
             Cursor("prod", "prod", NOW, None),
             Lease("pass/prod", "host:1", NOW),
+            Regroup("2.c0ffee00", NOW, ("1", "2"), tries=3, done_at=NOW),
             DeploymentHealth("prod", "http://x", NOW, poll=2.5),
             Outcomes("p1", "prod", "orders", "load", NOW, NOW, NOW, NOW, succeeded=3, healed=2, last_success_at=NOW),
             comparison(status=ComparisonStatus.SHOWN, new=(1, 4), good=Good(TaskTry("prod", "d", "r", "t"), NOW, 3)),
@@ -343,6 +345,47 @@ class StoreContract:
         with pytest.raises(ValueError, match="no"):
             store.rewrite(ids, change)
         assert not any(fact.map_label for fact in store.search(EVERYTHING, 10))
+
+    def test_a_rewriting_that_changes_a_fingerprint_is_counted_at_once_and_touches_both(self, store: Store) -> None:
+        store.put([occurrence(n) for n in range(3)])
+        touched = store.touched(10)
+        store.summarise(touched)
+        store.clear(touched)
+        moved, *_ = store.search(EVERYTHING, 10)
+        signed = Signature(2, "2:bb", "KeyError: 'amount'", "code error", "KeyError")
+        assert store.rewrite([moved.key.id], lambda fact: replace(fact, signature=signed)) == 1
+        assert {one.fingerprint: one.total for one in store.summaries()} == {"1:aa": 2, "2:bb": 1}
+        assert sorted(touch.fingerprint for touch in store.touched(10)) == ["1:aa", "2:bb"]
+        assert store.search(Members(frozenset([("prod", "2:bb")])), 10) == [
+            replace(moved, signature=signed),
+        ]
+        assert store.count(parse("boom", NOW)) == 3
+
+    def test_a_rewriting_of_texts_alone_touches_nothing(self, store: Store) -> None:
+        store.put([occurrence(1)])
+        store.clear(store.touched(10))
+        (fact,) = store.search(EVERYTHING, 10)
+        store.rewrite([fact.key.id], lambda fact: replace(fact, map_label="changed"))
+        assert store.touched(10) == []
+
+    def test_the_editions_are_what_stands_before_the_colon(self, store: Store) -> None:
+        assert store.editions() == []
+        prints = ("1:aa", "1:bb", "1.c0ffee00:aa", "2:aa", "10:aa", "2.0ddba11:zz", "")
+        store.put([occurrence(n, fingerprint=print_) for n, print_ in enumerate(prints)])
+        assert sorted(store.editions()) == ["1", "1.c0ffee00", "10", "2", "2.0ddba11"]
+
+    def test_what_was_signed_in_an_edition_comes_in_pages_with_its_log(self, store: Store) -> None:
+        facts = [occurrence(n, fingerprint=f"1:{n % 3}", at=NOW - timedelta(days=n % 4)) for n in range(20)]
+        others = [occurrence(n, fingerprint=print_) for n, print_ in enumerate(("1.0ddba11:1", "10:1", "2:1"), 30)]
+        store.put([*facts, *others, replace(occurrence(40), kept=None)])
+        found: list[Occurrence] = []
+        while page := store.signed("1", 7, found[-1] if found else None):
+            assert len(page) <= 7
+            found += page
+        assert sorted(found, key=lambda fact: fact.key) == sorted(facts, key=lambda fact: fact.key)
+        order = [(fact.fingerprint, fact.key.deployment, fact.day, fact.key.id) for fact in found]
+        assert order == sorted(order)
+        assert [fact.fingerprint for fact in store.signed("1.0ddba11", 9)] == ["1.0ddba11:1"]
 
     def test_the_revision_moves_with_every_change(self, store: Store) -> None:
         before = store.revision()

@@ -17,6 +17,7 @@ from collector.source import Source
 from tests.render_docs import JUDGED
 from tests.test_cli import run
 from triage import logs, signature
+from triage.editions import SIGNERS
 from triage.errors import SettingsError
 from triage.model import Circumstance, CircumstanceKind, LogLine, LogStatus, Occurrence, Raised, Signature, TaskTry
 from triage.settings import Settings, load
@@ -263,7 +264,7 @@ class _Told:
 
 def test_the_collector_signs_by_the_rules_too() -> None:
     own = rules({"separate": r"tenant=(\w{1,20})"})
-    reader = Reader(cast(Source, _Told()), timedelta(seconds=30), (), lambda: NOW, rules=own)
+    reader = Reader(cast(Source, _Told()), timedelta(seconds=30), (), lambda: NOW, signer=SIGNERS.under(own).current)
     fact = Occurrence(TaskTry("prod", "shop", "r", "load", -1, 1), NOW, NOW)
     read, error = reader.read(fact)
     assert error is None

@@ -61,6 +61,18 @@ def observe(problem: Problem, tally: Tally | None, now: datetime) -> Decision | 
     return None
 
 
+def precedence(problem: Problem) -> tuple[bool, bool, bool, float, datetime, str]:
+    """Rank the problems whose failures turn out to be of one cause: the smallest keeps them.
+
+    One that is not resolved first, so that no failure is hidden, and none comes back as a regression that is none; of
+    resolved ones the one resolved last. Then what was decided most about: mirrored, by a person; then the older.
+    """
+    is_resolved = problem.state is TriageState.RESOLVED
+    resolved = -problem.resolved_at.timestamp() if is_resolved and problem.resolved_at else 0.0
+    is_untouched = problem.state_by == "airtriage" and not problem.owner
+    return is_resolved, not problem.gitlab_url, is_untouched, resolved, problem.opened_at, problem.id
+
+
 def resolve(problem: Problem, who: str, now: datetime, why: str = "", origin: str = "command") -> Decision:
     """Resolve now: a try that starts later is a regression. InputError if it is resolved already."""
     if problem.state is TriageState.RESOLVED:

@@ -350,6 +350,22 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class Regroup:
+    """The intent to sign anew what is kept, one a store: every failed try is to have a fingerprint of `edition`.
+
+    `former` are the editions in force before, the newest last. `tries` counts those signed anew since `begun_at`, `left`
+    those that keep their fingerprint for want of a kept log. `done_at` is None while it is under way. Times on our clock.
+    """
+
+    edition: str
+    begun_at: datetime
+    former: tuple[str, ...] = ()
+    tries: int = 0
+    left: int = 0
+    done_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One entry of a problem's history: who did what, when, why, and from where (page, command, airtriage)."""
 
@@ -555,4 +571,4 @@ class Comparison:
     said: str = ""
 
 
-Record = Problem | Membership | Change | Cursor | Lease | DeploymentHealth | Outcomes | Comparison
+Record = Problem | Membership | Change | Cursor | Lease | DeploymentHealth | Outcomes | Comparison | Regroup

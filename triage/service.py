@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import lifecycle
+from triage import heirs, lifecycle
+from triage.editions import SIGNERS, Signers
 from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Decision
 from triage.missed import Missed, join
@@ -33,7 +34,6 @@ from triage.model import (
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
 from triage.queue import Pill, QueueRow, first_day, row_of
 from triage.redact import PLAIN, Redactor, facts
-from triage.signature.rules import NONE, Rules
 from triage.store import Backlog, Put, Store, Summary, Touched
 
 _ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
@@ -72,13 +72,13 @@ class HealthView:
 class Service:
     """The verbs of airtriage on one store. `scopes` maps a deployment to its scope; by default its own name.
 
-    Texts that come in go through `redactor` before they are kept. Signatures are made with `rules`.
+    Texts that come in go through `redactor` before they are kept. `signers` are the editions of signing that it knows.
     """
 
     store: Store
     scopes: Mapping[str, str] = field(default_factory=dict)
     redactor: Redactor = PLAIN
-    rules: Rules = NONE
+    signers: Signers = SIGNERS
 
     # --- facts in
 
@@ -113,6 +113,9 @@ class Service:
         tally = self.store.tally([pair])
         if tally is None:
             return False
+        if former := heirs.inherited(self.store, self.signers, scope, pair):
+            self._save_new(Membership(scope, fingerprint, former))
+            return self._decide(former, partial(self._wake, now=now)) is not None
         decision = lifecycle.open_problem(scope, fingerprint, tally, self._server_now([deployment], now))
         # The problem first: a membership that names no problem would hide its failures.
         if self.store.get(Problem, decision.problem.id) is None:
@@ -323,7 +326,11 @@ class Service:
     def _members(self, problem: Problem) -> set[tuple[str, str]]:
         """Return the (deployment, fingerprint) pairs a problem owns."""
         owned = [m.fingerprint for m, _ in self.store.records(Membership, parent=problem.id)] or [problem.fingerprint]
-        return {(deployment, print_) for deployment in self._deployments(problem.scope) for print_ in owned}
+        return self.pairs(problem.scope, owned)
+
+    def pairs(self, scope: str, fingerprints: Iterable[str]) -> set[tuple[str, str]]:
+        """Return the (deployment, fingerprint) pairs under which failures of a scope have these fingerprints."""
+        return {(deployment, print_) for print_ in fingerprints for deployment in self._deployments(scope)}
 
     def _deployments(self, scope: str) -> list[str]:
         return [name for name, its in self.scopes.items() if its == scope] or [scope]

@@ -33,6 +33,7 @@ from pydantic import (
 )
 
 from triage import log_path
+from triage.editions import SIGNERS, Signers
 from triage.errors import SettingsError
 from triage.redact import Redactor, added
 from triage.signature.rules import PATTERNS, Rule, Rules, made, pattern
@@ -433,6 +434,11 @@ class Settings(_Section):
     def rules(self) -> Rules:
         """People's own rules of grouping, by the section `grouping`, in its order."""
         return Rules(tuple(one.rule(name) for name, one in self.grouping.items()))
+
+    @property
+    def signers(self) -> Signers:
+        """The editions of signing by these rules, the one in force first."""
+        return SIGNERS.under(self.rules)
 
     def _secrets(self) -> set[str]:
         found = _password(self.broker_url)

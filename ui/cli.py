@@ -71,7 +71,7 @@ class Context:
     def service(self) -> Service:
         if self._service is None:
             its = self.settings
-            self._service = Service(open_store(its.store_url), its.scopes, its.redactor, its.rules)
+            self._service = Service(open_store(its.store_url), its.scopes, its.redactor, its.signers)
         return self._service
 
 
@@ -188,6 +188,7 @@ def collect(context: Context, names: tuple[str, ...], again: bool, as_json: bool
     """Make one pass over every deployment (or those named), side by side, in this process."""
     from collector.tasks import Collector, prepare
     from ui.collecting import collect as passes_over
+    from ui.regrouping import finish
 
     settings = context.settings
     _needs_deployments(settings)
@@ -197,6 +198,7 @@ def collect(context: Context, names: tuple[str, ...], again: bool, as_json: bool
                 f"There is no deployment {name!r}.", f"The settings name: {', '.join(settings.deployments)}."
             )
     prepare(settings)
+    finish(settings, err, as_json=as_json)
     chosen = tuple(dict.fromkeys(names or settings.deployments))
     with progress_bar(err, as_json) as bar:
         reports = list(passes_over(Collector(settings), chosen, bar, again=again))
@@ -408,6 +410,17 @@ def redact(context: Context, dry_run: bool, as_json: bool) -> None:
         out.print(
             f"{done.changed_tries} of {done.tries} failed tries and {done.changed_records} of {done.records} records {would}."
         )
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would move.")
+@json_option
+@passes
+def regroup(context: Context, dry_run: bool, as_json: bool) -> None:
+    """Sign what is kept by the rules of today; every problem keeps its state. May be stopped and run again."""
+    from ui import regrouping
+
+    (regrouping.show_plan if dry_run else regrouping.regroup)(context.settings, out, err, as_json=as_json)
 
 
 @cli.command()

@@ -97,7 +97,7 @@ def serve(settings: Settings) -> None:
                 f"The page cannot listen on {web.host}:{web.port}: {exc.strerror}.",
                 "Set web.port to a free port, or stop what uses it.",
             ) from exc
-    service = Service(open_store(settings.store_url), settings.scopes, settings.redactor, settings.rules)
+    service = Service(open_store(settings.store_url), settings.scopes, settings.redactor, settings.signers)
     try:
         make_app(service, settings, now=lambda: datetime.now(UTC)).run(config=config(settings))
     finally:

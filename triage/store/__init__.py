@@ -1,6 +1,6 @@
 """The store: the one port with two adapters. It keeps typed records and searchable occurrences, nothing else.
 
-Records (problems, memberships, history, outcomes, comparisons, cursors, leases, health) are saved against the revision they were read with.
+Records (problems, memberships, history, outcomes, comparisons, cursors, leases, health, regroupings) are saved against the revision they were read with.
 Occurrences only ever get better (`model.merge`). Summaries are recomputed from the facts as absolute values. The URL
 chooses the adapter in `open_store`, nothing else does. Every verb may be repeated.
 """
@@ -25,11 +25,13 @@ from triage.model import (
     Outcomes,
     Problem,
     Record,
+    Regroup,
     Tally,
 )
 from triage.query import Query
 
 R = TypeVar("R", bound=Record)
+REGROUP = "regroup"  # the id of the one `Regroup`
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ class Store(Protocol):
     def rewrite(self, ids: Iterable[str], change: Callable[[Occurrence], Occurrence]) -> int:
         """Replace these occurrences by what `change` makes of each, kept log included; return how many it changed.
 
-        For texts alone: key, times and fingerprint must stay. Between reading and replacing nobody else writes.
+        For texts and signatures alone: key and times must stay. Between reading and replacing nobody else writes. Where a
+        fingerprint changes, both days are noted as touched, and their summaries are those of the facts at once.
         """
 
     def purge(self) -> None:
@@ -131,6 +134,15 @@ class Store(Protocol):
 
     def matching(self, query: Query) -> set[tuple[str, str]]:
         """Return the (deployment, fingerprint) pairs with at least one occurrence that satisfies the whole query."""
+
+    def editions(self) -> list[str]:
+        """Return what the fingerprints of all occurrences say before their colon, each once, in order; fast at any size."""
+
+    def signed(self, edition: str, limit: int, after: Occurrence | None = None) -> list[Occurrence]:
+        """Return occurrences with a fingerprint of this edition and a kept log, which is included.
+
+        In order of fingerprint, deployment, day and id; `after` is the last one of the page before.
+        """
 
     def touched(self, limit: int) -> Sequence[Touched]:
         """Return what was touched and not cleared yet, oldest first."""
@@ -170,6 +182,8 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return record.deployment, "", None
         case Lease():
             return record.name, "", None
+        case Regroup():
+            return REGROUP, "", None
         case Outcomes():
             task = "/".join((record.problem, record.deployment, record.dag_id, record.task_id))
             return task, record.problem, record.next_ask_at

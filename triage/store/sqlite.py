@@ -27,6 +27,7 @@ from triage.store.where import micros, time, where, words
 
 R = TypeVar("R", bound=Record)
 
+_PAST = ";"  # follows the colon, so it ends the range of an edition's fingerprints
 _POOL = 8  # connections kept; more threads wait for one
 _PURGES = 3  # tries to end the write-ahead log, each waiting as long as a writer would
 _BUSY_SECONDS = 30.0  # how long a writer waits for another; a put takes milliseconds
@@ -184,18 +185,13 @@ class SqliteStore:
                 if merged is old:
                     continue
                 new, better = new + (old is None), better + (old is not None)
-                for touched in {(f.key.deployment, f.fingerprint, f.day) for f in (old, merged) if f and f.fingerprint}:
-                    db.execute(
-                        "INSERT INTO touched SELECT ?, ?, ?, value + 1 FROM counter WHERE true "
-                        "ON CONFLICT DO UPDATE SET stamp = excluded.stamp",
-                        touched,
-                    )
+                _touch(db, _days(merged) | (_days(old) if old else set()))
                 self._write(db, merged, old)
         return Put(new, better)
 
     def _write(self, db: sqlite3.Connection, fact: Occurrence, old: Occurrence | None) -> None:
         indexed = None  # the row of the words of this reading; those of an earlier one are found by nothing any more
-        if fact.signature and (old is None or fact.signature != old.signature or fact.kept != old.kept):
+        if fact.signature and (old is None or _title(fact) != _title(old) or fact.kept != old.kept):
             lines = fact.kept if fact.kept is not None else _load_kept(db, fact.key.id)
             indexed = db.execute("INSERT INTO words (body) VALUES (?)", (words(fact, lines or ()),)).lastrowid
         elif old is not None:
@@ -207,6 +203,7 @@ class SqliteStore:
 
     def rewrite(self, ids: Iterable[str], change: Callable[[Occurrence], Occurrence]) -> int:
         changed = 0
+        moved: set[tuple[str, str, str]] = set()
         with self._writing() as db:
             for id in ids:
                 old = _load(db, id, kept=True)
@@ -214,6 +211,10 @@ class SqliteStore:
                 if old is not None and new is not None and new != old:
                     self._write(db, new, old)
                     changed += 1
+                    if new.fingerprint != old.fingerprint:
+                        moved |= _days(new) | _days(old)
+            _touch(db, moved)
+            _summarise(db, moved)
         return changed
 
     def purge(self) -> None:
@@ -276,6 +277,30 @@ class SqliteStore:
         with self._reading() as db:
             return set(db.execute(sql, params).fetchall())
 
+    def editions(self) -> list[str]:
+        found: list[str] = []
+        with self._reading() as db:  # from one edition to the next in the index, however many fingerprints each has
+            sql = "SELECT min(fingerprint) FROM occurrence WHERE fingerprint >= ?"
+            while next_ := db.execute(sql, (found[-1] + _PAST if found else "!",)).fetchone()[0]:
+                found.append(next_.partition(":")[0])
+        return found
+
+    def signed(self, edition: str, limit: int, after: Occurrence | None = None) -> list[Occurrence]:
+        place = (
+            (after.fingerprint, after.key.deployment, after.day, after.key.id)
+            if after
+            else (f"{edition}:",) + ("",) * 3
+        )
+        sql = (
+            "SELECT o.id FROM occurrence o WHERE o.fingerprint < ? AND (o.fingerprint, o.deployment, o.day, o.id) > (?, ?, ?, ?) "
+            "AND EXISTS (SELECT 1 FROM kept WHERE kept.rowid = o.rowid) "
+            "ORDER BY o.fingerprint, o.deployment, o.day, o.id LIMIT ?"
+        )
+        with self._reading() as db:
+            rows = db.execute(sql, (edition + _PAST, *place, limit)).fetchall()
+            found = (_load(db, id, kept=True) for (id,) in rows)
+            return [fact for fact in found if fact is not None]
+
     # --- summaries
 
     def touched(self, limit: int) -> Sequence[Touched]:
@@ -285,10 +310,7 @@ class SqliteStore:
 
     def summarise(self, touched: Iterable[Touched]) -> None:
         with self._writing() as db:
-            for touch in touched:
-                key = (touch.fingerprint, touch.deployment, touch.day)
-                db.execute("DELETE FROM summary WHERE fingerprint = ? AND deployment = ? AND day = ?", key)
-                db.execute(_SUMMARISE, key)
+            _summarise(db, ((touch.deployment, touch.fingerprint, touch.day) for touch in touched))
 
     def clear(self, touched: Iterable[Touched]) -> None:
         with self._writing() as db:
@@ -469,6 +491,29 @@ def _load_kept(db: sqlite3.Connection, id: str) -> tuple[LogLine, ...] | None:
     sql = "SELECT kept.body FROM occurrence JOIN kept USING (rowid) WHERE id = ?"
     row = db.execute(sql, (id,)).fetchone()
     return msgspec.json.decode(zlib.decompress(row[0]), type=tuple[LogLine, ...]) if row else None
+
+
+def _title(fact: Occurrence) -> str | None:
+    return fact.signature.title if fact.signature else None
+
+
+def _days(fact: Occurrence) -> set[tuple[str, str, str]]:
+    return {(fact.key.deployment, fact.fingerprint, fact.day)} if fact.fingerprint else set()
+
+
+def _touch(db: sqlite3.Connection, days: Iterable[tuple[str, str, str]]) -> None:
+    db.executemany(
+        "INSERT INTO touched SELECT ?, ?, ?, value + 1 FROM counter WHERE true "
+        "ON CONFLICT DO UPDATE SET stamp = excluded.stamp",
+        days,
+    )
+
+
+def _summarise(db: sqlite3.Connection, days: Iterable[tuple[str, str, str]]) -> None:
+    for deployment, fingerprint, day in days:
+        key = (fingerprint, deployment, day)
+        db.execute("DELETE FROM summary WHERE fingerprint = ? AND deployment = ? AND day = ?", key)
+        db.execute(_SUMMARISE, key)
 
 
 _OCCURRENCE = msgspec.json.Decoder(Occurrence)
