@@ -53,7 +53,7 @@ def default(value: object) -> str:
 
 
 def commands() -> Iterator[str]:
-    with click.Context(cli, info_name="airtriage") as context:
+    with click.Context(cli, info_name="airtriage", **cli.context_settings) as context:
         for name, command in sorted(cli.commands.items()):
             if command.hidden:
                 continue
