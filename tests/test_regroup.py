@@ -8,18 +8,19 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from collector.tasks import Collector
 from tests import made_up
-from tests.second_edition import SECOND, clock, ruled
+from tests.second_edition import SECOND, clock, ruled, sign
 from triage import lifecycle
-from triage.editions import SIGNERS, Signers, head
+from triage.editions import SIGNERS, Signer, Signers, head
 from triage.model import (
     Change,
     Frame,
@@ -29,6 +30,7 @@ from triage.model import (
     Problem,
     Raised,
     Regroup,
+    Signature,
     TaskTry,
     TriageState,
 )
@@ -353,6 +355,30 @@ def test_a_budget_leaves_the_intent_open_and_the_next_tick_goes_on(store: Store)
     last = work.run()
     assert last is not None
     assert (last.tries, work.is_due()) == (120, False)
+
+
+def test_a_fault_of_ours_at_one_log_leaves_the_others_to_be_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(lines: Sequence[LogLine], *args: Any, **said: Any) -> Signature:
+        if said["task"] == "orders.broken":
+            raise RecursionError
+        return sign(lines, *args, **said)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIRTRIAGE_DATA_DIR", str(tmp_path))
+    service = kept(
+        [failure(1, "OSError", "a", "broken"), failure(2, "OSError", "b")],
+        open_store(f"sqlite:///{tmp_path / 'airtriage.db'}"),
+    )
+    before = owners(service)
+    monkeypatch.setattr("triage.settings.SIGNERS", Signers(Signer(2, broken), SECOND.former))
+    with pytest.raises(SystemExit) as ended:
+        main(["regroup"])
+    assert ended.value.code == 1
+    assert "could not be signed anew" in capsys.readouterr().err
+    assert service.store.editions() == ["1", "2"]
+    assert owners(service) == before
 
 
 def test_precedence_is_the_open_one_then_the_mirrored_then_the_decided_then_the_older() -> None:

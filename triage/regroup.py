@@ -7,6 +7,7 @@ moves, so no problem loses its failures, its state or its mute on the way, and n
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ from triage.query import Field
 from triage.service import Service
 from triage.store import REGROUP
 
+logger = logging.getLogger(__name__)
 _BATCH = 50  # tries a transaction: half a second at most, so that a pass beside it is not kept waiting
 _ROUNDS = 20  # lost races in a row before giving up
 
@@ -95,7 +97,7 @@ class Regrouping:
                 if budget is not None and self.clock() - started > budget:
                     return intent
         self.service.settle(self.clock())
-        if next(self._pages(), None):  # somebody else changes them right now: the next tick looks again
+        if self._is_behind():  # changed by others right now, or a fault of ours: the next tick looks again
             return intent
         return self._note(replace(intent, done_at=self.clock(), left=self.waiting()))
 
@@ -157,7 +159,7 @@ class Regrouping:
 
     def _move(self, page: list[Occurrence], intent: Regroup) -> int:
         """Note the heirs of these tries, then give them their new signatures; return how many were given."""
-        signed = {fact.key.id: (fact, self._again(fact)) for fact in page}
+        signed = {fact.key.id: (fact, made) for fact, made in self._signed(page)}
         for (scope, owner, _, fingerprint), tries in self._flows(signed.values()).items():
             if owner:
                 self._inherit(Membership(scope, fingerprint, owner), tries, intent)
@@ -170,8 +172,13 @@ class Regrouping:
 
         return self.service.store.rewrite(signed, change)
 
-    def _again(self, fact: Occurrence) -> Signature:
-        return self.service.signers.current.again(fact, self.service.redactor)
+    def _signed(self, page: list[Occurrence]) -> Iterator[Again]:
+        """Sign tries anew; a fault of ours at one is no reason to leave the others: it keeps its fingerprint."""
+        for fact in page:
+            try:
+                yield fact, self.service.signers.current.again(fact, self.service.redactor)
+            except Exception:
+                logger.exception("The kept log of try %s cannot be signed", fact.key.id)
 
     def _flows(self, signed: Iterable[Again]) -> Flows:
         owners: dict[tuple[str, str], str] = {}
@@ -245,7 +252,7 @@ class Regrouping:
         """Find out what `run` would do; changes nothing."""
         changed, flows = 0, Flows()
         for page in self._pages():
-            signed = [(fact, self._again(fact)) for fact in page]
+            signed = list(self._signed(page))
             changed += sum(tail(fact.fingerprint) != tail(made.fingerprint) for fact, made in signed)
             flows += self._flows(signed)
             told(len(page))

@@ -420,7 +420,8 @@ def regroup(context: Context, dry_run: bool, as_json: bool) -> None:
     """Sign what is kept by the rules of today; every problem keeps its state. May be stopped and run again."""
     from ui import regrouping
 
-    (regrouping.show_plan if dry_run else regrouping.regroup)(context.settings, out, err, as_json=as_json)
+    act = regrouping.show_plan if dry_run else regrouping.regroup
+    sys.exit(act(context.settings, out, err, as_json=as_json))
 
 
 @cli.command()

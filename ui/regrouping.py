@@ -21,20 +21,23 @@ from ui.tables import progress_bar
 _LOOK_EVERY = 0.5  # seconds between two looks at what another process does
 
 
-def regroup(settings: Settings, out: Console, err: Console, *, as_json: bool) -> None:
-    """Sign anew what is to be, or wait for the process that does, and print what was done."""
+def regroup(settings: Settings, out: Console, err: Console, *, as_json: bool) -> int:
+    """Sign anew what is to be, or wait for the process that does, and print what was done; returns the exit code."""
     collector = Collector(settings)
     work = Regrouping(collector.service, now, now())
     done = None
     with progress_bar(err, as_json) as bar:
         task = bar.add_task("failed tries", total=work.waiting())
-        while work.is_due():
-            found = collector.regroup(lambda tries: bar.advance(task, tries))
-            done = found or done
-            if found is None:
+        while done is None and work.is_due():
+            done = collector.regroup(lambda tries: bar.advance(task, tries))
+            if done is None:
                 bar.update(task, description="another process signs them")
                 time.sleep(_LOOK_EVERY)
     _print_done(work, done, out, as_json=as_json)
+    if done is not None and done.done_at is None:
+        err.print("Some failed tries could not be signed anew; they keep their problem, and a worker tries them again.")
+        return 1
+    return 0
 
 
 def finish(settings: Settings, err: Console, *, as_json: bool) -> None:
@@ -47,8 +50,8 @@ def finish(settings: Settings, err: Console, *, as_json: bool) -> None:
             collector.regroup(lambda tries: bar.advance(task, tries))
 
 
-def show_plan(settings: Settings, out: Console, err: Console, *, as_json: bool) -> None:
-    """Print what signing anew would do: the totals, and each problem whose failures would be told apart or merged."""
+def show_plan(settings: Settings, out: Console, err: Console, *, as_json: bool) -> int:
+    """Print what signing anew would do, and each problem whose failures would be told apart or merged; returns 0."""
     work = Regrouping(Collector(settings).service, now, now())
     with progress_bar(err, as_json) as bar:
         task = bar.add_task("failed tries", total=work.waiting())
@@ -57,11 +60,12 @@ def show_plan(settings: Settings, out: Console, err: Console, *, as_json: bool) 
         for fate in plan.fates:
             click.echo(json.dumps(_fate_json(fate)))
         click.echo(json.dumps(_plan_json(plan)))
-        return
+        return 0
     out.print(_said(plan), markup=False)
     for fate in plan.fates:
         if fate.is_split or fate.is_merged:
             out.print(_told(fate), markup=False, soft_wrap=True)
+    return 0
 
 
 def _print_done(work: Regrouping, done: Regroup | None, out: Console, *, as_json: bool) -> None:
