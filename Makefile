@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup check format test demo bench screenshot docs prints constraints clean
+.PHONY: setup check format test demo bench screenshot docs freeze prints constraints clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,11 @@ screenshot: setup
 
 docs: setup
 	$(BIN)/python -m tests.render_docs
+
+freeze: setup
+	$(BIN)/python -m tests.freeze
+	$(BIN)/ruff format --quiet triage/frozen
+	$(BIN)/ruff check --quiet --fix triage/frozen
 
 prints: setup
 	$(BIN)/python -m tests.prints

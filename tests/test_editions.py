@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests import prints
+from tests.freeze import freeze
 from tests.second_edition import SECOND, ruled
 from tests.store_contract import NOW
 from tests.test_corpus import CASES, SHARED
@@ -105,3 +109,26 @@ def test_the_ancestors_of_a_failure_are_its_fingerprints_in_the_editions_that_we
     assert SECOND.ancestors(upgraded, ["1", "1.0ddba11"]) == [print_, f"1.0ddba11:{tail(print_)}"]
     rules = ruled("apart")
     assert rules.ancestors(replace(fact, signature=rules.current.again(fact)), ["1", rules.edition, "2"]) == [print_]
+
+
+def test_a_frozen_copy_signs_as_what_it_was_copied_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    freeze(tmp_path / "frozen_copy", "frozen_copy")
+    monkeypatch.syspath_prepend(tmp_path)
+    frozen = importlib.import_module("frozen_copy")
+    taken = {name for name in sys.modules if name.startswith("frozen_copy.")}
+    assert {"frozen_copy.signature.masks", "frozen_copy.scan", "frozen_copy.causes"} <= taken
+    assert frozen.sign.__module__ == "frozen_copy.signature"
+    assert prints.made(Signer(CURRENT.version, frozen.sign)) == prints.made(CURRENT)
+    left = {
+        line
+        for path in tmp_path.rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if re.match(r"(from|import) triage\b", line)
+    }
+    shared = ("triage.model", "triage.redact", "triage.signature.rules", "triage.signature.ignored")
+    assert [line for line in left if line.split()[1] not in shared and line not in allowed()] == []
+
+
+def allowed() -> set[str]:
+    """Imports of modules that all versions share, as the copy writes them."""
+    return {"from triage import logs", "from triage.signature import ignored", "from triage.signature import rules"}
