@@ -236,6 +236,22 @@ def big(now: datetime = NOW) -> Occurrence:
     )  # fmt: skip
 
 
+def neighbours(now: datetime = NOW) -> list[Occurrence]:
+    """Return failed tries of problems similar to the one of `CASES[6]`, whose service refuses connections."""
+    told = (
+        ("DNS", None, 'psql: error: could not translate host name "warehouse" to address: Name or service not known', "reports", "refresh"),
+        ("service time-out", "ConnectTimeout", "ConnectTimeout: HTTPConnectionPool(host='warehouse', port=5432): Max retries exceeded with url: <path>", "finance", "pull_ledger"),
+        ("service time-out", None, '<img src=x onerror="window.__pwn=1"> \x1b[31mred\x1b[0m \u202egnp.exe: host=warehouse port=5432 timed out', "crm_sync", "write"),
+    )  # fmt: skip
+    return [
+        Occurrence(
+            TaskTry("prod", dag, "run-1", task), now - timedelta(minutes=50), now, now - timedelta(minutes=52), is_final=True,
+            log=LogStatus.WHOLE, signature=Signature(1, f"1:eea{place}", title, cause, exception, (Evidence(2, title),)),
+        )
+        for place, (cause, exception, title, dag, task) in enumerate(told)
+    ]  # fmt: skip
+
+
 def hostile(now: datetime = NOW) -> Occurrence:
     """Return a failed try in which every foreign text attacks the page."""
     signature = Signature(1, "1:ffff0001", HOSTILE, "code error", HOSTILE, (Evidence(2, HOSTILE),), (HOSTILE,))

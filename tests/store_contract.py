@@ -255,6 +255,14 @@ class StoreContract:
         assert sorted(o.key.run_id for o in found) == ["run_2", "run_3"]
         assert store.matching(parse("boom", NOW)) == {("prod", "1:aa"), ("dev", "1:aa"), ("prod", "1:bb")}
 
+    def test_an_example_is_the_first_by_day_and_id_of_each_pair_that_has_any(self, store: Store) -> None:
+        early = [occurrence(n, at=NOW - timedelta(days=2)) for n in range(4)]
+        store.put([occurrence(9), *early, occurrence(7, deployment="dev"), occurrence(8, fingerprint="1:bb")])
+        found = store.examples([("prod", "1:aa"), ("dev", "1:aa"), ("dev", "1:bb"), ("prod", "1:bb")])
+        assert found.keys() == {("prod", "1:aa"), ("dev", "1:aa"), ("prod", "1:bb")}
+        assert found["prod", "1:aa"] == replace(min(early, key=lambda fact: fact.key.id), kept=None)
+        assert store.examples([]) == {}
+
     # --- summaries
 
     def test_summaries_are_absolute_and_may_be_repeated(self, store: Store) -> None:

@@ -93,7 +93,10 @@ def test_the_ratio_is_one_where_ours_takes_as_long_as_the_floor_and_less_where_l
 
 def test_a_bench_that_does_not_exist_is_refused_with_the_names_that_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["speed"]) == 2
-    assert "choose from burst, ingest, load, memory, pages, redact, signatures, storage" in capsys.readouterr().err
+    assert (
+        "choose from burst, comparison, ingest, load, memory, near, pages, redact, signatures, storage"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_recorded_deployment_is_served_again_and_every_failure_of_a_burst_is_indexed_once(

@@ -12,7 +12,7 @@ import pytest
 
 from tests.store_contract import NOW, occurrence
 from tests.test_collect import whole_log
-from triage.model import Absence, Circumstance, CircumstanceKind, LogStatus
+from triage.model import Absence, Circumstance, CircumstanceKind, LogStatus, Signature
 from triage.service import Service
 from triage.settings import environment
 from triage.signature import sign
@@ -118,6 +118,26 @@ def test_a_failure_without_a_log_says_why(folder: Path) -> None:
     said = b" ".join(run(folder, "problem", str(problem["id"])).stdout.split())
     assert b"There is no log of the try; Airflow's event log says: Task did not emit heartbeat" in said
     assert b"Beside that, the log lay on a worker that no longer answers" in said
+
+
+def test_a_problem_names_similar_ones_and_why(folder: Path) -> None:
+    service = Service(open_store(f"sqlite:///{folder / 'airtriage.db'}"))
+    missing = "ModuleNotFoundError: No module named 'shapely{}'"
+    for number, name in enumerate(("", ".ops"), 300):
+        signed = Signature(1, f"1:m{number}", missing.format(name), "missing module", "ModuleNotFoundError")
+        service.record([replace(occurrence(number, dag="geo"), signature=signed)])
+    service.settle(NOW)
+    service.store.close()
+    first, second = rows(folder, "problems", "dag:geo")
+    (problem,) = rows(folder, "problem", str(first["id"]))
+    why = "The same module shapely is missing or cannot be used there."
+    assert problem["similar"] == [{"id": second["id"], "title": second["title"], "score": 0.65, "why": why}]
+    said = run(folder, "problem", str(first["id"])).stdout
+    assert str(second["id"])[:8].encode() in said
+    assert b"0.65" in said
+    (alone,) = rows(folder, "problem", str(rows(folder, "problems", "dag:billing")[0]["id"]))
+    assert alone["similar"] == []
+    assert b"similar" not in run(folder, "problem", str(alone["id"])).stdout
 
 
 def test_people_never_get_control_characters_of_a_log(folder: Path) -> None:

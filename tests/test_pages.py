@@ -98,7 +98,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     service = made_up.service(folder)
     made_up.fill(service)
     service.store.save(made_up.health("prod", datetime.now(UTC), poll=600.0), 1)  # fresh however slow the tests are
-    service.record([made_up.hostile()])
+    service.record([made_up.hostile(), *made_up.neighbours()])
     service.settle(made_up.NOW)
     service.store.save(made_up.sick(), None)
     service.store.save(made_up.health("retired", made_up.NOW - timedelta(days=40)), None)
@@ -200,6 +200,26 @@ def test_a_failure_without_a_log_says_why_and_what_to_try(tab: Watched, base: st
     expect(page.get_by_text("Look at the host's health")).to_be_visible()
     page.goto(f"{base}/search?q=cause:%22heartbeat+lost%22")
     expect(page.get_by_text("Airflow's event log says").first).to_be_visible()
+
+
+@needs_chromium
+def test_similar_problems_are_named_with_score_and_reason_and_lead_there(tab: Watched, base: str, folder: Path) -> None:
+    page = tab.page
+    page.goto(f"{base}/problem?id={_id(folder, 6)}")
+    expect(page.get_by_text("Similar problems")).to_be_visible()
+    rows = page.get_by_role("row").filter(has_text=" warehouse").filter(has_text="The same")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(1)).to_contain_text("0.90")
+    expect(rows.nth(2)).to_contain_text(
+        "The same host warehouse, with another trouble: DNS (here connection refused), through another client: psql (here ConnectionRefusedError)."
+    )
+    expect(rows.filter(has_text="<img src=x").first).to_be_visible()
+    rows.nth(2).get_by_role("link").click()
+    expect(page.get_by_test_id("headline")).to_contain_text("psql: error: could not translate host name")
+    expect(page.get_by_role("link", name="ConnectionRefusedError: [Errno 111]")).to_be_visible()
+    page.goto(f"{base}/problem?id={_id(folder, 5)}")
+    expect(page.get_by_text("Why one problem")).to_be_visible()
+    expect(page.get_by_text("Similar problems")).to_have_count(0)
 
 
 @needs_chromium

@@ -82,6 +82,17 @@ def test_one_problem_comes_with_its_newest_tries_and_history(client: TestClient)
     assert client.get("/api/problems/none").status_code == 404
 
 
+def test_one_problem_comes_with_similar_ones(client: TestClient, service: Service) -> None:
+    service.record(made_up.neighbours())
+    service.settle(NOW)
+    id = next(p["id"] for p in client.get("/api/problems").json() if p["title"] == made_up.CASES[6][0])
+    found = client.get(f"/api/problems/{id}").json()["similar"]
+    assert [one["score"] for one in found] == [0.9, 0.9, 0.75]
+    assert found[2].keys() == {"id", "title", "score", "why"}
+    assert found[2]["title"].startswith("psql: error")
+    assert id in [one["id"] for one in client.get(f"/api/problems/{found[2]['id']}").json()["similar"]]
+
+
 def test_search_finds_failed_tries(client: TestClient) -> None:
     found = client.get("/api/search?q=KeyError").json()
     assert {it["task_id"] for it in found} == {"normalise"}

@@ -147,7 +147,7 @@ class Service:
             self.store.save(facts.record(self.redactor, record), None)
 
     def _wake(self, problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
-        return lifecycle.observe(problem, tally, self._server_now(self._deployments(problem.scope), now))
+        return lifecycle.observe(problem, tally, self._server_now(self.deployments(problem.scope), now))
 
     # --- people's decisions
 
@@ -178,7 +178,7 @@ class Service:
 
     def _change(self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision]) -> Problem:
         def at_server(problem: Problem, tally: Tally | None) -> Decision:
-            return decide(problem, tally, self._server_now(self._deployments(problem.scope), now))
+            return decide(problem, tally, self._server_now(self.deployments(problem.scope), now))
 
         changed = self._decide(self.find(id).id, at_server)
         assert changed is not None
@@ -191,7 +191,7 @@ class Service:
             if found is None:
                 return None
             problem, revision = found
-            decision = decide(problem, self.store.tally(self._members(problem)))
+            decision = decide(problem, self.store.tally(self.members(problem)))
             if decision is None:
                 return None
             try:
@@ -248,7 +248,7 @@ class Service:
     def problem(self, id: str, now: datetime, limit: int = 200) -> ProblemView:
         """Return a problem with its newest `limit` occurrences; InputError if there is none."""
         problem = self.find(id)
-        members = self._members(problem)
+        members = self.members(problem)
         occurrences = tuple(self.store.search(Members(frozenset(members)), limit))
         history = [change for change, _ in self.store.records(Change, parent=problem.id)]
         answers = [answer for answer, _ in self.store.records(Outcomes, parent=problem.id)]
@@ -303,7 +303,7 @@ class Service:
 
         def members_where(claim: Callable[[QueueRow], bool]) -> Query:
             rows = [row for row in self.queue(now) if claim(row)]
-            return Members(frozenset(pair for row in rows for pair in self._members(row.problem)))
+            return Members(frozenset(pair for row in rows for pair in self.members(row.problem)))
 
         def change(term: Field) -> Query:
             value = term.value
@@ -323,16 +323,17 @@ class Service:
 
         return rewrite(query, change)
 
-    def _members(self, problem: Problem) -> set[tuple[str, str]]:
+    def members(self, problem: Problem) -> set[tuple[str, str]]:
         """Return the (deployment, fingerprint) pairs a problem owns."""
         owned = [m.fingerprint for m, _ in self.store.records(Membership, parent=problem.id)] or [problem.fingerprint]
         return self.pairs(problem.scope, owned)
 
     def pairs(self, scope: str, fingerprints: Iterable[str]) -> set[tuple[str, str]]:
         """Return the (deployment, fingerprint) pairs under which failures of a scope have these fingerprints."""
-        return {(deployment, print_) for print_ in fingerprints for deployment in self._deployments(scope)}
+        return {(deployment, print_) for print_ in fingerprints for deployment in self.deployments(scope)}
 
-    def _deployments(self, scope: str) -> list[str]:
+    def deployments(self, scope: str) -> list[str]:
+        """Return the deployments whose failures share the problems of a scope."""
         return [name for name, its in self.scopes.items() if its == scope] or [scope]
 
     def _server_now(self, deployments: Iterable[str], now: datetime) -> datetime:

@@ -34,7 +34,7 @@ from triage.settings import Settings
 from triage.store import open_store
 from ui import answers, own_log
 from ui import format as fmt
-from ui.tables import evidence, print_comparison, print_problem, progress_bar, queue_table, tries_table
+from ui.tables import evidence, print_comparison, print_problem, print_similar, progress_bar, queue_table, tries_table
 
 if TYPE_CHECKING:
     from collector.report import Report
@@ -247,7 +247,7 @@ def problems(
 @json_option
 @passes
 def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
-    """Show one problem: what failed, the evidence, where, how its tasks fared since, and its history."""
+    """Show one problem: what failed, the evidence, where, how its tasks fared since, its history, and similar problems."""
     if compare:
         from ui.comparing import compare as compare_
 
@@ -257,6 +257,9 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
     fact = context.service.readable(view)
     found = asking.comparison(context.service, fact.key.id) if fact else None
     signed = view.latest.signature if view.latest else None
+    from triage.similar import Known  # brings numpy along, which the other commands need not wait for
+
+    similar = Known(context.service).similar(view, now())
     if as_json:
         click.echo(json.dumps(fmt.problem_json(view.row) | {
             "evidence": [{"line": e.number, "text": e.text} for e in evidence(view)],
@@ -265,9 +268,11 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
             "failed_tries": [fmt.occurrence_json(o, view.row.problem.id) for o in view.occurrences],
             "outcomes": [answers.outcomes_json(answer) for answer in view.outcomes],
             "last_good_run": answers.comparison_json(found, fact),
+            "similar": fmt.similar_json(similar),
         }))  # fmt: skip
     else:
         print_problem(out, view, now())
+        print_similar(out, similar)
         if found and fact:
             print_comparison(out, found, fact, now())
     if compare and found and found.status is ComparisonStatus.FAILED:

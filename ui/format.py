@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +18,9 @@ from triage.model import Change, Occurrence, TriageState
 from triage.outcomes import Outcome
 from triage.queue import QueueRow
 from triage.service import HealthView
+
+if TYPE_CHECKING:
+    from triage.similar import Similar  # brings numpy along
 
 # CSI and OSC sequences (ECMA-48, 5.4 and 5.6), then the two-byte escapes.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
@@ -261,6 +264,11 @@ def occurrence_json(occurrence: Occurrence, problem_id: str) -> dict[str, Any]:
         "log_bytes": occurrence.log_bytes,
         "log_unread": occurrence.log_unread,
     }
+
+
+def similar_json(found: Iterable[Similar]) -> list[dict[str, Any]]:
+    """Return the problems similar to one as the API and `--json` print them, nearest first; `score` is 0 to 1."""
+    return [{"id": one.problem.id, "title": one.problem.title, "score": one.score, "why": one.why} for one in found]
 
 
 def reason(occurrence: Occurrence) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -18,6 +19,9 @@ from triage.queue import QueueRow
 from triage.service import ProblemView
 from ui import answers
 from ui import format as fmt
+
+if TYPE_CHECKING:
+    from triage.similar import Similar
 
 _STATE_STYLE = {
     "NEW": "bold red",
@@ -86,6 +90,16 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
         why = f": {change.why}" if change.why else ""
         console.print(Text(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}{why}", "dim"))
     console.print(tries_table(view.occurrences[:10], at))
+
+
+def print_similar(console: Console, found: Iterable[Similar]) -> None:
+    """Print the problems similar to one, with how near each is and why; nothing where there are none."""
+    table = _table("similar", "score", "problem", "why")
+    for one in found:
+        why = Text(fmt.one_line(one.why))
+        table.add_row(one.problem.id[:8], f"{one.score:.2f}", Text(fmt.one_line(one.problem.title)), why)
+    if table.row_count:
+        console.print(table)
 
 
 def print_comparison(console: Console, found: Comparison, fact: Occurrence, at: datetime) -> None:

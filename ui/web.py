@@ -34,10 +34,11 @@ from triage.model import TriageState
 from triage.query import parse
 from triage.service import Service
 from triage.settings import Settings
+from triage.similar import Known
 from triage.store import open_store
 from ui import own_log
 from ui.answers import comparison_json, outcomes_json
-from ui.format import occurrence_json, problem_json
+from ui.format import occurrence_json, problem_json, similar_json
 from ui.front.desk import Desk, open_desk
 
 # Measured against every page, charts included: blob: is our components' inline JS, the hash Streamlit's one inline script.
@@ -65,8 +66,9 @@ _LOOK = {
 
 def make_app(service: Service, settings: Settings, *, now: Callable[[], datetime]) -> App:
     """Return the app on one service; the pages of this process then work with it."""
-    open_desk(Desk(service, settings, now))
-    api = _Api(service, now)
+    desk = Desk(service, settings, now)
+    open_desk(desk)
+    api = _Api(service, now, desk.known)
     prefix = _prefix(settings)
     routes: list[tuple[str, Callable[..., Response]]] = [
         ("/healthz", api.healthz), ("/metrics", api.metrics), ("/api/problems", api.problems),
@@ -141,9 +143,10 @@ def _shell(title: str, request: Request) -> Response:
 class _Api:
     """The routes beside the pages; each answers JSON, errors as one sentence under `error`."""
 
-    def __init__(self, service: Service, now: Callable[[], datetime]) -> None:
+    def __init__(self, service: Service, now: Callable[[], datetime], known: Known) -> None:
         self._service = service
         self._now = now
+        self._known = known
         self._registry = CollectorRegistry()
         self._registry.register(Numbers(service, now))
 
@@ -191,6 +194,7 @@ class _Api:
             return {
                 **problem_json(view.row), "fingerprints": view.fingerprints, "latest": tries, "history": history,
                 "outcomes": [outcomes_json(answer) for answer in view.outcomes], "last_good_run": comparison_json(found, fact),
+                "similar": similar_json(self._known.similar(view, self._now())),
             }  # fmt: skip
 
         return _answer(find, bad=404)

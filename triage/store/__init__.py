@@ -144,6 +144,12 @@ class Store(Protocol):
         In order of fingerprint, deployment, day and id; `after` is the last one of the page before.
         """
 
+    def examples(self, members: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Occurrence]:
+        """Return one failed try, without its kept log, of each (deployment, fingerprint) pair that has any.
+
+        It is the first, by day, then by id: the same however the facts came in, and as quickly found among many.
+        """
+
     def touched(self, limit: int) -> Sequence[Touched]:
         """Return what was touched and not cleared yet, oldest first."""
 

@@ -301,6 +301,19 @@ class SqliteStore:
             found = (_load(db, id, kept=True) for (id,) in rows)
             return [fact for fact in found if fact is not None]
 
+    def examples(self, members: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Occurrence]:
+        # The first day comes from the index; within it there are seldom many.
+        sql = (
+            "SELECT body FROM occurrence WHERE fingerprint = ?1 AND deployment = ?2 AND day = "
+            "(SELECT min(day) FROM occurrence WHERE fingerprint = ?1 AND deployment = ?2) ORDER BY id LIMIT 1"
+        )
+        found: dict[tuple[str, str], Occurrence] = {}
+        with self._reading() as db:
+            for deployment, fingerprint in members:
+                if row := db.execute(sql, (fingerprint, deployment)).fetchone():
+                    found[deployment, fingerprint] = _decode(row[0])
+        return found
+
     # --- summaries
 
     def touched(self, limit: int) -> Sequence[Touched]:

@@ -19,6 +19,7 @@ from triage.query import Query
 from triage.queue import QueueRow
 from triage.service import HealthView, Service
 from triage.settings import Settings
+from triage.similar import Known
 
 T = TypeVar("T")
 _KEPT = 32  # answers kept; one of 5,000 rows is about 10 MB at most, and most are small
@@ -26,13 +27,17 @@ _KEPT = 32  # answers kept; one of 5,000 rows is about 10 MB at most, and most a
 
 @dataclass
 class Desk:
-    """The service, the settings, the clock, and remembered answers."""
+    """The service, the settings, the clock, remembered answers, and what is known of all problems."""
 
     service: Service
     settings: Settings
     now: Callable[[], datetime]
+    known: Known = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _answers: OrderedDict[object, tuple[object, object]] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.known = Known(self.service)
 
     def remembered(self, key: object, state: object, make: Callable[[], T]) -> T:
         """Return what was made for this key while `state` is the same, else make it."""

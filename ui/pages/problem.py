@@ -54,8 +54,11 @@ def render() -> None:
             _evidence(view, _shown(view, chosen))
             _why(view)
             _wrong(view)
+            similar = st.container()
         with right, st.container(key="side"):
             _side(view)
+        with similar:  # last, as nothing waits for it
+            _similar(view)
 
 
 def _alone(chosen: str) -> None:
@@ -308,6 +311,28 @@ def _wrong(view: ProblemView) -> None:
             "Download the logs", lambda: packed(complaint(desk().service, id, desk().now())), f"airtriage-case-{id}.zip",
             "application/zip", key="case", on_click="ignore",
         )  # fmt: skip
+
+
+def _similar(view: ProblemView) -> None:
+    found = desk().known.similar(view, desk().now())
+    if not found:
+        return
+    rows = (
+        [
+            f"{one.score:.2f}",
+            [
+                sheet.link(one_line(one.problem.title), f"problem?id={one.problem.id}"),
+                "  ",
+                sheet.state(one.problem.state),
+            ],
+            [sheet.quiet(one_line(one.why))],
+        ]
+        for one in found
+    )
+    show(
+        "similar",
+        [sheet.label("Similar problems", "near, not the same; 1 is nearest"), sheet.table(("Score", "Problem", "Why"), rows)],
+    )  # fmt: skip
 
 
 def _side(view: ProblemView) -> None:

@@ -1,0 +1,123 @@
+"""Which problems are similar to one, for the page, the command line and the API: the shell of `near`.
+
+Owns what `near` is told of the store: the traits of every fingerprint, kept in memory and added to as new ones come, and
+the tries that were lost on one host within a minute, asked for each time. Decides nothing about problems.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from triage import near
+from triage.model import Membership, Occurrence, Problem
+from triage.nearest import Index, nearer, ranked
+from triage.query import Between, Both, Field
+from triage.service import ProblemView, Service
+
+SHOWN = 5
+_FRESH = timedelta(seconds=10)  # a busy store changes every second; a problem born since is missed no longer than this
+_TRIES = 5  # the newest lost tries of a problem whose minute on their host is looked at
+_BATCH = 1_000  # failed tries read at once; only their traits stay
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A problem similar to another: how near, 0 to 1, and why, in a sentence."""
+
+    problem: Problem
+    score: float
+    why: str
+
+
+class Known:
+    """What is known of all problems, shared by the threads of a process. Learnt when it is first asked."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._index = Index()
+        self._lock = threading.Lock()
+        self._revision = -1
+        self._learnt_at: datetime | None = None
+        self._empty: set[tuple[str, str]] = set()
+
+    def similar(self, view: ProblemView, now: datetime, limit: int = SHOWN) -> tuple[Similar, ...]:
+        """Return the problems similar to one, nearest first, at most `limit`; those without failed tries left out."""
+        lost = _nearest(likeness for tried in self._lost(view) for likeness in tried)
+        id, scope = view.row.problem.id, view.row.problem.scope
+        with self._lock:
+            self._learn(now)
+            asked = [one for print_ in view.fingerprints if (one := self._index.get(scope, print_)) is not None]
+            if not asked and view.latest is not None:
+                asked = list(_traits(view.latest, scope))
+            found = self._index.nearest(id, asked, limit + len(lost) + _TRIES)
+        return tuple(self._alive(ranked(_nearest([*found, *lost.items()]), limit + _TRIES)))[:limit]
+
+    def _learn(self, now: datetime) -> None:
+        """Add the fingerprints that came since, and take over who owns them."""
+        revision = self._service.store.revision()
+        is_fresh = self._learnt_at is not None and now - self._learnt_at < _FRESH
+        if revision == self._revision or is_fresh:
+            return
+        new: list[Membership] = []
+        for member, _ in self._service.store.records(Membership):
+            key = (member.scope, member.fingerprint)
+            if key in self._index:
+                self._index.own(member.problem, *key)
+            elif key not in self._empty:
+                new.append(member)
+        for start in range(0, len(new), _BATCH):
+            self._add(new[start : start + _BATCH])
+        self._revision, self._learnt_at = revision, now
+
+    def _add(self, members: Iterable[Membership]) -> None:
+        service = self._service
+        owners = {(at, m.fingerprint): m for m in members for at in service.deployments(m.scope)}
+        examples = service.store.examples(sorted(owners))
+        for pair, member in sorted(owners.items()):
+            for one in _traits(examples[pair], member.scope) if pair in examples else ():
+                self._index.add(member.problem, one)
+        # Its tries moved to other fingerprints before it was looked at, and none comes back to it.
+        self._empty.update(key for m in owners.values() if (key := (m.scope, m.fingerprint)) not in self._index)
+
+    def _lost(self, view: ProblemView) -> Iterator[Iterable[tuple[str, near.Likeness]]]:
+        """Yield the likenesses of problems that lost tries where and when this one did."""
+        tried = [fact for fact in view.occurrences if fact.host and _is_lost(fact)][:_TRIES]
+        owners: dict[tuple[str, str], str] = {}
+        for fact in tried:
+            ended = Between("at", fact.ended_at - near.BURST, fact.ended_at + near.BURST)
+            where = Field("deployment", fact.key.deployment.casefold()), Field("host", fact.host.casefold())
+            others = [one for one in self._service.store.search(Both((*where, ended)), _BATCH) if _is_lost(one)]
+            for one in others:
+                pair = one.key.deployment, one.fingerprint
+                if pair not in owners:
+                    owners[pair] = self._service.problem_of(one)
+            lost = [
+                near.Lost(owners[one.key.deployment, one.fingerprint], one.key, one.host, one.ended_at)
+                for one in others
+            ]
+            yield near.burst(near.Lost(view.row.problem.id, fact.key, fact.host, fact.ended_at), lost).items()
+
+    def _alive(self, found: Iterable[tuple[str, near.Likeness]]) -> Iterator[Similar]:
+        for id, likeness in found:
+            kept = self._service.store.get(Problem, id)
+            if kept is not None and self._service.store.examples(self._service.members(kept[0])):
+                yield Similar(kept[0], likeness.score, likeness.why)
+
+
+def _is_lost(fact: Occurrence) -> bool:
+    return fact.signature is not None and fact.signature.cause in near.LOST
+
+
+def _traits(fact: Occurrence, scope: str) -> Iterator[near.Traits]:
+    if fact.signature is not None:
+        yield near.traits(fact.signature, scope, fact.key.task)
+
+
+def _nearest(found: Iterable[tuple[str, near.Likeness]]) -> dict[str, near.Likeness]:
+    best: dict[str, near.Likeness] = {}
+    for id, likeness in found:
+        best[id] = nearer(likeness, best.get(id))
+    return best
