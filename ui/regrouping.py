@@ -61,7 +61,7 @@ def show_plan(settings: Settings, out: Console, err: Console, *, as_json: bool) 
             click.echo(json.dumps(_fate_json(fate)))
         click.echo(json.dumps(_plan_json(plan)))
         return 0
-    out.print(_said(plan), markup=False)
+    out.print(_said(plan), markup=False, soft_wrap=True)
     for fate in plan.fates:
         if fate.is_split or fate.is_merged:
             out.print(_told(fate), markup=False, soft_wrap=True)
@@ -73,7 +73,7 @@ def _print_done(work: Regrouping, done: Regroup | None, out: Console, *, as_json
     left = work.waiting()
     if as_json:
         click.echo(json.dumps({"dry_run": False, "edition": edition, "tries": tries, "left": left}))
-    elif done is None:
+    elif not tries:
         out.print(f"Nothing to do: what is kept is signed by the rules of today (signatures {edition}).")
     else:
         kept = f" {left} without a kept log keep their fingerprint, and their problem." if left else ""
@@ -88,7 +88,7 @@ def _said(plan: Plan) -> str:
     split, merged = (sum(getattr(fate, name) for fate in plan.fates) for name in ("is_split", "is_merged"))
     return (
         f"{plan.tries} failed tries of {len(plan.fates)} problems would be signed anew (signatures {plan.edition}), "
-        f"{plan.changed} of them with a fingerprint that says something else. {split} problems would get a fingerprint more for one, "
+        f"{plan.changed} of them with a fingerprint that says something else. {split} problems would own more fingerprints, "
         f"{merged} would give failures to another problem; {plan.left} tries without a kept log would stay as they are."
     )
 
