@@ -86,6 +86,8 @@ _BAD = AhoCorasick(
         "503 -",
         "504 -",
         "unbound",
+        "terminate called",
+        "npm err!",
         "not in gzip format",
         "*** no ",
         "segmentation",
@@ -102,6 +104,8 @@ _STRONG = re.compile(
     r"(?:\[\d+\])?: |.{0,300}curl: \(\d+\)|npm ERR!|E: |ORA-\d|Msg \d+, Level|SQLSTATE|[45]\d\d - \w|Killed\s*$"
     r"|(?:Database|Compilation|Runtime|Parsing|Dependency|Validation) Error\b|Failure in test"
     r"|Error: |Error in |Execution halted|.{0,200}(?:command not found|No such file or directory|Permission denied)$"
+    r"|terminate called after throwing|thread '.{1,80}' panicked at|Unhandled exception[.:] "
+    r"|(?:\[[\w.\-]{1,60}\] )?(?:- [\w.]{1,80} - )?(?-i:ERROR|FATAL|CRITICAL|SEVERE)\b"
     r"|PHP (?:fatal|parse) error:|parse error:|[\w./\-]{1,200}\.[a-z]\w{0,5}:\d{1,6}(?::\d{1,6})?:(?: |in )"  # GNU's form: file, line, column
     r"|.{0,300}\bundefined reference to |.{1,400} at \S{1,300} line \d{1,9}\.$|.{0,200}: unbound variable$",
     re.I,
@@ -109,7 +113,7 @@ _STRONG = re.compile(
 # What a program says after it has said what failed: it counts only where nothing else does.
 _FOLLOW_UP = re.compile(
     r"tar: (?:Error is not recoverable|Child returned|Exiting with failure)|collect2: error: ld returned|Execution halted"
-    r"|make(?:\[\d+\])?: \*\*\* \[.{1,300}\] Error \d|npm ERR! (?:A complete log|errno|code)|error: Recipe |Calls: "
+    r"|make(?:\[\d+\])?: \*\*\* \[.{1,300}\] Error \d|npm ERR! (?:A complete log|errno|code|path|Exit status|Failed at|This is probably|Additional log|    )|BEGIN failed--compil|Aborted \(core|error: Recipe |Calls: "
     r"|rsync error: |(?:\S{0,100}/)?(?:docker|podman): .{0,80}See '|warning: "
 )
 _PYTEST = re.compile(r"(?:FAILED|ERROR) \S{1,300}\.py(?:::|$| - )")
@@ -292,9 +296,30 @@ def _continues(block: Block, line: LogLine, part: str) -> bool:
         return False
     if block.kind == "java":
         return _JAVA_MORE.match(part) is not None
+    if block.kind == "line" and len(block.texts) == 1 and _announces(block.texts[0]) and _is_said(part):
+        if _STRONG.match(part.strip()):
+            block.strength = 2
+        return True
     if block.kind in ("line", "dbt"):
         return len(block.texts) < 6 and _DETAIL.match(part) is not None and not _DBT.match(part.strip())
     return _continues_python(block, line, part)
+
+
+def _announces(text: str) -> bool:
+    """Whether a line only says that an error follows: it ends with a colon."""
+    return text.rstrip()[-1:] == ":" and not _FOLLOW_UP.match(text)
+
+
+def _is_said(part: str) -> bool:
+    """Whether a line may be the words that another one announced, rather than the beginning of a report of its own."""
+    return bool(part.strip()) and not (
+        _DBT.match(part.strip())
+        or _JAVA.match(part)
+        or traces.HEADING in part
+        or traces.is_frame(part)
+        or is_noise(part)
+        or is_routine(part)
+    )
 
 
 def _is_foreign(block: Block, part: str) -> bool:

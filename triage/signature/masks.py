@@ -75,6 +75,8 @@ def _mask(
 MASKS: tuple[Mask, ...] = (
     _mask("SQL statement", r"(?s)\s*\[SQL: .*|\s*\(Background on this error at.*", "",
           "no such table: t [SQL: SELECT 1 FROM t]", "no such table: t", ("[SQL: ", "(Background")),
+    _mask("Spark plan", r"(?s)(?<= in operator) !?[A-Z]\w{0,60} .*", "",
+          "attribute(s) a#1 missing from b#2 in operator !Project [trim(a#1)]", "attribute(s) a#<n> missing from b#<n> in operator", (" in operator ",)),
     _mask("cut mark", r"(?s) … \[\d+ (?:characters|bytes) cut\] … .*", " …", "a … [90 characters cut] … b", "a …", (" cut] … ",)),
     _mask("object repr", r"<([A-Za-z_][\w.]{0,120})(?:\[[^\]\n]{0,40}\])?(?: object)?(?: [^<>\n]{0,160})? at 0x[0-9a-f]{4,16}>", r"<\1>",
           "<pool.Conn object at 0x7f12ab34cd56> is closed", "<pool.Conn> is closed", (" at 0x",)),

@@ -53,6 +53,16 @@ _OF_ANOTHER = frozenset(
      "missing file or table", "syntax"]
 )  # fmt: skip
 _TEST = re.compile(r"(?:FAILED|ERROR) (\S{1,300}?(?:\[.{0,300}?\])?)(?: - (.{0,1000}))?$")
+_JAVA_FRAME = re.compile(r"\s*at (?:[\w.\-]{1,60}/{1,2})?([\w.$<>]{1,300})\(")
+_JAVA_LIBRARY = re.compile(
+    r"(?:javax?|jdk|sun|com\.sun|scala|kotlin|org\.apache|org\.springframework|com\.fasterxml|com\.google)\."
+)
+# Exceptions of the JVM's own library: their words repeat over unrelated programs, so the place belongs to the cause.
+_JAVA_OF_CODE = frozenset(
+    ["NullPointerException", "NumberFormatException", "IllegalArgumentException", "IllegalStateException", "ClassCastException",
+     "IndexOutOfBoundsException", "ArrayIndexOutOfBoundsException", "StringIndexOutOfBoundsException", "NoSuchElementException",
+     "UnsupportedOperationException", "ArithmeticException", "RuntimeException", "Exception", "Error"]
+)  # fmt: skip
 _SCRIPT_FRAME = re.compile(r"\s+at .{1,400}:\d+:\d+\)?$")
 _SIGNALS = {9: "SIGKILL", 15: "SIGTERM", 6: "SIGABRT", 11: "SIGSEGV", 4: "SIGILL", 7: "SIGBUS", 8: "SIGFPE"}
 
@@ -156,7 +166,8 @@ def _read(block: Block) -> Finding:
         found = line(block.texts[-1])
     else:
         first, more = block.texts[0], block.texts[1:]
-        found = line(f"{first} {more[0].strip()}" if more and first.rstrip().endswith(":") else first)
+        is_joined = more and (first.rstrip().endswith(":") or more[0].lstrip().startswith("what():"))
+        found = line(f"{first.rstrip()} {more[0].strip()}" if is_joined else first)
         if found.cause == "unknown" and any(_SCRIPT_FRAME.match(text) for text in more):
             found.cause = "code error"
     found.numbers = numbers if block.kind != "line" else numbers[:3]
@@ -187,6 +198,15 @@ def line(text: str) -> Finding:
     return Finding((masked,), title, cause, name[1] if name else None, decisions=decisions, is_vague=vague)
 
 
+def _java_place(texts: Sequence[str]) -> str:
+    """Class and method of the innermost frame of the program's own, of the root if it shows one."""
+    last = max((i for i, text in enumerate(texts) if text.lstrip().startswith("Caused by: ")), default=0)
+    frames = [[found[1] for text in part if (found := _JAVA_FRAME.match(text))] for part in (texts[last:], texts)]
+    own = next((frame for part in frames for frame in part if not _JAVA_LIBRARY.match(frame)), None)
+    where = own or next((frame for part in frames for frame in part), "")
+    return ".".join(where.split(".")[-2:])
+
+
 def _java(texts: Sequence[str]) -> Finding:
     """Of a JVM exception the last "Caused by" counts, and its place only where it says too little."""
     heads = [text.strip() for text in texts if not re.match(r"\s*(?:at |\.\.\. )", text)]
@@ -194,9 +214,8 @@ def _java(texts: Sequence[str]) -> Finding:
     kind, _, message = said.partition(": ")
     kind = kind.rpartition(".")[2]
     masked = mask(message)
-    first = next((re.match(r"\s*at ([\w.$]+)\(", text) for text in texts if text.strip().startswith("at ")), None)
-    where = ".".join(first[1].split(".")[-2:]) if first else ""
-    key = (kind, masked) if len(masked.split()) >= 3 else (kind, masked, where)
+    where = _java_place(texts)
+    key = (kind, masked) if len(masked.split()) >= 3 and kind not in _JAVA_OF_CODE else (kind, masked, where)
     title = f"{kind}: {masked}" if masked else kind
     return Finding(key, f"{title} in {where}()" if where else title, causes.classify(kind, message, True), kind)
 
