@@ -387,6 +387,36 @@ def test_the_line_that_says_what_failed_is_taken_and_not_what_follows(output: li
     assert sign(bash(*output)).title == title
 
 
+def test_a_trace_of_node_or_go_counts_with_the_programs_own_place() -> None:
+    node = [
+        "TypeError: Cannot read properties of undefined (reading 'map')",
+        "    at {} (/app/load.js:3:7)",
+        "    at Module._compile (node:internal/modules/cjs/loader:1105:14)",
+    ]
+    go = ["panic: runtime error: invalid memory address or nil pointer dereference", "[signal SIGSEGV: segmentation violation code=0x1]", "", "goroutine 1 [running]:",
+          "main.{}(0x0)", "\t/app/main.go:7 +0x1d", "exit status 2"]  # fmt: skip
+    for lines in (node, go):
+        one, moved, other = (
+            sign(bash(*(text.replace("{}", name).replace(":7", line) for text in lines)))
+            for name, line in (("rows", ":7"), ("rows", ":9"), ("columns", ":7"))
+        )
+        assert prints(one, moved) == 1
+        assert prints(one, other) == 2
+        assert one.title.endswith("rows()")
+        assert one.cause == "code error"
+
+
+def test_a_line_that_a_program_wrote_as_json_counts_by_what_it_says() -> None:
+    line = '{"level":"fatal","time":"2026-11-25T10:00:0%sZ","error":"no rows for partner %s","message":"cannot load"}'
+    harmless = '{"level":30,"msg":"no error so far","time":1}'
+    first, second, other = (
+        sign(bash(line % pair, harmless)) for pair in (("1", "north"), ("2", "north"), ("1", "south"))
+    )
+    assert prints(first, second) == 1
+    assert prints(first, other) == 2
+    assert first.title == "FATAL: cannot load: no rows for partner north"
+
+
 def test_pytest_counts_by_the_tests_that_failed_and_the_kind_of_their_errors() -> None:
     def run(*failed_tests: str, counts: str = "1 failed, 1 passed in 0.03s") -> Signature:
         return sign(bash("F.", *(f"FAILED {one}" for one in failed_tests), counts))

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 from ahocorasick_rs import AhoCorasick, Implementation
 
 from triage import traces
@@ -140,6 +143,12 @@ _TAG = re.compile(
     r"\[(?!(?:trace|debug|info|notice|warn(?:ing)?|err(?:or)?|fatal|critical)\])[a-z0-9](?:[a-z0-9.\-]{0,61}[a-z0-9])?\] "
 )
 _LAYERS = 3
+_PINO = {10: "DEBUG", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}
+_HARMLESS = frozenset({"TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING"})
+# What goes on below a panic of Go: the goroutine, its calls and their files.
+_GO_MORE = re.compile(
+    r"\s*$|\[signal |goroutine \d|[\w./*()\-]{1,300}\(.{0,400}\)$|\s{1,8}\S{1,300}:\d|panic: |created by "
+)
 # How many lines of others may stand within one writer's traceback.
 _FOREIGN = 20
 _TOLD = re.compile(r"[A-Za-z_][\w.<>]{0,200}(?::(?: |$)|$)")
@@ -202,6 +211,32 @@ def bare(text: str) -> str:
     return text
 
 
+def structured(text: str) -> str:
+    """What a line says that a program wrote as a JSON object (zap, zerolog, bunyan, pino, structlog): level, words, error."""
+    if text[:2] != '{"' or text[-1:] != "}":
+        return text
+    try:
+        record = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return text
+    words = [_words(record, names) for names in (("msg", "message", "event"), ("error", "err", "exception"))]
+    if not any(words):
+        return text
+    level = record.get("level", record.get("severity"))
+    name = _PINO.get(level, "") if type(level) is int else str(level or "").upper()[:20]
+    said = ": ".join(word for word in words if word)
+    return f"{name} {said}" if name in _HARMLESS else f"{name}: {said}" if name else said
+
+
+def _words(record: dict[str, Any], names: Sequence[str]) -> str:
+    for name in names:
+        found = record.get(name)
+        found = found.get("message") if isinstance(found, dict) else found
+        if isinstance(found, str) and found.strip():
+            return found.strip().split("\n")[-1]
+    return ""
+
+
 def untagged(text: str) -> str:
     """The text without a name in brackets before it, which may be the container's."""
     if text[:1] == "[" and (tag := _TAG.match(text)):
@@ -241,7 +276,7 @@ class Passages:
         if not is_routine(text) or text.startswith("Command exited with"):
             self.before.append(line)
         for part in view(text).split("\n") if "\n" in text or len(text) > 2 * VIEW else (text,):
-            whole = bare(part)
+            whole = structured(bare(part))
             part = untagged(whole)
             block = self._open.get(line.logger) if self._open else None
             if block is not None and _continues(block, line, part):
@@ -296,6 +331,8 @@ def _continues(block: Block, line: LogLine, part: str) -> bool:
         return False
     if block.kind == "java":
         return _JAVA_MORE.match(part) is not None
+    if block.kind == "line" and block.texts[0].startswith("panic: "):
+        return len(block.texts) < 16 and _GO_MORE.match(part) is not None
     if block.kind == "line" and len(block.texts) == 1 and _announces(block.texts[0]) and _is_said(part):
         if _STRONG.match(part.strip()):
             block.strength = 2

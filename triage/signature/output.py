@@ -16,6 +16,7 @@ from triage.passages import Block, is_noise, is_routine, spoken
 from triage.scan import Segment
 from triage.signature.example import FAILED, Example
 from triage.signature.masks import mask
+from triage.signature.masks import place as place_of
 from triage.signature.root import Finding, judge, needed, outage
 
 DELEGATED = re.compile(
@@ -63,7 +64,11 @@ _JAVA_OF_CODE = frozenset(
      "IndexOutOfBoundsException", "ArrayIndexOutOfBoundsException", "StringIndexOutOfBoundsException", "NoSuchElementException",
      "UnsupportedOperationException", "ArithmeticException", "RuntimeException", "Exception", "Error"]
 )  # fmt: skip
-_SCRIPT_FRAME = re.compile(r"\s+at .{1,400}:\d+:\d+\)?$")
+# A frame of V8, and the call that stands above its file in a trace of Go.
+_SCRIPT_FRAME = re.compile(
+    r"\s{1,8}at (?:async )?(?:(?:new )?(?P<name>[\w.$<>]{1,120})[^(\n]{0,120} \()?(?P<file>[^()\s]{1,400}):\d+:\d+\)?$"
+)
+_GO_CALL = re.compile(r"(?P<name>[\w./*()\-]{1,300})\(.{0,400}\)$")
 _SIGNALS = {9: "SIGKILL", 15: "SIGTERM", 6: "SIGABRT", 11: "SIGSEGV", 4: "SIGILL", 7: "SIGBUS", 8: "SIGFPE"}
 
 
@@ -168,11 +173,28 @@ def _read(block: Block) -> Finding:
         first, more = block.texts[0], block.texts[1:]
         is_joined = more and (first.rstrip().endswith(":") or more[0].lstrip().startswith("what():"))
         found = line(f"{first.rstrip()} {more[0].strip()}" if is_joined else first)
-        if found.cause == "unknown" and any(_SCRIPT_FRAME.match(text) for text in more):
+        if found.cause in ("unknown", "code error") and (where := _place(first, more)):
             found.cause = "code error"
+            found.key = (*found.key, where)
+            found.title = f"{found.title} in {where.rpartition(':')[2]}()"
+            found.decisions.append(f"The words could come from many places, so the place counts: {where}.")
     found.numbers = numbers if block.kind != "line" else numbers[:3]
     found.quotes = _quotes(block)
     return found
+
+
+def _place(first: str, more: Sequence[str]) -> str:
+    """The innermost frame of the program's own in a trace of Node.js or Go; "" if there is none."""
+    if first.startswith("panic: "):
+        calls = [found["name"] for text in more if (found := _GO_CALL.match(text))]
+        return next(
+            (name.rpartition("/")[2] for name in calls if not name.startswith(("runtime.", "panic", "runtime/"))), ""
+        )
+    for text in more:
+        frame = _SCRIPT_FRAME.match(text)
+        if frame is not None and not frame["file"].startswith("node:") and "node_modules" not in frame["file"]:
+            return place_of(frame["file"], frame["name"] or "<anonymous>")
+    return ""
 
 
 def _quotes(block: Block) -> tuple[str, ...]:
