@@ -230,7 +230,7 @@ def _java_place(texts: Sequence[str]) -> str:
 
 
 def _java(texts: Sequence[str]) -> Finding:
-    """Of a JVM exception the last "Caused by" counts, and its place only where it says too little."""
+    """Of a JVM exception the last "Caused by" counts, and its place where it says too little or is of Java's own library."""
     heads = [text.strip() for text in texts if not re.match(r"\s*(?:at |\.\.\. )", text)]
     said = re.sub(r'^(?:Exception in thread "[^"]*" |Caused by: )+', "", heads[-1] if heads else texts[0].strip())
     kind, _, message = said.partition(": ")
@@ -315,7 +315,7 @@ EXAMPLES = (
             'Exception in thread "main" java.lang.RuntimeException: job failed\n\tat com.acme.Load.run(Load.java:3)\n'
             "Caused by: java.io.IOException: quota of the bucket is used up\n\tat com.acme.Store.put(Store.java:9)",
         ),
-        ("IOException: quota of the bucket is used up in Load.run()",),
+        ("IOException: quota of the bucket is used up in Store.put()",),
     ),
     Example(
         _tests,
