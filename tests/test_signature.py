@@ -605,3 +605,9 @@ def test_a_log_is_signed_as_it_would_be_once_kept() -> None:
 )
 def test_a_host_before_its_port_is_no_scheme(text: str, named: str) -> None:
     assert endpoint(text) == named
+
+
+def test_a_report_of_pytest_too_long_to_be_read_is_a_line_like_others() -> None:
+    found = sign(bash("FAILED tests/test_a.py::test_b - " + "x" * 1100))
+    assert found.title.startswith("FAILED tests/")
+    assert found.evidence

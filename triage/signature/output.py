@@ -103,7 +103,7 @@ def choose(segment: Segment, least: int = 1) -> Finding | None:
     tied = [block for block in pool if block.strength == best]
     if dbt := [block for block in tied if block.kind == "dbt"]:
         return _dbt(dbt)
-    if tests := [block for block in tied if block.kind == "pytest"]:
+    if tests := [block for block in tied if block.kind == "pytest" and _TEST.match(block.texts[0].strip())]:
         return _tests(tests)
     block = tied[-1]
     found = _read(block)
