@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PEERS := .venv/.peers
 
 .PHONY: setup check format test demo bench screenshot docs freeze prints constraints clean
 
@@ -12,6 +13,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/uv || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --constraint constraints.txt uv)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $(STAMP)
+
+$(PEERS): $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $(PEERS)
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -29,7 +34,7 @@ test: setup
 demo: setup
 	@$(BIN)/airtriage demo $(if $(ONCE),--once)
 
-bench: setup
+bench: $(PEERS)
 	$(BIN)/python -m tests.bench
 
 screenshot: setup
@@ -47,7 +52,7 @@ prints: setup
 	$(BIN)/python -m tests.prints
 
 constraints: setup
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --no-header --no-annotate --no-emit-index-url \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --extra bench --no-header --no-annotate --no-emit-index-url \
 		pyproject.toml --output-file constraints.txt
 
 clean:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,25 +15,124 @@ from tests.bench import __main__ as bench
 from tests.bench import (
     bench_burst,
     bench_comparison,
+    bench_grouping,
+    bench_growth,
     bench_ingest,
     bench_load,
     bench_memory,
+    bench_mutations,
     bench_redact,
     bench_signatures,
+    bench_stability,
     bench_storage,
+    hostile,
+    peers,
 )
+from tests.bench.mutants import mutants
 from tests.bench.recorded import Replay, record
 from tests.bench.table import Figure, interleaved, ratio, show
 from triage.redact import RULES
+from triage.signature import sign_text
 
 
-def test_the_signature_bench_prints_our_figure_beside_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench_signatures.main(rounds=1) == 0
-    header, columns, figures, *_ = capsys.readouterr().out.splitlines()
+def test_the_signature_bench_prints_our_figures_beside_the_floor_and_the_peaks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_signatures, "SHARED", Path("nowhere"))
+    bench_signatures.main(rounds=1, records=(20, 200))
+    header, columns, inside, command, _, peaks, _, memory, *_ = capsys.readouterr().out.splitlines()
     assert header.startswith("Signatures a second on one core")
     assert columns.split() == ["measured", "ours", "beside", "it", "ratio", "goal"]
-    assert figures.startswith("tests/corpus: ")
-    assert figures.count("/s, ") == 2
+    assert inside.startswith("tests/corpus: ")
+    assert inside.count("/s, ") == command.count("/s, ") == 2
+    assert peaks.startswith("Memory of")
+    assert memory.startswith("200 records")
+    assert memory.count(" MiB") == 4
+
+
+def test_the_grouping_bench_prints_the_three_figures_of_each_corpus(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_grouping.judge, "SHARED", Path("nowhere"))
+    bench_grouping.main(with_peers=False, most=8)
+    said = capsys.readouterr()
+    assert "NOTHING IS MEASURED on the dev set" in said.err
+    assert [line.split("  ")[0] for line in said.out.splitlines()[2:5]] == list(bench_grouping.WORDS)
+
+
+def test_a_peer_counts_with_the_best_of_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = bench_grouping.judge.own()[:6]
+
+    def peer(texts: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+        yield "all alone", [str(at) for at in range(len(texts))]
+        yield "right", [case.cause for case in cases]
+        yield "all one", ["1"] * len(texts)
+
+    monkeypatch.setattr(peers, "PEERS", {"a peer": peer})
+    rows = bench_grouping.beside(cases, [sign_text(case.log) for case in cases])
+    assert [row.what for row in rows] == [
+        f"a peer on {kind} (right)" for kind in ("the raw log", "the traceback", "our evidence")
+    ]
+    assert {row.beside for row in rows} == {"1.000 / 1.000 / 1.000"}
+
+
+def test_a_peer_is_given_the_last_traceback_of_a_log_of_any_airflow_or_its_last_lines() -> None:
+    block = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\n    g()\nValueError: '
+    assert peers.traceback(f"begin\n{block}first\nthen\n{block}second\nend".encode()) == f"{block}second"
+    record = {
+        "error_detail": [{"exc_type": "KeyError", "exc_value": "'a'", "frames": [{"filename": "a.py", "name": "f"}]}]
+    }
+    assert peers.traceback(b"x\n" + json.dumps(record).encode() + b"\ny") == "KeyError: 'a'\na.py in f"
+    assert peers.traceback(b"a\n\n" * 20) == "\n".join("a" * peers.TAIL)
+
+
+def test_the_growth_bench_makes_texts_that_keep_each_pattern_busy(capsys: pytest.CaptureFixture[str]) -> None:
+    patterns = hostile.patterns()
+    assert len(patterns) > 60
+    matched = sum(any(map(pattern.search, hostile.pieces(pattern))) for pattern in patterns.values())
+    assert matched >= 0.9 * len(patterns)
+    bench_growth.main(sizes=(500, 1000), most=2, mixed=2)
+    said = capsys.readouterr()
+    assert "Signing hostile logs of 500 to 1,000 characters" in said.out
+    assert " hostile logs of 2 patterns" in said.err
+
+
+def test_a_rule_is_changed_in_every_way_and_each_change_still_is_a_program() -> None:
+    source = """
+import re
+_BAD = re.compile(r"error|(?:un(?:known|able)|[|)]x)\\|y")
+def judge(n, text):
+    if n > 3 and not _BAD.search(text):
+        return True
+    return n - 1
+"""
+    made = mutants(source)
+    changed = [mutant.of(source) for mutant in made]
+    assert {
+        "Gt -> GtE", "And -> Or", "operand 1 left out", "operand 2 left out", "not left out", "condition always True",
+        "condition always False", "3 -> 4", "True -> False", "Sub -> Add", "1 -> 2", "without |error|", "without |known|",
+        "without |able|",
+    } <= {mutant.what for mutant in made}  # fmt: skip
+    assert len(set(changed)) == len(changed) == 17
+    for text in changed:
+        compile(text, "changed", "exec")
+
+
+def test_the_mutation_bench_runs_the_tests_on_changed_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_mutations.main(sample=2) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Changed rules that no test notices: 2 of ")
+    assert "of 2 (there are " in said
+
+
+def test_the_stability_bench_runs_every_python_and_cuts_every_corpus(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_stability.stability, "VERSIONS", (f"{sys.version_info.major}.{sys.version_info.minor}",))
+    assert bench_stability.main(shuffles=(1,), most=3) == 0
+    said = capsys.readouterr().out
+    assert "2 of 2 identical" in said
+    assert "% keep theirs" in said
 
 
 def test_the_redaction_bench_measures_every_rule_on_hostile_text_and_the_speed_on_logs(
@@ -93,10 +194,8 @@ def test_the_ratio_is_one_where_ours_takes_as_long_as_the_floor_and_less_where_l
 
 def test_a_bench_that_does_not_exist_is_refused_with_the_names_that_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["speed"]) == 2
-    assert (
-        "choose from burst, comparison, ingest, load, memory, near, pages, redact, signatures, storage"
-        in capsys.readouterr().err
-    )
+    assert {"grouping", "ingest", "signatures"} <= set(bench.names())
+    assert f"choose from {', '.join(bench.names())}." in capsys.readouterr().err
 
 
 def test_a_recorded_deployment_is_served_again_and_every_failure_of_a_burst_is_indexed_once(

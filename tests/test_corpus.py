@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from math import comb
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+from tests.judge import OWN, SHARED, measure
 from triage import logs
 from triage.cases import signed
 from triage.causes import CAUSES
 from triage.model import Signature
 from triage.signature import sign, sign_text
 
-OWN = Path(__file__).parent / "corpus"
-SHARED = Path(__file__).parents[2] / "shared" / "corpus" / "airflow_failures_dev.jsonl"
 LABELS = Path(__file__).parent / "cause_labels.json"
 CASES = sorted(OWN.glob("*/*.log"))
 # Folders that are honestly more than one fingerprint, and why; one that is no longer fails the test.
@@ -30,21 +27,6 @@ KNOWN_SPLIT = {
 def chosen(name: str, one_of: int) -> bool:
     """Whether a name belongs to a fixed part of all names, the same on every machine."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % one_of == 0
-
-
-def measure(truth: Sequence[str], made: Sequence[str]) -> tuple[float, float, float]:
-    """Pairwise F1, share of causes recovered exactly, pairwise precision."""
-    by_cause, by_print = Counter(truth), Counter(made)
-    both = Counter(zip(truth, made, strict=True))
-    pairs = sum(comb(count, 2) for count in both.values())
-    wanted = sum(comb(count, 2) for count in by_cause.values())
-    got = sum(comb(count, 2) for count in by_print.values())
-    precision, recall = pairs / got, pairs / wanted
-    prints: dict[str, set[str]] = defaultdict(set)
-    for cause, fingerprint in zip(truth, made, strict=True):
-        prints[cause].add(fingerprint)
-    exact = sum(len(found) == 1 and by_print[next(iter(found))] == by_cause[cause] for cause, found in prints.items())
-    return 2 * precision * recall / (precision + recall), exact / len(by_cause), precision
 
 
 def test_measure_knows_perfect_split_and_merged() -> None:
