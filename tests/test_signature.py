@@ -611,3 +611,12 @@ def test_a_report_of_pytest_too_long_to_be_read_is_a_line_like_others() -> None:
     found = sign(bash("FAILED tests/test_a.py::test_b - " + "x" * 1100))
     assert found.title.startswith("FAILED tests/")
     assert found.evidence
+
+
+def test_the_evidence_of_a_long_traceback_holds_its_error() -> None:
+    frames = [
+        part for at in range(12) for part in (f'  File "/dags/a.py", line {at + 1}, in f{at}', f"    f{at + 1}()")
+    ]
+    found = sign([LogLine(at + 1, text) for at, text in enumerate([*frames, "ValueError: no rows in sales"])])
+    assert len(found.evidence) == 12
+    assert (found.evidence[0].number, found.evidence[-1].text) == (1, "ValueError: no rows in sales")

@@ -355,18 +355,18 @@ def _one_line(title: str) -> str:
 
 
 def _told(found: Finding, lines: Sequence[LogLine]) -> list[tuple[int, str]]:
-    """Return the number and the text of the lines that the finding was made from, at most 12."""
+    """Return the number and the text of the lines that the finding was made from: of many the first 4 and the last 8."""
     wanted = set(found.numbers)
     told: list[tuple[int, str]] = []
     for line in lines:
-        if line.number in wanted and len(told) < 12:
+        if line.number in wanted:
             wanted.discard(line.number)
             text = line.text
             if line.raised:
                 root = line.raised[-1]
                 text = f"{text.split(chr(10))[0]}: {root.type}: {root.value.split(chr(10))[0]}"
             told.append((line.number, text.strip()[:500]))
-    return told
+    return told if len(told) <= 12 else [*told[:4], *told[-8:]]
 
 
 _LOADING = FAILED + '  File "/dags/shop.py", line 7, in load\n'
