@@ -74,6 +74,7 @@ def measure(
             unnoticed.append((module, mutant))
             say(f"  {module}:{mutant.line}: {mutant.what}")
         if number % 50 == 0:
+            assert next(ask) == PASSED, "the tests fail without any change, so what came before counts for nothing"
             say(f"  {number} of {len(chosen)}: {len(unnoticed)} unnoticed, {time.monotonic() - began:.0f} s")
     return unnoticed, counted
 
