@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from msgspec.structs import replace
+
 from triage.model import LogLine
 from triage.passages import Block, Passages, is_routine
 
@@ -82,7 +84,9 @@ class Segment:
 
     def mask(self) -> None:
         """Redact the verdicts, where lines come in as they were written."""
-        told = [line for line in (self.failed, self.ended, self.job) if line is not None]
+        if self.redact is None:
+            return
+        told = [_short(line) for line in (self.failed, self.ended, self.job) if line is not None]
         masked = {line.number: line for line in self._masked(told)}
         self.failed, self.ended, self.job = (
             masked[line.number] if line is not None else None for line in (self.failed, self.ended, self.job)
@@ -93,6 +97,11 @@ class Segment:
             lines = self.redact(lines)
             self.masked |= {line.number: line for line in lines}
         return iter(lines)
+
+
+def _short(line: LogLine) -> LogLine:
+    """Leave the text of a traceback out: it is read as the exceptions that it tells."""
+    return replace(line, text=line.text.partition("\n")[0]) if line.raised and "\n" in line.text else line
 
 
 _START = ("::group::Pre Execute", "::group::Pre task execution logs", "Starting attempt ")
