@@ -511,6 +511,17 @@ grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:
     assert prints(sign_text(text), sign_text(head + text)) == 1
 
 
+def test_the_torn_beginning_of_the_next_record_is_no_part_of_the_message() -> None:
+    one = sign([failed(raised("NoBrokersAvailable", "NoBrokersAvailable"))])
+    assert (
+        prints(
+            one,
+            sign([failed(raised("NoBrokersAvailable", "NoBrokersAvailable\n[2026-10-03, 04:10:00 UTC] {taskinst"))]),
+        )
+        == 1
+    )
+
+
 def test_the_same_on_any_hash_seed() -> None:
     script = (
         "import json,sys; from triage.signature import sign_text; s=sign_text(sys.stdin.buffer.read(), task='a.b');"

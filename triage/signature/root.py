@@ -78,6 +78,8 @@ _PYDANTIC = re.compile(r"\d{1,6} validation errors? for (\S.{0,200})")
 _FIELD_ERROR = re.compile(r"\s{1,8}.{0,2000}?[\[(]type=([\w.]{1,80})")
 # What zlib and gzip say of a damaged stream; which of it is chance.
 _DAMAGED = re.compile(r"Error -3 while decompressing|CRC check failed|Incorrect length of data produced")
+# The beginning of Airflow's next record, torn off where the log is cut.
+_TORN = re.compile(r"\[\d{4}-\d\d-\d\d[T ,]")
 _HINT = re.compile(r"\. (?:Did you mean: .*|Perhaps you .*)$")
 
 
@@ -102,6 +104,8 @@ def first_words(value: str) -> str:
     lines = [line.strip() for line in value.split("\n", 12) if line.strip()][:10]
     if not lines:
         return ""
+    if len(lines) > 1 and _TORN.match(lines[-1]):
+        lines.pop()
     if len(_WORD.findall(lines[0])) < 3 or lines[0].endswith(":"):
         return " ".join(lines)
     return lines[0]
