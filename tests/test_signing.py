@@ -18,7 +18,17 @@ from triage.settings import environment
 from triage.signature import sign_text
 
 LOG = whole_log().decode()
-_PEAK = "import resource, sys; from ui.cli import main\ntry: main(sys.argv[1:])\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+# Of /proc: what getrusage tells includes the process that this one was forked from.
+_PEAK = """
+import sys
+from pathlib import Path
+from ui.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    status = Path("/proc/self/status").read_text()
+    print(status.split("VmHWM:")[1].split()[0], file=sys.stderr)
+"""
 
 
 def sign(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
