@@ -61,18 +61,7 @@ def main(tries: int = TRIES, rounds: int = ROUNDS, seconds: float = SECONDS) -> 
         folder = Path(name)
         with airflow_with_many(folder, tries) as (airflow, _):
             _warm(airflow, folder / "known", tries)
-            ways: dict[str, Callable[[int], object]] = {
-                "alone": lambda number: wait(airflow, seconds),
-                "every day": lambda number: beside_worker(airflow, folder / "known", seconds),
-                "a back-fill": lambda number: beside_back_fills(airflow, folder / f"fill{number}", seconds),
-            }
-            waits: dict[str, list[float]] = {way: [] for way in ways}
-            for number in range(rounds):
-                for way, wait in ways.items():
-                    found = wait(number)
-                    assert isinstance(found, list)
-                    waits[way].append(_p95(found))
-                    say(f"  round {number + 1} of {rounds}: {way}: p95 {waits[way][-1] * 1000:.0f} ms")
+            waits = compare(airflow, folder, rounds, seconds)
     alone = statistics.median(waits["alone"])
     figures = []
     for way in ("every day", "a back-fill"):
@@ -82,6 +71,21 @@ def main(tries: int = TRIES, rounds: int = ROUNDS, seconds: float = SECONDS) -> 
     return show(
         f"Load on an api-server of one process, {tries} failed tries, {rounds} rounds of {seconds:.0f} s", figures
     )
+
+
+def compare(airflow: ThrowawayAirflow, folder: Path, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Return the client's p95 of each round, in s, alone and beside us; `folder` / "known" holds what is known already."""
+    ways: dict[str, Callable[[int], list[float]]] = {
+        "alone": lambda number: wait(airflow, seconds),
+        "every day": lambda number: beside_worker(airflow, folder / "known", seconds),
+        "a back-fill": lambda number: beside_back_fills(airflow, folder / f"fill{number}", seconds),
+    }
+    waits: dict[str, list[float]] = {way: [] for way in ways}
+    for number in range(rounds):
+        for way, ask in ways.items():
+            waits[way].append(_p95(ask(number)))
+            say(f"  round {number + 1} of {rounds}: {way}: p95 {waits[way][-1] * 1000:.0f} ms")
+    return waits
 
 
 def _p95(waited: list[float]) -> float:
