@@ -875,6 +875,22 @@ def test_what_is_no_airflow_or_a_sick_one_is_said(stub: Stub, status: int, body:
         airflow(stub).version()
 
 
+def test_a_connection_that_is_closed_instead_of_answered_is_replaced_once(stub: Stub) -> None:
+    closes = 1
+
+    def close(handler: Handler, path: str) -> bool:
+        handler.close_connection = path == "/version" and stub.asked[path] <= closes
+        return handler.close_connection
+
+    stub.fault = close
+    assert airflow(stub).version() == "3.3.2"
+    assert stub.asked["/version"] == 2
+    closes = 9
+    with pytest.raises(SourceError, match="broke off"):
+        airflow(stub).version()
+    assert stub.asked["/version"] == 4
+
+
 def test_half_an_answer_is_said(stub: Stub) -> None:
     stub.fault = lambda handler, path: path == "/eventLogs" and handler.half()
     with pytest.raises(SourceError, match="broke off"):

@@ -209,13 +209,21 @@ class Session:
         if credential:
             headers["Authorization"] = credential
         patience = (self.access.connect_timeout, timeout)
-        with self._words(endpoint, timeout):
+
+        def send() -> HTTPResponse:
             if endpoint.path:
-                response = self._by_path(endpoint, headers, patience, arguments)
-            else:
-                api = getattr(airflow_client, endpoint.api)(self._client)
-                ask = getattr(api, f"{endpoint.method}_without_preload_content")
-                response = ask(**arguments, _request_timeout=patience, _headers=headers)
+                return self._by_path(endpoint, headers, patience, arguments)
+            api = getattr(airflow_client, endpoint.api)(self._client)
+            ask = getattr(api, f"{endpoint.method}_without_preload_content")
+            return ask(**arguments, _request_timeout=patience, _headers=headers)  # type: ignore[no-any-return]
+
+        with self._words(endpoint, timeout):
+            try:
+                response = send()
+            except exceptions.HTTPError as exc:
+                if not _is_hung_up(exc):
+                    raise
+                response = send()
         self._note_clock(response)
         return _Answer(response, timeout)
 
@@ -348,3 +356,12 @@ class Session:
 
 def _bearer(token: str) -> str:
     return f"Bearer {token}" if token else ""
+
+
+def _is_hung_up(exc: BaseException) -> bool:
+    """Tell a connection that was closed instead of answered, as Airflow does to the one it broke at a log on.
+
+    It was kept open for the next question, which is asked once more on a fresh one: no question changes anything.
+    """
+    reason = exc.reason if isinstance(exc, exceptions.MaxRetryError) else exc
+    return isinstance(reason, exceptions.ProtocolError)
