@@ -20,8 +20,9 @@ from collector.reading import LATE, Reader
 from collector.report import Progress, Report
 from collector.source import Source
 from triage.errors import SourceError, StaleProblem
-from triage.model import DeploymentHealth, LogStatus, Occurrence, Trouble
+from triage.model import LogStatus, Occurrence
 from triage.query import Between, Both, Either, Field
+from triage.records import DeploymentHealth, Trouble
 from triage.redact import facts
 from triage.service import Service
 

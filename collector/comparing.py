@@ -16,7 +16,8 @@ from collector.source import Source
 from triage import asking, logs
 from triage.comparison import Difference
 from triage.errors import LogGone, SourceError, TriageError
-from triage.model import Absence, Comparison, ComparisonStatus, Good
+from triage.model import Absence
+from triage.records import Comparison, ComparisonStatus, Good
 from triage.service import Service
 
 # Who says so may have the log later.

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import psutil
 
 from triage.errors import StaleProblem, StoreError
-from triage.model import Lease
+from triage.records import Lease
 from triage.store import Store
 
 # Renewed every 10 s, whatever the holder does meanwhile. Twice the 30 s that a writer may wait for another on SQLite

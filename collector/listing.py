@@ -15,7 +15,8 @@ from collector.lease import LeaseLost
 from collector.report import Report
 from collector.source import Source
 from triage.errors import SourceError, StaleProblem
-from triage.model import Cursor, Listing, Occurrence
+from triage.model import Occurrence
+from triage.records import Cursor, Listing
 from triage.service import Service
 
 

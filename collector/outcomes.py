@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from collector.source import Source
 from triage import asking, outcomes
 from triage.asking import Asking
-from triage.model import Outcomes
 from triage.outcomes import Healing, Retried, Successes
+from triage.records import Outcomes
 from triage.service import Service
 
 # Tasks asked about in one pass; with at most four questions each, a pass of 30 s adds about one a second to the server.

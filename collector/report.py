@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from triage.errors import SourceError
-from triage.model import Gap, Trouble
+from triage.records import Gap, Trouble
 from triage.store import Backlog
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
 
-from triage.model import Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry, Unread
+from triage.model import Occurrence, TaskTry, Unread
 from triage.outcomes import Retried, Schedule, Successes
+from triage.records import Component, Good, ImportFailure, PoolLoad
 
 
 class Source(Protocol):

@@ -26,11 +26,13 @@ from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
 from triage import asking
 from triage.errors import SettingsError, SourceError
-from triage.model import Regroup
+from triage.records import Regroup
 from triage.redact import Learned
 from triage.regroup import Regrouping
 from triage.service import Service
-from triage.settings import Deployment, Settings, revealed
+from triage.settings import Settings
+from triage.settings.sections import Deployment
+from triage.settings.values import revealed
 from triage.store import open_store
 
 PASS = "airtriage.pass"

@@ -15,7 +15,8 @@ from triage.causes import CAUSES
 from triage.query import FIELDS
 from triage.redact import RULES
 from triage.redact.rules import EMAIL
-from triage.settings import Deployment, Grouping, Redaction, Settings, Web
+from triage.settings import Settings
+from triage.settings.sections import Deployment, Grouping, Redaction, Web
 from triage.signature import ignored, output, root, rules, silence
 from triage.signature.example import Example
 from triage.signature.masks import MASKS

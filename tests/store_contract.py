@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from triage.errors import StaleProblem
-from triage.model import (
+from triage.model import LogLine, LogStatus, Occurrence, Raised, Signature, TaskTry
+from triage.query import EVERYTHING, Members, parse
+from triage.records import (
     Change,
     Comparison,
     ComparisonStatus,
@@ -16,19 +18,12 @@ from triage.model import (
     DeploymentHealth,
     Good,
     Lease,
-    LogLine,
-    LogStatus,
     Membership,
-    Occurrence,
     Outcomes,
     Problem,
-    Raised,
     Regroup,
-    Signature,
-    TaskTry,
     TriageState,
 )
-from triage.query import EVERYTHING, Members, parse
 from triage.store import Put, Store
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

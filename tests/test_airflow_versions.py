@@ -18,8 +18,9 @@ from collector.collect import Pass, Report
 from tests.old_airflow import LONG_RUN, SLASHED_RUN, STRANGE_DAG, THREE, TWO, Kind, OldAirflow, served
 from triage import asking
 from triage.errors import LogGone
-from triage.model import CircumstanceKind, ComparisonStatus, LogStatus, Occurrence, TaskTry
+from triage.model import CircumstanceKind, LogStatus, Occurrence, TaskTry
 from triage.query import Field
+from triage.records import ComparisonStatus
 from triage.service import Service
 from triage.store import open_store
 from ui.demo.install import cache_folder

@@ -17,9 +17,10 @@ from tests.airflow_stub import LOG, Handler, Stub, instance, serving
 from tests.store_contract import NOW, occurrence
 from triage import asking
 from triage.errors import InputError, SourceError
-from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Outcomes, TaskTry
+from triage.model import LogLine, LogStatus, Occurrence, TaskTry
 from triage.outcomes import FIRST, TASKS, OutcomeKind
 from triage.queue import Pill
+from triage.records import Comparison, ComparisonStatus, Outcomes
 from triage.redact import Redactor
 from triage.service import Service
 from triage.store import open_store

@@ -19,10 +19,10 @@ from collector.report import Report
 from collector.spans import OVERLAP
 from triage import asking, logs
 from triage.errors import LogGone, SourceError, SourceForbidden, StorageAway
-from triage.model import (
-    Absence,
-    Circumstance,
-    CircumstanceKind,
+from triage.model import Absence, Circumstance, CircumstanceKind, LogLine, LogStatus, Occurrence, TaskTry
+from triage.outcomes import OutcomeKind, Retried, Schedule, Successes
+from triage.query import EVERYTHING, parse
+from triage.records import (
     ComparisonStatus,
     Component,
     Cursor,
@@ -31,14 +31,8 @@ from triage.model import (
     ImportFailure,
     Lease,
     Listing,
-    LogLine,
-    LogStatus,
-    Occurrence,
     PoolLoad,
-    TaskTry,
 )
-from triage.outcomes import OutcomeKind, Retried, Schedule, Successes
-from triage.query import EVERYTHING, parse
 from triage.service import Service
 from triage.store import open_store
 

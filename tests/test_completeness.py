@@ -26,8 +26,9 @@ from tests.airflow_copy import AirflowCopy, airflow_copy
 from tests.airflow_fixture import FinishedAirflow
 from tests.fault_proxy import FAULTS, fault_proxy
 from tests.place import Account, Served, keys, snapshot
-from triage.model import CircumstanceKind, Cursor
+from triage.model import CircumstanceKind
 from triage.query import EVERYTHING
+from triage.records import Cursor
 from triage.service import Service
 from triage.store import open_store
 

@@ -15,8 +15,9 @@ from tests.airflow_fixture import FinishedAirflow
 from tests.place import Place, keys, place, snapshot, wait_for
 from tests.processes import free_port, redis_server
 from triage import asking
-from triage.model import ComparisonStatus, Lease, TaskTry
+from triage.model import TaskTry
 from triage.query import EVERYTHING, parse
+from triage.records import ComparisonStatus, Lease
 from triage.service import Service
 from ui.demo.expected import disagreements
 

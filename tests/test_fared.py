@@ -13,9 +13,10 @@ from collector.collect import Pass
 from tests.airflow_fixture import FinishedAirflow
 from tests.airflow_stub import Stub, event, instance, serving
 from triage import asking
-from triage.model import Comparison, ComparisonStatus, Outcomes, TaskTry
+from triage.model import TaskTry
 from triage.outcomes import OutcomeKind, Standing
 from triage.queue import Pill, QueueRow
+from triage.records import Comparison, ComparisonStatus, Outcomes
 from triage.service import Service
 from triage.store import open_store
 

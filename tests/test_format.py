@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 
 from tests import made_up
 from triage.missed import Missed
-from triage.model import Absence, Change, Circumstance, CircumstanceKind, LogStatus, Occurrence, TaskTry
+from triage.model import Absence, Circumstance, CircumstanceKind, LogStatus, Occurrence, TaskTry
+from triage.records import Change
 from triage.signature import sign
 from ui import format as fmt
 

@@ -15,8 +15,8 @@ from tests.airflow_stub import fail, serving
 from tests.fault_proxy import fault_proxy
 from tests.place import Account, place, wait_for
 from tests.processes import redis_server
-from triage.model import Lease
 from triage.query import parse
+from triage.records import Lease
 from triage.service import Service
 
 TRIES, KILLS = 160, 4

@@ -12,7 +12,7 @@ from collector import lease as lease_
 from collector.lease import LEASE, LeaseLost, lease
 from tests.place import wait_for
 from triage.errors import StaleProblem
-from triage.model import Lease
+from triage.records import Lease
 from triage.store import Store, open_store
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from triage import lifecycle
 from triage.errors import InputError
 from triage.lifecycle import SETTLES_AFTER
-from triage.model import Problem, Tally, TriageState
+from triage.records import Problem, Tally, TriageState
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

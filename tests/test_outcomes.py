@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from triage.model import Occurrence, Outcomes, TaskTry
+from triage.model import Occurrence, TaskTry
 from triage.outcomes import (
     FIRST,
     INSTANCES,
@@ -24,6 +24,7 @@ from triage.outcomes import (
     next_ask,
     unsettled,
 )
+from triage.records import Outcomes
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -17,7 +17,7 @@ from tests.served import CHROMIUM, chromium, page_server
 from triage import asking
 from triage.complaint import complaint
 from triage.errors import StoreError
-from triage.model import TriageState
+from triage.records import TriageState
 from triage.service import Service
 from ui.front.desk import Desk, open_desk
 

@@ -13,18 +13,8 @@ import pytest
 from collector.tasks import access
 from triage import logs
 from triage.errors import SettingsError
-from triage.model import (
-    Change,
-    Circumstance,
-    CircumstanceKind,
-    DeploymentHealth,
-    ImportFailure,
-    Occurrence,
-    Problem,
-    TaskTry,
-    TriageState,
-    Trouble,
-)
+from triage.model import Circumstance, CircumstanceKind, Occurrence, TaskTry
+from triage.records import Change, DeploymentHealth, ImportFailure, Problem, TriageState, Trouble
 from triage.redact import MASK, Learned, Redactor, added, facts
 from triage.service import Service
 from triage.settings import Settings, load

@@ -21,20 +21,9 @@ from tests import made_up
 from tests.second_edition import SECOND, clock, ruled, sign
 from triage import lifecycle
 from triage.editions import SIGNERS, Signer, Signers, head
-from triage.model import (
-    Change,
-    Frame,
-    LogLine,
-    Membership,
-    Occurrence,
-    Problem,
-    Raised,
-    Regroup,
-    Signature,
-    TaskTry,
-    TriageState,
-)
+from triage.model import Frame, LogLine, Occurrence, Raised, Signature, TaskTry
 from triage.query import EVERYTHING
+from triage.records import Change, Membership, Problem, Regroup, TriageState
 from triage.regroup import Regrouping
 from triage.service import Service
 from triage.settings import Settings

@@ -27,8 +27,9 @@ from tests.airflow_stub import LOG, Handler, Stub, event, instance, serving
 from tests.place import Account, Place, place, wait_for
 from tests.secrets_seeded import Seeded, leaks, seeded
 from tests.served import chromium, free_port
-from triage.model import Change, LogLine, Occurrence, Problem, Signature, TaskTry, TriageState
+from triage.model import LogLine, Occurrence, Signature, TaskTry
 from triage.query import EVERYTHING
+from triage.records import Change, Problem, TriageState
 from triage.redact import MASK
 from triage.store import Store, open_store
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tests.store_contract import NOW, occurrence
 from triage.errors import InputError
-from triage.model import Change, DeploymentHealth, LogStatus, Membership, Problem, TriageState
+from triage.model import LogStatus
 from triage.query import parse
 from triage.queue import Pill
+from triage.records import Change, DeploymentHealth, Membership, Problem, TriageState
 from triage.service import Service
 from triage.store import Store, open_store
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from triage.errors import SettingsError
-from triage.settings import Deployment, Settings, Web, load, revealed
+from triage.settings import Settings, load
+from triage.settings.sections import Deployment, Web
+from triage.settings.values import revealed
 
 LOGIN = {"URL": "http://a", "USERNAME": "svc", "PASSWORD": "sekret"}
 OF_A_DEPLOYMENT = ("URL", "USERNAME", "PASSWORD", "TOKEN", "TOKEN_COMMAND", "HEADERS", "HEADERS_FILE")

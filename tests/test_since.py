@@ -13,9 +13,10 @@ import pytest
 
 from tests import made_up
 from triage import asking, links
-from triage.model import ComparisonStatus, Occurrence, Outcomes
+from triage.model import Occurrence
 from triage.outcomes import OutcomeKind
 from triage.queue import QueueRow
+from triage.records import ComparisonStatus, Outcomes
 from triage.service import Service
 from ui import answers
 from ui import format as fmt

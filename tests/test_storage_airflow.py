@@ -20,8 +20,9 @@ import pytest
 from collector.tasks import Collector
 from tests.airflow_fixture import FinishedAirflow
 from tests.processes import s3_server
-from triage.model import DeploymentHealth, LogStatus, Occurrence
+from triage.model import LogStatus, Occurrence
 from triage.query import EVERYTHING
+from triage.records import DeploymentHealth
 from triage.settings import Settings
 from ui.demo.airflow import ThrowawayAirflow, cache_folder, install
 

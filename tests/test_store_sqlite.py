@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tests.store_contract import NOW, StoreContract, occurrence, problem
 from triage.errors import InputError, SettingsError, StaleProblem, StoreError
-from triage.model import Problem
 from triage.query import EVERYTHING, parse
+from triage.records import Problem
 from triage.store import Store, open_store
 from triage.store.sqlite import SqliteStore
 

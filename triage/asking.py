@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 
 from triage import lifecycle, outcomes
 from triage.errors import InputError, StaleProblem
-from triage.model import Comparison, ComparisonStatus, Membership, Occurrence, Outcomes, Problem
+from triage.model import Occurrence
 from triage.query import Between, Field, Members, Never, Query, both
+from triage.records import Comparison, ComparisonStatus, Membership, Outcomes, Problem
 from triage.redact import facts
 from triage.service import Service
 from triage.store import Summary

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from triage.editions import Signers, head
 from triage.lifecycle import precedence
-from triage.model import Membership, Problem, Regroup
 from triage.query import Members
+from triage.records import Membership, Problem, Regroup
 from triage.store import REGROUP, Store
 
 _ASKED = 20  # failed tries of an unknown fingerprint that are signed in former editions, the newest

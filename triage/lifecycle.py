@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from triage.errors import InputError
-from triage.model import Change, Problem, Tally, TriageState, problem_id
+from triage.records import Change, Problem, Tally, TriageState, problem_id
 
 # After this long without a decision a new or regressed problem is ongoing: Sentry's week.
 SETTLES_AFTER = timedelta(days=7)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from triage.model import Gap
+from triage.records import Gap
 
 
 @dataclass(frozen=True, slots=True)

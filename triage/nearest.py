@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from triage.model import problem_id
 from triage.near import ENDED, Likeness, Traits, compare
+from triage.records import problem_id
 
 _COMPARED = 64  # candidates compared in full, of those that share a name, and as many that share words
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from triage.model import Occurrence, Outcomes
+from triage.model import Occurrence
+from triage.records import Outcomes
 
 # A task is asked about this long after a failure (a retry's usual delay is 5 min), then ever more seldom: after a fifth of
 # the time since, at most every six hours. That is about 30 questions in the first day and 4 in every later one.

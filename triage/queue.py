@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from triage import lifecycle, outcomes
-from triage.model import Outcomes, Problem, TriageState
 from triage.outcomes import Outcome, OutcomeKind
+from triage.records import Outcomes, Problem, TriageState
 from triage.store import Summary
 
 # Days of the sparkline in the queue.

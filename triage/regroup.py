@@ -17,8 +17,9 @@ from datetime import datetime, timedelta
 from triage import heirs
 from triage.editions import tail, version
 from triage.errors import StaleProblem
-from triage.model import Change, Membership, Occurrence, Problem, Regroup, Signature
+from triage.model import Occurrence, Signature
 from triage.query import Field
+from triage.records import Change, Membership, Problem, Regroup
 from triage.service import Service
 from triage.store import REGROUP
 

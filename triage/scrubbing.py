@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from triage.errors import StaleProblem
-from triage.model import Change, Comparison, DeploymentHealth, Occurrence, Problem
+from triage.model import Occurrence
 from triage.query import EVERYTHING
+from triage.records import Change, Comparison, DeploymentHealth, Problem
 from triage.redact import Redactor, facts
 from triage.store import Store, record_keys
 

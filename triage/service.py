@@ -18,21 +18,20 @@ from triage.editions import SIGNERS, Signers
 from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Decision
 from triage.missed import Missed, join
-from triage.model import (
+from triage.model import LogStatus, Occurrence
+from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
+from triage.queue import Pill, QueueRow, first_day, row_of
+from triage.records import (
     Change,
     Cursor,
     DeploymentHealth,
-    LogStatus,
     Membership,
-    Occurrence,
     Outcomes,
     Problem,
     Tally,
     TriageState,
     problem_id,
 )
-from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
-from triage.queue import Pill, QueueRow, first_day, row_of
 from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched
 

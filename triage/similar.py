@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from triage import near
-from triage.model import Membership, Occurrence, Problem
+from triage.model import Occurrence
 from triage.nearest import Index, nearer, ranked
 from triage.query import Between, Both, Field
+from triage.records import Membership, Problem
 from triage.service import ProblemView, Service
 
 SHOWN = 5

@@ -10,7 +10,8 @@ import re
 from datetime import datetime
 from typing import Any
 
-from triage.model import Comparison, ComparisonStatus, Good, Occurrence, Outcomes
+from triage.model import Occurrence
+from triage.records import Comparison, ComparisonStatus, Good, Outcomes
 from ui.format import ago, iso, many, one_line
 
 

@@ -25,12 +25,14 @@ from rich.text import Text
 from triage import asking, signature
 from triage import settings as settings_
 from triage.errors import InputError, SettingsError, TriageError
-from triage.model import ComparisonStatus, Occurrence, Problem, TriageState
+from triage.model import Occurrence
 from triage.query import EVERYTHING, parse
 from triage.queue import QueueRow, open_row
+from triage.records import ComparisonStatus, Problem, TriageState
 from triage.redact import PLAIN
 from triage.service import Service
 from triage.settings import Settings
+from triage.settings.values import span
 from triage.store import open_store
 from ui import answers, own_log
 from ui import format as fmt
@@ -526,7 +528,7 @@ def _span(text: str | None) -> timedelta | None:
     if text is None:
         return None
     try:
-        return settings_.span(text)
+        return span(text)
     except ValueError as exc:
         raise InputError(f"--for {exc}.") from exc
 

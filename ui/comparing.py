@@ -11,7 +11,7 @@ from datetime import timedelta
 from collector.tasks import Collector, now, prepare
 from triage import asking
 from triage.errors import InputError, ProcessError
-from triage.model import Comparison, ComparisonStatus
+from triage.records import Comparison, ComparisonStatus
 from triage.service import Service
 from triage.settings import Settings
 

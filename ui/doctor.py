@@ -17,7 +17,8 @@ from collector.airflow import Airflow
 from collector.storage import Storage
 from collector.tasks import access, now, ping_broker, storage
 from triage.errors import LogGone, SourceError, TriageError
-from triage.settings import Deployment, Settings
+from triage.settings import Settings
+from triage.settings.sections import Deployment
 from triage.store import open_store
 
 _NOTHING = object()

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from triage.missed import Missed
-from triage.model import Change, Occurrence, TriageState
+from triage.model import Occurrence
 from triage.outcomes import Outcome
 from triage.queue import QueueRow
+from triage.records import Change, TriageState
 from triage.service import HealthView
 
 if TYPE_CHECKING:

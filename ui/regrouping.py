@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from collector.tasks import Collector, now
-from triage.model import Regroup
+from triage.records import Regroup
 from triage.regroup import Fate, Plan, Regrouping
 from triage.settings import Settings
 from ui import format as fmt

@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from triage.model import Comparison, Evidence, Occurrence
+from triage.model import Evidence, Occurrence
 from triage.queue import QueueRow
+from triage.records import Comparison
 from triage.service import ProblemView
 from ui import answers
 from ui import format as fmt

@@ -30,8 +30,8 @@ from streamlit.starlette import App
 
 from triage import asking
 from triage.errors import InputError, ProcessError, TriageError
-from triage.model import TriageState
 from triage.query import parse
+from triage.records import TriageState
 from triage.service import Service
 from triage.settings import Settings
 from triage.similar import Known

@@ -15,8 +15,9 @@ from collector.airflow import rows
 from collector.airflow.rows import Row
 from collector.airflow.session import Session
 from collector.airflow.words import Endpoint
-from triage.model import Good, TaskTry
+from triage.model import TaskTry
 from triage.outcomes import Retried, Schedule, Successes
+from triage.records import Good
 
 INSTANCES = Endpoint("taskInstances", "TaskInstanceApi", "get_task_instances", "Task Instances")
 _PAGE = 100  # Airflow's own default of [api] maximum_page_limit: asking for more gives no more

@@ -13,8 +13,9 @@ from collector.airflow import rows
 from collector.airflow.fared import Fared
 from collector.airflow.rows import Row
 from collector.airflow.words import EVENT_LOG, Endpoint
-from triage.model import Good, TaskTry
+from triage.model import TaskTry
 from triage.outcomes import Retried, Successes
+from triage.records import Good
 
 EVENTS = Endpoint("eventLogs", permission=EVENT_LOG, path="/api/v1/eventLogs")
 INSTANCES = Endpoint(

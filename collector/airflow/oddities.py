@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 
 from collector.airflow.words import Endpoint, Words
-from triage.model import Trouble
+from triage.records import Trouble
 from triage.redact import redact
 
 _KEPT, _SEEN = 500, 4000  # characters of a row, and how many are looked at for secrets: a row may hold megabytes

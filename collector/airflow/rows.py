@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from triage.model import Circumstance, CircumstanceKind, Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.model import Circumstance, CircumstanceKind, Occurrence, TaskTry
 from triage.outcomes import Schedule, Standing
+from triage.records import Component, Good, ImportFailure, PoolLoad
 from triage.redact import PLAIN, redact
 
 Row = Mapping[str, Any]

@@ -20,7 +20,8 @@ from collector.airflow.rows import Clearing, Marking, Row
 from collector.airflow.session import Session
 from collector.airflow.words import EVENT_LOG, Endpoint
 from triage.errors import SourceForbidden
-from triage.model import Circumstance, Component, ImportFailure, Occurrence, PoolLoad, TaskTry
+from triage.model import Circumstance, Occurrence, TaskTry
+from triage.records import Component, ImportFailure, PoolLoad
 
 VERSION = Endpoint("version", "VersionApi", "get_version", is_open=True)
 HEALTH = Endpoint("monitor/health", "MonitorApi", "get_health", is_open=True)

@@ -18,8 +18,9 @@ from collector.airflow.session import Access, Session
 from collector.airflow.v1 import Airflow210
 from collector.airflow.v2 import Airflow32
 from triage.errors import SourceError, SourceForbidden
-from triage.model import Component, Good, ImportFailure, Occurrence, PoolLoad, TaskTry, Trouble
+from triage.model import Occurrence, TaskTry
 from triage.outcomes import Retried, Schedule, Successes
+from triage.records import Component, Good, ImportFailure, PoolLoad, Trouble
 
 Reading = Airflow32 | Airflow30 | Airflow210
 

@@ -21,7 +21,7 @@ from urllib3 import exceptions
 from collector.airflow.proxy import Proxy
 from triage.errors import LoginFailed, SourceError, SourceForbidden, StorageAway
 from triage.links import home
-from triage.model import Trouble
+from triage.records import Trouble
 from triage.redact import redact
 
 EVENT_LOG = "Audit Logs"

@@ -22,19 +22,10 @@ import psutil
 from rapidfuzz import fuzz, process
 
 from tests.bench.table import Figure, say, show
-from triage.model import (
-    Evidence,
-    LogStatus,
-    Membership,
-    Occurrence,
-    Problem,
-    Signature,
-    TaskTry,
-    TriageState,
-    problem_id,
-)
+from triage.model import Evidence, LogStatus, Occurrence, Signature, TaskTry
 from triage.near import traits
 from triage.nearest import Index
+from triage.records import Membership, Problem, TriageState, problem_id
 from triage.service import ProblemView, Service
 from triage.similar import SHOWN, Known
 from triage.store import open_store

@@ -9,18 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from triage.model import (
-    Change,
-    Comparison,
-    DeploymentHealth,
-    Evidence,
-    ImportFailure,
-    Occurrence,
-    Problem,
-    Record,
-    Signature,
-    Trouble,
-)
+from triage.model import Evidence, Occurrence, Signature
+from triage.records import Change, Comparison, DeploymentHealth, ImportFailure, Problem, Record, Trouble
 from triage.redact import Redactor
 
 R = TypeVar("R", bound=Record)

@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from triage.errors import SettingsError
-from triage.model import (
+from triage.model import Occurrence
+from triage.query import Query
+from triage.records import (
     Change,
     Comparison,
     ComparisonStatus,
@@ -21,14 +23,12 @@ from triage.model import (
     DeploymentHealth,
     Lease,
     Membership,
-    Occurrence,
     Outcomes,
     Problem,
     Record,
     Regroup,
     Tally,
 )
-from triage.query import Query
 
 R = TypeVar("R", bound=Record)
 REGROUP = "regroup"  # the id of the one `Regroup`

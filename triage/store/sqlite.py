@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from triage.errors import SettingsError, StaleProblem, StoreError
-from triage.model import LogLine, Occurrence, Record, Tally, merge
+from triage.model import LogLine, Occurrence, merge
 from triage.query import EVERYTHING, Members, Query
+from triage.records import Record, Tally
 from triage.store import Backlog, Put, Summary, Touched, record_keys
 from triage.store.where import micros, time, where, words
 

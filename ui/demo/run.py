@@ -24,11 +24,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from collector.tasks import now
 from triage import settings as settings_
 from triage.errors import ProcessError
-from triage.model import DeploymentHealth
 from triage.query import EVERYTHING
 from triage.queue import QueueRow
+from triage.records import DeploymentHealth
 from triage.service import Service
 from triage.settings import Settings
+from triage.settings.sections import Web
 from triage.store import open_store
 from ui import format as fmt
 from ui.demo.airflow import ThrowawayAirflow, cache_folder, install
@@ -207,7 +208,7 @@ def _port(given: int | None) -> int:
     if given is not None:
         check_port("127.0.0.1", given)
         return given
-    usual = settings_.Web.model_fields["port"].default
+    usual = Web.model_fields["port"].default
     try:
         check_port("127.0.0.1", usual)
         return int(usual)

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from triage import links
-from triage.model import Membership, TaskTry
+from triage.model import TaskTry
 from triage.query import Query
 from triage.queue import QueueRow
+from triage.records import Membership
 from triage.service import HealthView, Service
 from triage.settings import Settings
 from triage.similar import Known

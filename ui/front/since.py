@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from triage import links
-from triage.model import Comparison, ComparisonStatus, Occurrence, Outcomes
+from triage.model import Occurrence
 from triage.outcomes import OutcomeKind
 from triage.queue import QueueRow
+from triage.records import Comparison, ComparisonStatus, Outcomes
 from triage.service import ProblemView
 from ui.answers import short_version
 from ui.format import number

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from triage.model import Component, ImportFailure, PoolLoad
+from triage.records import Component, ImportFailure, PoolLoad
 from triage.service import HealthView
 from ui.format import length, many, missed, number
 from ui.front import sheet

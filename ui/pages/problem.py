@@ -15,9 +15,10 @@ from triage.cases import has_log
 from triage.causes import CAUSES
 from triage.complaint import complaint, packed
 from triage.errors import InputError, TriageError
-from triage.model import Comparison, ComparisonStatus, LogLine, LogStatus, Occurrence, Raised, TriageState, place
+from triage.model import LogLine, LogStatus, Occurrence, Raised, place
 from triage.query import Members
 from triage.queue import QueueRow
+from triage.records import Comparison, ComparisonStatus, TriageState
 from triage.service import ProblemView
 from triage.signature import differs, masked
 from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread

@@ -14,8 +14,9 @@ import streamlit as st
 
 from triage.causes import CAUSES
 from triage.errors import InputError
-from triage.model import LogStatus, Occurrence, TriageState
+from triage.model import LogStatus, Occurrence
 from triage.query import FIELDS, Between, Both, Either, Never, Query, Text, both, parse
+from triage.records import TriageState
 from ui.format import many, number
 from ui.front import sheet
 from ui.front.components import bars, columns, query_box, tries

@@ -1,0 +1,310 @@
+"""The records of airtriage, as frozen dataclasses and enums: what was decided, how far was read, what was answered.
+
+Owns the problem that folds the recurrences of one cause, its state and its history, and what a store keeps beside
+occurrences. Knows no storage and no clock. Times are aware UTC datetimes on the Airflow server's clock unless a field
+says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from triage.model import TaskTry
+
+
+class TriageState(StrEnum):
+    """Where a problem stands in triage."""
+
+    NEW = "NEW"
+    ONGOING = "ONGOING"
+    REGRESSED = "REGRESSED"
+    MUTED = "MUTED"
+    RESOLVED = "RESOLVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The occurrences of a problem, counted from the facts as absolute values.
+
+    `final` counts tries that ended their task instance; `last_started` decides about regressions.
+    """
+
+    occurrences: int
+    final: int
+    first_seen: datetime
+    last_seen: datetime
+    last_started: datetime
+    title: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A decision: the recurrences of one cause in one scope, with a triage state.
+
+    `id` comes from the scope and the fingerprint it was born with and never changes. `muted_*` is set only in MUTED:
+    until a time, until a total of occurrences (`muted_until_count`), or for good. `wake_at` is when time alone changes
+    the state; `before` the state that an undo goes back to. Saved only when something was decided; counts live in the
+    summaries.
+    """
+
+    id: str
+    scope: str
+    fingerprint: str
+    title: str
+    cause: str
+    state: TriageState
+    opened_at: datetime
+    state_at: datetime
+    state_by: str = "airtriage"
+    reason: str = ""
+    before: TriageState | None = None
+    resolved_at: datetime | None = None
+    muted_until: datetime | None = None
+    muted_until_count: int | None = None
+    wake_at: datetime | None = None
+    owner: str = ""
+    gitlab_url: str = ""
+
+
+def problem_id(scope: str, fingerprint: str) -> str:
+    """The id of the problem born from `fingerprint` in `scope`: 12 hex digits, the same on every machine."""
+    return hashlib.sha256(json.dumps([scope, fingerprint]).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Says which problem a fingerprint belongs to in a scope."""
+
+    scope: str
+    fingerprint: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regroup:
+    """The intent to sign anew what is kept, one a store: every failed try is to have a fingerprint of `edition`.
+
+    `former` are the editions in force before, the newest last. `tries` counts those signed anew since `begun_at`, `left`
+    those that keep their fingerprint for want of a kept log. `done_at` is None while it is under way. Times on our clock.
+    """
+
+    edition: str
+    begun_at: datetime
+    former: tuple[str, ...] = ()
+    tries: int = 0
+    left: int = 0
+    done_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of a problem's history: who did what, when, why, and from where (page, command, airtriage)."""
+
+    problem: str
+    at: datetime
+    who: str
+    what: str
+    why: str = ""
+    origin: str = "airtriage"
+
+
+class Listing(StrEnum):
+    """The two places where Airflow tells of failures: the event log, and the list of task instances."""
+
+    EVENTS = "events"
+    INSTANCES = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of the server's time in which nobody read a listing; it is read afterwards, from its end to its start.
+
+    What lies after `left`, up to `until`, has been read. `is_first`: the time before the first contact, as far as
+    `lookback` reaches. `failures` counts attempts in a row that broke off; a part that keeps breaking off stands as a
+    gap of its own with the time of its next attempt, `retry_at`. `retry_at` and `closed_at`, when the last of it was
+    read, are on our clock.
+    """
+
+    listing: Listing
+    since: datetime
+    until: datetime
+    left: datetime
+    is_first: bool = False
+    failures: int = 0
+    retry_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a deployment has been read, on the Airflow server's clock, and the scope its problems were opened in.
+
+    Each listing has been read up to `…_until`, but for `gaps`. `offset` is the server's clock minus ours, in seconds,
+    as of then. `swept_at` (our clock): when last more than the news was read. `slice`: how many
+    seconds of a gap are to be read at once next.
+    """
+
+    deployment: str
+    scope: str = ""
+    events_until: datetime | None = None
+    list_until: datetime | None = None
+    offset: float | None = None
+    swept_at: datetime | None = None
+    gaps: tuple[Gap, ...] = ()
+    slice: float | None = None
+
+    def until(self, listing: Listing) -> datetime | None:
+        """Return how far a listing has been read; None before the first time."""
+        return self.events_until if listing is Listing.EVENTS else self.list_until
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A right held until `expires_at` (our clock), e.g. one of the log slots of a deployment."""
+
+    name: str
+    holder: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something an operator can fix: one sentence that names the thing, and the fix."""
+
+    what: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One of Airflow's own parts: scheduler, triggerer, dag_processor, metadatabase."""
+
+    name: str
+    status: str
+    heartbeat: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFailure:
+    """A DAG file that does not import: the file and the redacted trace, last line first to read."""
+
+    file: str
+    bundle: str
+    trace: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """A pool's slots, and how many tasks wait for one."""
+
+    name: str
+    slots: int
+    running: int
+    queued: int
+    scheduled: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentHealth:
+    """What the last pass over a deployment found; `passed_at` and `succeeded_at` are on our clock.
+
+    `offset` is the Airflow server's clock minus ours, in seconds. `troubles` is empty when all is well.
+    """
+
+    deployment: str
+    url: str
+    passed_at: datetime
+    succeeded_at: datetime | None = None
+    poll: float = 30.0
+    version: str = ""
+    offset: float = 0.0
+    troubles: tuple[Trouble, ...] = ()
+    components: tuple[Component, ...] = ()
+    imports: tuple[ImportFailure, ...] = ()
+    pools: tuple[PoolLoad, ...] = ()
+    listed: int = 0
+    fetched: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How one task fared since a problem failed in it: absolute values, each asked anew. Times on the Airflow server's clock.
+
+    `began` and `since` are the ends of the problem's first (at most two weeks before) and newest failed try in the task.
+    `succeeded` and `failed` count what started after `since`: task instances that succeeded, tries that failed of
+    something else; `between` the successes from `began` to `since`. `healed`, `broken` and `waiting` judge the newest
+    task instances that the problem hit: succeeded on a later try (mostly on try `healed_on`), failed in the end, retry
+    still to come. `as_of` is when it was asked, `next_ask_at` when it is due again.
+    """
+
+    problem: str
+    deployment: str
+    dag_id: str
+    task_id: str
+    began: datetime
+    since: datetime
+    as_of: datetime
+    next_ask_at: datetime
+    succeeded: int = 0
+    failed: int = 0
+    between: int = 0
+    last_success_at: datetime | None = None
+    healed: int = 0
+    broken: int = 0
+    waiting: int = 0
+    healed_on: int = 0
+    is_paused: bool = False
+    is_gone: bool = False
+    next_run_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A try that succeeded, and the version of the DAG it ran with. `ended_at` is the worker's clock."""
+
+    key: TaskTry
+    ended_at: datetime
+    dag_version: int | None = None
+    bundle_version: str = ""
+    bundle_url: str = ""
+
+
+class ComparisonStatus(StrEnum):
+    """What became of a comparison that somebody asked for."""
+
+    WANTED = "wanted"
+    SHOWN = "shown"
+    NONE = "no good run"
+    GONE = "its log is gone"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The kept log of a failed try beside that of the last good run of its task, which ended before `began`.
+
+    A wish until a collector has answered it. `new` holds the numbers of the kept lines that the good run's log lacks
+    (numbers, times and ids aside), of `lines` compared; `said` is why it failed or fell short. `wanted_at` and `done_at` are on our
+    clock, `began` on the Airflow server's.
+    """
+
+    key: TaskTry
+    problem: str
+    began: datetime
+    wanted_at: datetime
+    wanted_by: str
+    status: ComparisonStatus = ComparisonStatus.WANTED
+    good: Good | None = None
+    new: tuple[int, ...] = ()
+    lines: int = 0
+    done_at: datetime | None = None
+    said: str = ""
+
+
+Record = Problem | Membership | Change | Cursor | Lease | DeploymentHealth | Outcomes | Comparison | Regroup
