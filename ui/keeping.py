@@ -1,0 +1,50 @@
+"""The commands that change what is stored already: `redact` and `regroup`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import click
+
+from triage.query import EVERYTHING
+from ui.command import Context, cli, err, json_option, out, passes
+from ui.tables import progress_bar
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would be masked.")
+@json_option
+@passes
+def redact(context: Context, dry_run: bool, as_json: bool) -> None:
+    """Mask what is stored by the rules and settings of today; may be stopped and run again."""
+    from triage.scrubbing import Scrubbed, scrub
+
+    store = context.service.store
+    with progress_bar(err, as_json) as bar:
+        task = bar.add_task("tries", total=store.count(EVERYTHING))
+
+        def show(done: Scrubbed) -> None:
+            bar.update(task, completed=done.tries, description="tries" if not done.records else "records, and purging")
+
+        done = scrub(store, context.settings.redactor, show, dry=dry_run)
+    if as_json:
+        click.echo(json.dumps({**dataclasses.asdict(done), "dry_run": dry_run}))
+    else:
+        would = "would be masked" if dry_run else "were masked; the old texts are gone from the store"
+        out.print(
+            f"{done.changed_tries} of {done.tries} failed tries and {done.changed_records} of {done.records} records {would}."
+        )
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would move.")
+@json_option
+@passes
+def regroup(context: Context, dry_run: bool, as_json: bool) -> None:
+    """Sign what is kept by the rules of today; every problem keeps its state. May be stopped and run again."""
+    from ui import regrouping
+
+    act = regrouping.show_plan if dry_run else regrouping.regroup
+    sys.exit(act(context.settings, out, err, as_json=as_json))

@@ -1,0 +1,165 @@
+"""The commands that run airtriage: `up`, `worker`, `web`, `collect`, `demo`, `doctor`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from triage import settings as settings_
+from triage.errors import InputError
+from ui import own_log
+from ui.command import Context, cli, err, json_option, needs_deployments, out, passes
+from ui.tables import progress_bar
+
+if TYPE_CHECKING:
+    from collector.report import Report
+
+
+@cli.command()
+@passes
+def up(context: Context) -> None:
+    """Run collector, schedule and web page together; Ctrl-C ends all of it."""
+    from collector.tasks import prepare
+    from ui.up import Supervisor, check_port, interrupt_on_sigterm, start_children
+
+    settings = context.settings
+    needs_deployments(settings)
+    prepare(settings)
+    check_port(settings.web.host, settings.web.port)
+    context.service.store.close()
+    supervisor = Supervisor(
+        lambda text: err.print(text, markup=False, soft_wrap=True), settings_.environment(inherit=True)
+    )
+    out.print(
+        f"airtriage watches {', '.join(settings.deployments)}. The page: {settings.web.url} (Ctrl-C ends it)",
+        markup=False,
+    )
+    interrupt_on_sigterm()
+    try:
+        start_children(supervisor, context._config, settings)
+        while True:
+            supervisor.watch()
+            time.sleep(1)
+    finally:
+        supervisor.stop()
+
+
+@cli.command()
+@click.option("--beat", is_flag=True, help="Run the schedule in this worker too.")
+@click.option("--concurrency", type=click.IntRange(1, 256), help="Ticks at once (one a deployment and two more).")
+@passes
+def worker(context: Context, beat: bool, concurrency: int | None) -> None:
+    """Run a Celery worker; start as many as needed, one of them with --beat."""
+    from collector.tasks import work
+
+    needs_deployments(context.settings)
+    # One thread a deployment: one that hangs delays no other.
+    work(context.settings, beat=beat, concurrency=concurrency or len(context.settings.deployments) + 2)
+
+
+@cli.command(hidden=True)
+@passes
+def beat(context: Context) -> None:
+    """Run the schedule alone, as `up` does."""
+    from collector.tasks import schedule
+
+    needs_deployments(context.settings)
+    schedule(context.settings)
+
+
+@cli.command()
+@passes
+def web(context: Context) -> None:
+    """Serve the pages and the API."""
+    from ui.up import check_port
+    from ui.web import serve
+
+    check_port(context.settings.web.host, context.settings.web.port)
+    serve(context.settings)
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="Print the queue when it is whole, and exit.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where everything goes (the user's cache folder).",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="The page's port (a free one).")
+@json_option
+def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> None:
+    """Run a throwaway Airflow with DAGs that fail, and airtriage on it."""
+    from ui.demo.run import run
+
+    run(folder, port, once=once, as_json=as_json)
+
+
+@cli.command()
+@click.argument("names", metavar="[DEPLOYMENT]...", nargs=-1)
+@click.option("--again", is_flag=True, help="Ask again for every log that stands as missing or partial.")
+@json_option
+@passes
+def collect(context: Context, names: tuple[str, ...], again: bool, as_json: bool) -> None:
+    """Make one pass over every deployment (or those named), side by side, in this process."""
+    from collector.tasks import Collector, prepare
+    from ui.collecting import collect as passes_over
+    from ui.regrouping import finish
+
+    settings = context.settings
+    needs_deployments(settings)
+    for name in names:
+        if name not in settings.deployments:
+            raise InputError(
+                f"There is no deployment {name!r}.", f"The settings name: {', '.join(settings.deployments)}."
+            )
+    prepare(settings)
+    finish(settings, err, as_json=as_json)
+    chosen = tuple(dict.fromkeys(names or settings.deployments))
+    with progress_bar(err, as_json) as bar:
+        reports = list(passes_over(Collector(settings), chosen, bar, again=again))
+    for report in sorted(reports, key=lambda report: chosen.index(report.deployment)):
+        _print_report(report, as_json)
+    if any(report.troubles for report in reports):
+        sys.exit(1)
+
+
+@cli.command()
+@json_option
+@passes
+def doctor(context: Context, as_json: bool) -> None:
+    """Check the settings and every connection: one line each, and the fix."""
+    from ui.doctor import check
+
+    failed = 0
+    for finding in check(context.settings):
+        failed += not finding.ok
+        text, fix = own_log.masked(finding.text), own_log.masked(finding.fix)
+        if as_json:
+            click.echo(json.dumps({"name": finding.name, "ok": finding.ok, "text": text, "fix": fix}))
+        else:
+            mark = Text("ok  ", "green") if finding.ok else Text("FAIL", "bold red")
+            out.print(mark, Text(f"{finding.name}: {text} {fix}".rstrip()), soft_wrap=True)
+    sys.exit(1 if failed else 0)
+
+
+def _print_report(report: Report, as_json: bool) -> None:
+    troubles = [own_log.masked(f"{trouble.what} {trouble.fix}".strip()) for trouble in report.troubles]
+    if as_json:
+        click.echo(json.dumps({
+            "deployment": report.deployment, "new": report.new, "fetched": report.fetched,
+            "waiting": report.backlog.waiting, "troubles": troubles,
+        }))  # fmt: skip
+    else:
+        waiting = f", {report.backlog.waiting} logs awaited" if report.backlog.waiting else ""
+        out.print(
+            f"{report.deployment}: {report.new} new failed tries, {report.fetched} logs read{waiting}.",
+            markup=False,
+        )
+    for trouble in troubles:
+        err.print(trouble, markup=False, soft_wrap=True)
