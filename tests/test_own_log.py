@@ -76,14 +76,14 @@ def test_a_crash_report_of_the_command_and_of_a_thread_is_masked(tmp_path: Path)
     code = textwrap.dedent(
         """
         import sys, threading
-        from ui import cli
+        from ui import cli, command
 
         def crash(*_):
             raise ValueError("it said correcthorse and password=hunter2x")
 
-        cli.Context.service = property(crash)
+        command.Context.service = property(crash)
         if sys.argv.pop(1) == "thread":
-            cli.Context.service = property(lambda self: (self.settings, threading.Thread(target=crash).start()))
+            command.Context.service = property(lambda self: (self.settings, threading.Thread(target=crash).start()))
         cli.main(["--debug", "--config", "airtriage.toml", *sys.argv[1:]])
         """
     )
