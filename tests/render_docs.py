@@ -16,7 +16,7 @@ from triage.query import FIELDS
 from triage.redact import RULES
 from triage.redact.rules import EMAIL
 from triage.settings import Settings
-from triage.settings.sections import Deployment, Grouping, Redaction, Web
+from triage.settings.sections import Deployment, GitLab, Grouping, Redaction, Web
 from triage.signature import ignored, output, root, rules, silence
 from triage.signature.example import Example
 from triage.signature.masks import MASKS
@@ -33,10 +33,13 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def settings() -> Iterator[str]:
     yield "| setting | default | what it is |\n| --- | --- | --- |"
-    sections = (("deployments.NAME.", Deployment), ("redact.", Redaction), ("grouping.NAME.", Grouping), ("web.", Web))
+    sections = (
+        ("deployments.NAME.", Deployment), ("gitlab.", GitLab), ("redact.", Redaction), ("grouping.NAME.", Grouping),
+        ("web.", Web),
+    )  # fmt: skip
     for prefix, section in (("", Settings), *sections):
         for name, field in section.model_fields.items():
-            if name in ("deployments", "redact", "grouping", "web") and not prefix:
+            if name in ("deployments", "gitlab", "redact", "grouping", "web") and not prefix:
                 continue
             yield f"| `{prefix}{name}` | {'required' if field.is_required() else default(field.get_default(call_default_factory=name != 'data_dir'))} | {field.description} |"
 

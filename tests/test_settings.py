@@ -56,6 +56,15 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(
     assert load(environ={"AIRTRIAGE_CONFIG": str(tmp_path / "other.toml")}).store == "sqlite:///other.db"
 
 
+def test_the_secrets_of_gitlab_come_from_files_and_are_masked_wherever_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("made-up-token-of-gitlab\n")
+    environ = {"AIRTRIAGE_GITLAB__URL": "https://g.example/", "AIRTRIAGE_GITLAB__TOKEN_FILE": str(tmp_path / "token")}
+    settings = load(environ=environ | {"AIRTRIAGE_GITLAB__WEBHOOK_TOKEN": "made-up-word-of-the-hook"})
+    assert settings.gitlab.url == "https://g.example"
+    said = settings.redactor.text("made-up-token-of-gitlab, made-up-word-of-the-hook")
+    assert "made-up" not in said + repr(settings)
+
+
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
@@ -66,6 +75,10 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(
         ),
         ({"DEPLOYMENTS__P__URLL": "x"}, r"no setting deployments\.p\.urll.*Did you mean 'url'"),
         ({"DEPLOYMENTS__P__USERNAME": "x"}, r"deployments\.p\.url is missing.*AIRTRIAGE_DEPLOYMENTS__P__URL"),
+        ({"GITLAB__URL": "gitlab.example"}, r"gitlab\.url is wrong.*not an http"),
+        ({"GITLAB__URL": "https://x:sekret@g.example"}, r"gitlab\.url is wrong.*belongs into token"),
+        ({"GITLAB__TOKN": "sekret"}, r"no setting gitlab\.tokn.*Did you mean 'token'"),
+        ({"GITLAB__TOKEN_FILE": "/nowhere"}, r"gitlab\.token_file = '/nowhere' cannot be read"),
         ({"DEPLOYMENTS__P__URL": "airflow:8080"}, r"deployments\.p\.url is wrong.*not an http"),
         (
             {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__P__POLL": "often"},

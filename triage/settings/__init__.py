@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, Validat
 from triage.editions import SIGNERS, Signers
 from triage.errors import SettingsError
 from triage.redact import Redactor, added
-from triage.settings.sections import Deployment, Grouping, Redaction, Section, Span, Web
+from triage.settings.sections import Deployment, GitLab, Grouping, Redaction, Section, Span, Web
 from triage.settings.values import hidden, password_in, spans, split
 from triage.signature.rules import Rules
 
@@ -30,6 +30,7 @@ PREFIX = "AIRTRIAGE_"
 FILE_NAME = "airtriage.toml"
 _NOT_SETTINGS = {"CONFIG"}
 _FROM_FILES = ("password", "token", "headers", "proxy")
+_OF_GITLAB_FROM_FILES = ("token", "webhook_token", "webhook_signing_token")
 
 
 class Settings(Section):
@@ -46,6 +47,9 @@ class Settings(Section):
         description="when to ask again for a log that is not whole, counted from our first look",
     )
     deployments: dict[str, Deployment] = Field(default_factory=dict, description="the Airflow deployments, by name")
+    gitlab: GitLab = Field(
+        default_factory=lambda: GitLab.model_validate({}), description="the GitLab that mirrors problems"
+    )
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="the page")
     redact: Redaction = Field(default_factory=lambda: Redaction.model_validate({}), description="what is masked")
     grouping: dict[str, Grouping] = Field(default_factory=dict, description="your own rules of grouping, by name")
@@ -130,7 +134,7 @@ class Settings(Section):
         return SIGNERS.under(self.rules)
 
     def _secrets(self) -> set[str]:
-        found = password_in(self.broker_url)
+        found = password_in(self.broker_url) | self.gitlab.secrets
         for its in self.deployments.values():
             found |= {its.password.get_secret_value(), its.token.get_secret_value()}
             for header in its.headers.values():
@@ -188,7 +192,10 @@ def _place(values: dict[str, Any], keys: list[str], text: str, name: str) -> Non
 
 def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
     """Replace every `NAME_file` beside a secret field, and in the options of a storage, by the file's content."""
+    gitlab: Any = values.get("gitlab")
     deployments = values.get("deployments")
+    for secret in _OF_GITLAB_FROM_FILES if isinstance(gitlab, dict) else ():
+        _from_file(gitlab, secret, "gitlab")
     for name, its in deployments.items() if isinstance(deployments, dict) else ():
         if not isinstance(its, dict):
             continue
@@ -234,6 +241,8 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
         return [*Deployment.model_fields, *(f"{name}_file" for name in _FROM_FILES)]
     if loc and loc[0] == "grouping":
         return list(Grouping.model_fields)
+    if loc and loc[0] == "gitlab":
+        return [*GitLab.model_fields, *(f"{name}_file" for name in _OF_GITLAB_FROM_FILES)]
     sections: dict[int | str, type[BaseModel]] = {"web": Web, "redact": Redaction}
     return list(sections.get(loc[0], Settings).model_fields if loc else Settings.model_fields)
 

@@ -20,7 +20,7 @@ from pydantic import (
 
 from triage import log_path
 from triage.redact import added
-from triage.settings.values import each_line, header_lines, listed, options, span, split, template, words
+from triage.settings.values import address, each_line, header_lines, listed, options, span, split, template, words
 from triage.signature.rules import PATTERNS, Rule, made, pattern
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
@@ -76,12 +76,7 @@ class Deployment(Section):
     @field_validator("url")
     @classmethod
     def _is_url(cls, value: str) -> str:
-        parts = split(value)  # never shown in an error: an address may hold a password
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("it is not an http:// or https:// address")
-        if parts.username or parts.password:
-            raise ValueError("it holds an account, which belongs into username and password")
-        return value.rstrip("/")
+        return address(value, "username and password")
 
     @field_validator("poll", "timeout", "lookback")
     @classmethod
@@ -160,6 +155,34 @@ class Deployment(Section):
             here, missing = ("username", "password") if self.username else ("password", "username")
             raise ValueError(f"it has a {here} but no {missing}")
         return self
+
+
+class GitLab(Section):
+    """A GitLab that mirrors problems as issues, and what it signs its webhooks with."""
+
+    url: str = Field("", description="where GitLab is, e.g. https://gitlab.example.com; nothing is mirrored without it")
+    token: SecretStr = Field(
+        SecretStr(""), description="an access token with the scope `api`, of a project, a group or a person"
+    )
+    project: str = Field(
+        "", description="the project that issues are opened in: its path `group/project`, or its number"
+    )
+    webhook_token: SecretStr = Field(
+        SecretStr(""), description="the secret token of GitLab's webhook; deliveries without it are refused"
+    )
+    webhook_signing_token: SecretStr = Field(
+        SecretStr(""), description="the signing token of GitLab's webhook; deliveries without its signature are refused"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        return address(value, "token") if value else value
+
+    @property
+    def secrets(self) -> set[str]:
+        """What of it must never be seen."""
+        return {one.get_secret_value() for one in (self.token, self.webhook_token, self.webhook_signing_token)}
 
 
 class Web(Section):

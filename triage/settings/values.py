@@ -46,6 +46,16 @@ def split(url: str) -> SplitResult:
     return parts
 
 
+def address(url: str, login: str) -> str:
+    """Check a web address, without the slash at its end; `login` names the settings that an account belongs into."""
+    parts = split(url)  # never shown in an error: an address may hold a password
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("it is not an http:// or https:// address")
+    if parts.username or parts.password:
+        raise ValueError(f"it holds an account, which belongs into {login}")
+    return url.rstrip("/")
+
+
 def listed(value: object) -> object:
     """Split what is written with commas; a list is taken as it is."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
