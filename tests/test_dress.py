@@ -27,6 +27,9 @@ PREFIXES = [
     "Oct  3 04:10:02 host-1 airflow[4711]: ",
     "[2026-10-03 04:10:02,000] {base_task_runner.py:115} INFO - Job 7: Subtask load ",
     "[2026-10-03 04:10:02,000] {base_task_runner.py:98} INFO - Subtask: ",
+    "airflow-worker-1  | 2026-10-03T04:10:02.531537422Z ",
+    "[pod/worker-0/base] 2026-10-03T04:10:02.531537422Z ",
+    "2026-10-03T04:10:02.531537422Z stdout F airflow-worker-1  | ",
 ]
 JSON = """{"timestamp":"2026-10-03T04:10:00Z","level":"info","event":"::group::Pre Execute","logger":"task"}
 {"timestamp":"2026-10-03T04:10:01Z","level":"error","event":"Task failed with exception","logger":"task","error_detail":[{"exc_type":"KeyError","exc_value":"'sku'","frames":[{"filename":"/dags/a.py","lineno":17,"name":"load"}]}]}

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 LOOK = 200
+_DEEPEST = (
+    3  # prefixes one behind the other: `docker compose logs -t` and `kubectl logs --prefix --timestamps` write two
+)
 
 # The Container Runtime Interface's log format (containerd, CRI-O); a "P" line goes on in the next one.
 _CRI = re.compile(
@@ -40,24 +44,35 @@ def undress(batches: Iterator[list[str] | None]) -> Iterator[list[str] | None]:
         first += (batch or [])[: LOOK - len(first)]
         if batch is None or len(first) >= LOOK or (first and first[0][:1] == "{"):
             break
-    form = worn(first)
-    for part in (seen, batches):
-        yield from part if form is None else _taken_off(part, form)
+    bare: Iterator[list[str] | None] = chain(seen, batches)
+    for form in worn(first):
+        bare = _taken_off(bare, form)
+    yield from bare
 
 
-def worn(lines: list[str]) -> re.Pattern[str] | None:
-    """The form of the prefix that these lines wear, or None."""
+def worn(lines: list[str]) -> tuple[re.Pattern[str], ...]:
+    """The forms of the prefixes that these lines wear, the outermost first; empty for a bare log."""
     if not lines or lines[0][:1] == "{":
-        return None
+        return ()
     for line in lines:
         begin = line[:1]
         if begin in " \t{*:" or (begin == "[" and "Subtask" not in line and line[1:5] != "pod/"):
             continue
-        for form in _FORMS:
-            found = form.match(line)
-            if found is not None and (form is _CRI or _RECORD.match(line, found.end())):
-                return form
-    return None
+        if forms := _before_record(line, _DEEPEST):
+            return forms
+    return ()
+
+
+def _before_record(line: str, deepest: int, at: int = 0) -> tuple[re.Pattern[str], ...]:
+    """The forms that stand one behind the other from `at` on, before a record or as a container runtime's."""
+    for form in _FORMS if deepest else ():
+        found = form.match(line, at)
+        if found is None:
+            continue
+        inner = _before_record(line, deepest - 1, found.end())
+        if inner or form is _CRI or _RECORD.match(line, found.end()):
+            return (form, *inner)
+    return ()
 
 
 def _taken_off(batches: Iterable[list[str] | None], form: re.Pattern[str]) -> Iterator[list[str] | None]:
