@@ -12,11 +12,13 @@ from pydantic_core import PydanticUndefined
 
 from triage import signature
 from triage.causes import CAUSES
+from triage.policy import Threshold
 from triage.query import FIELDS
 from triage.redact import RULES
 from triage.redact.rules import EMAIL
 from triage.settings import Settings
-from triage.settings.sections import Deployment, GitLab, Grouping, Redaction, Web
+from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute
+from triage.settings.sections import Deployment, Grouping, Redaction, Web
 from triage.signature import ignored, output, root, rules, silence
 from triage.signature.example import Example
 from triage.signature.masks import MASKS
@@ -34,19 +36,24 @@ DOCS = Path(__file__).parent.parent / "docs"
 def settings() -> Iterator[str]:
     yield "| setting | default | what it is |\n| --- | --- | --- |"
     sections = (
-        ("deployments.NAME.", Deployment), ("gitlab.", GitLab), ("redact.", Redaction), ("grouping.NAME.", Grouping),
+        ("deployments.NAME.", Deployment), ("deployments.NAME.gitlab.", GitLabChanges), ("gitlab.", GitLab),
+        ("gitlab.routes.NAME.", GitLabRoute), ("redact.", Redaction), ("grouping.NAME.", Grouping),
         ("web.", Web),
     )  # fmt: skip
     for prefix, section in (("", Settings), *sections):
         for name, field in section.model_fields.items():
-            if name in ("deployments", "gitlab", "redact", "grouping", "web") and not prefix:
-                continue
+            if f"{prefix}{name}." in {
+                part for within, _ in sections for part in (within, within.removesuffix("NAME."))
+            }:
+                continue  # a section of its own
             yield f"| `{prefix}{name}` | {'required' if field.is_required() else default(field.get_default(call_default_factory=name != 'data_dir'))} | {field.description} |"
 
 
 def default(value: object) -> str:
-    if value == "" or isinstance(value, SecretStr | dict):
+    if value in ("", None) or isinstance(value, SecretStr | dict):
         return "none"
+    if isinstance(value, Threshold):
+        return f"`{value.count}`"
     if value is PydanticUndefined:
         return "your data folder"
     if isinstance(value, tuple):

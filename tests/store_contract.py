@@ -19,10 +19,15 @@ from triage.records import (
     Good,
     Lease,
     Membership,
+    Mirror,
+    MirrorStatus,
     Outcomes,
     Problem,
     Regroup,
+    Tracker,
     TriageState,
+    Trouble,
+    tracker_id,
 )
 from triage.store import Put, Store
 
@@ -64,6 +69,10 @@ class StoreContract:
             DeploymentHealth("prod", "http://x", NOW, poll=2.5),
             Outcomes("p1", "prod", "orders", "load", NOW, NOW, NOW, NOW, succeeded=3, healed=2, last_success_at=NOW),
             comparison(status=ComparisonStatus.SHOWN, new=(1, 4), good=Good(TaskTry("prod", "d", "r", "t"), NOW, 3)),
+            Mirror(
+                "p1", "https://g", "data/airflow", MirrorStatus.INTENDED, NOW, comments=("regressed",), updated_at=NOW
+            ),
+            Tracker("https://g", "data/airflow", troubles=(Trouble("It is away.", "Wait."),)),
         ]
         for record in records:
             assert store.save(record, None) == 1
@@ -105,6 +114,13 @@ class StoreContract:
         assert [p.id for p, _ in store.records(Problem)] == ["a", "b", "c"]
         assert [p.id for p, _ in store.records(Problem, parent="dev")] == ["b"]
         assert [p.id for p, _ in store.records(Problem, wake_before=NOW)] == ["a"]
+
+    def test_mirrors_are_listed_by_their_tracker_and_by_when_something_is_next(self, store: Store) -> None:
+        here = Mirror("p1", "https://g", "data/airflow", MirrorStatus.LINKED, NOW, iid=7)
+        store.save(here, None)
+        store.save(replace(here, problem="p2", project="data/other", next_at=NOW), None)
+        assert [m.problem for m, _ in store.records(Mirror, parent=tracker_id("https://g", "data/airflow"))] == ["p1"]
+        assert [m.problem for m, _ in store.records(Mirror, wake_before=NOW)] == ["p2"]
 
     def test_a_wish_is_due_until_it_is_answered_and_outcomes_when_they_are_to_be_asked_again(
         self, store: Store

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from triage.errors import SettingsError
+from triage.policy import Threshold
 from triage.settings import Settings, load
 from triage.settings.sections import Deployment, Web
 from triage.settings.values import revealed
@@ -59,7 +61,10 @@ def test_the_file_is_found_by_the_environment_and_where_you_stand(
 def test_the_secrets_of_gitlab_come_from_files_and_are_masked_wherever_they_stand(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("made-up-token-of-gitlab\n")
     environ = {"AIRTRIAGE_GITLAB__URL": "https://g.example/", "AIRTRIAGE_GITLAB__TOKEN_FILE": str(tmp_path / "token")}
-    settings = load(environ=environ | {"AIRTRIAGE_GITLAB__WEBHOOK_TOKEN": "made-up-word-of-the-hook"})
+    settings = load(
+        environ=environ
+        | {"AIRTRIAGE_GITLAB__PROJECT": "data/airflow", "AIRTRIAGE_GITLAB__WEBHOOK_TOKEN": "made-up-word-of-the-hook"}
+    )
     assert settings.gitlab.url == "https://g.example"
     said = settings.redactor.text("made-up-token-of-gitlab, made-up-word-of-the-hook")
     assert "made-up" not in said + repr(settings)
@@ -219,3 +224,65 @@ def test_every_setting_says_what_it_is() -> None:
     for section in (Settings, Deployment, Web):
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name}"
+
+
+GITLAB = {"GITLAB__URL": "https://g.example", "GITLAB__TOKEN": "t0ken", "GITLAB__PROJECT": "data/airflow"}
+
+
+def gitlab(**more: str) -> Settings:
+    environ = GITLAB | {"DEPLOYMENTS__P__URL": "http://a", "DEPLOYMENTS__Q__URL": "http://b"} | more
+    return load(environ={f"AIRTRIAGE_{name}": value for name, value in environ.items()})
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"GITLAB__URL": ""}, r"gitlab is wrong.*names no url"),
+        ({"GITLAB__TOKEN": ""}, r"gitlab is wrong.*names no token"),
+        ({"GITLAB__PROJECT": ""}, r"gitlab is wrong.*names no project"),
+        ({"GITLAB__PROJECT": "airflow"}, r"gitlab\.project is wrong.*not the path of a project"),
+        ({"GITLAB__OPEN_AFTER": "often"}, r"gitlab\.open_after is wrong.*'5 in 1h'"),
+        ({"GITLAB__LABELS": "a,,b"}, r"gitlab\.labels is wrong.*no label"),
+        ({"GITLAB__PROJECT": "", "GITLAB__ROUTES__CRM__DAG": "crm*"}, r"the route crm names no project"),
+        ({"GITLAB__ROUTES__CRM__DAGS": "crm*"}, r"no setting gitlab\.routes\.crm\.dags.*Did you mean 'dag'"),
+        ({"GITLAB__ROUTES__CRM__ASSIGNEE": "Anna S"}, r"assignee is wrong.*not the name of a GitLab user"),
+        ({"DEPLOYMENTS__P__GITLAB__URL": "https://other.example"}, r"deployments\.p\.gitlab is wrong.*needs a token"),
+        ({"DEPLOYMENTS__P__GITLAB__TOEKN": "x"}, r"no setting deployments\.p\.gitlab\.toekn.*Did you mean 'token'"),
+    ],
+)
+def test_a_gitlab_that_cannot_be_is_refused_with_what_is_missing(environ: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError) as found:
+        gitlab(**environ)
+    assert re.search(says, str(found.value))
+
+
+def test_without_a_section_gitlab_no_deployment_has_issues() -> None:
+    assert load(environ={"AIRTRIAGE_DEPLOYMENTS__P__URL": "http://a"}).gitlabs == {}
+
+
+def test_a_deployment_may_have_another_gitlab_and_the_rest_as_all() -> None:
+    other = {"URL": "https://other.example", "TOKEN": "an0ther-token", "PROJECT": "ops/q", "OPEN_AFTER": "5 in 1h"}
+    settings = gitlab(
+        **{f"DEPLOYMENTS__Q__GITLAB__{name}": value for name, value in other.items()}, GITLAB__STORM_CAP="7"
+    )
+    p, q = settings.gitlabs["p"].rules, settings.gitlabs["q"].rules
+    assert (p.gitlab, p.project, p.open_after, p.storm_cap) == ("https://g.example", "data/airflow", Threshold(), 7)
+    assert (q.gitlab, q.project, q.open_after, q.storm_cap) == (
+        "https://other.example",
+        "ops/q",
+        Threshold(5, timedelta(hours=1)),
+        7,
+    )
+    assert "an0ther" not in settings.redactor.text("an0ther-token") + repr(settings)
+
+
+def test_routes_keep_their_order() -> None:
+    settings = Settings.model_validate({
+        "gitlab": {
+            "url": "https://g.example/api/v4/", "token": "t", "project": 7,
+            "routes": {"z": {"dag": "a*", "project": "a/b"}, "a": {"owner": "crm", "labels": ["x"], "open": False}},
+        },
+    })  # fmt: skip
+    rules = settings.gitlab.rules
+    assert [route.name for route in rules.routes] == ["z", "a"]
+    assert (rules.gitlab, rules.project) == ("https://g.example", "7")

@@ -307,4 +307,100 @@ class Comparison:
     said: str = ""
 
 
-Record = Problem | Membership | Change | Cursor | Lease | DeploymentHealth | Outcomes | Comparison | Regroup
+class MirrorStatus(StrEnum):
+    """What is known of the GitLab issue of a problem.
+
+    INTENDED: it is to be opened, and may exist already. LOST: it was deleted or cannot be seen any more; nothing opens
+    another. UNLINKED: a person parted them.
+    """
+
+    INTENDED = "intended"
+    LINKED = "linked"
+    LOST = "lost"
+    UNLINKED = "unlinked"
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The GitLab issue of a problem, one a problem: an intent before anything is sent, then the link, which holds.
+
+    `gitlab` is the address, `project` the path (or number) it is reached by. `sent_at` is None while certainly nothing was
+    sent; `looked_at` is when its issue was last looked for in vain after that. `is_open`, `assignee` and `labels` are
+    as both sides last agreed, `updated_at` the issue's own time as last seen (GitLab's clock). `block` is the digest of the
+    block of ours that was last written, at `written_at`, `told` the digest of what it was made from; `comments` the keys
+    of the comments made, `heard` the id of the last comment listened to. `next_at`: nothing is done before. `said` is what
+    went wrong. Times on our clock.
+    """
+
+    problem: str
+    gitlab: str
+    project: str
+    status: MirrorStatus
+    intended_at: datetime
+    sent_at: datetime | None = None
+    looked_at: datetime | None = None
+    attempts: int = 0
+    project_id: int = 0
+    issue_id: int = 0
+    iid: int = 0
+    web_url: str = ""
+    is_open: bool = True
+    assignee: str = ""
+    labels: tuple[str, ...] = ()
+    updated_at: datetime | None = None
+    linked_at: datetime | None = None
+    block: str = ""
+    written_at: datetime | None = None
+    told: str = ""
+    comments: tuple[str, ...] = ()
+    heard: int = 0
+    next_at: datetime | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """The issues of one GitLab project: who we are there, how far they were read, and what an operator should mend.
+
+    Every issue of ours created before `found_until` is known here; whatever changed before `read_until` was heard (both
+    GitLab's clock). `checked_at`: when last every linked issue was seen to exist. After a refusal nothing is asked before
+    `next_at`. `heard_at` is when it last answered. Times on our clock but for those two.
+    """
+
+    gitlab: str
+    project: str
+    project_id: int = 0
+    web_url: str = ""
+    bot: str = ""
+    bot_id: int = 0
+    found_until: datetime | None = None
+    read_until: datetime | None = None
+    checked_at: datetime | None = None
+    heard_at: datetime | None = None
+    failures: int = 0
+    next_at: datetime | None = None
+    troubles: tuple[Trouble, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return tracker_id(self.gitlab, self.project)
+
+
+def tracker_id(gitlab: str, project: str) -> str:
+    """Return the id of the tracker of a project, which its lease has too."""
+    return f"{gitlab} {project}"
+
+
+Record = (
+    Problem
+    | Membership
+    | Change
+    | Cursor
+    | Lease
+    | DeploymentHealth
+    | Outcomes
+    | Comparison
+    | Regroup
+    | Mirror
+    | Tracker
+)

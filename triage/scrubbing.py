@@ -13,13 +13,14 @@ from functools import partial
 from triage.errors import StaleProblem
 from triage.model import Occurrence
 from triage.query import EVERYTHING
-from triage.records import Change, Comparison, DeploymentHealth, Problem
+from triage.records import Change, Comparison, DeploymentHealth, Mirror, Problem, Tracker
 from triage.redact import Redactor, facts
 from triage.store import Store, record_keys
 
 _BATCH = 50  # tries a transaction: half a second at most, so that a pass beside it is not kept waiting
-_KINDS: tuple[type[Problem] | type[Change] | type[Comparison] | type[DeploymentHealth], ...] = (
-    Problem, Change, Comparison, DeploymentHealth,
+_Masked = Problem | Change | Comparison | DeploymentHealth | Mirror | Tracker
+_KINDS: tuple[type[_Masked], ...] = (
+    Problem, Change, Comparison, DeploymentHealth, Mirror, Tracker,
 )  # fmt: skip
 _ROUNDS = 20  # lost races in a row before giving up
 
@@ -71,7 +72,7 @@ def _would_change(store: Store, ids: list[str], change: Callable[[Occurrence], O
     return sum(fact is not None and change(fact) is not fact for fact in found)
 
 
-def _save(store: Store, redactor: Redactor, record: Problem | Change | Comparison | DeploymentHealth) -> None:
+def _save(store: Store, redactor: Redactor, record: _Masked) -> None:
     """Save a record masked, as it is by now; one that was deleted meanwhile stays so."""
     for attempt in range(_ROUNDS):
         found = store.get(type(record), record_keys(record)[0])

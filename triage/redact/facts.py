@@ -10,7 +10,17 @@ from dataclasses import replace
 from typing import TypeVar
 
 from triage.model import Evidence, Occurrence, Signature
-from triage.records import Change, Comparison, DeploymentHealth, ImportFailure, Problem, Record, Trouble
+from triage.records import (
+    Change,
+    Comparison,
+    DeploymentHealth,
+    ImportFailure,
+    Mirror,
+    Problem,
+    Record,
+    Tracker,
+    Trouble,
+)
 from triage.redact import Redactor
 
 R = TypeVar("R", bound=Record)
@@ -69,6 +79,10 @@ def record(redactor: Redactor, record: R) -> R:
             troubles = tuple(trouble(redactor, one) for one in record.troubles)
             imports = tuple(_import(redactor, one) for one in record.imports)
             masked = replace(record, troubles=troubles, imports=imports)
+        case Mirror():
+            masked = replace(record, said=redactor.text(record.said))
+        case Tracker():
+            masked = replace(record, troubles=tuple(trouble(redactor, one) for one in record.troubles))
         case _:
             pass
     return record if masked == record else masked  # type: ignore[return-value]

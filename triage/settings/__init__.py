@@ -22,7 +22,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, Validat
 from triage.editions import SIGNERS, Signers
 from triage.errors import SettingsError
 from triage.redact import Redactor, added
-from triage.settings.sections import Deployment, GitLab, Grouping, Redaction, Section, Span, Web
+from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute, ours
+from triage.settings.section import Section, Span
+from triage.settings.sections import Deployment, Grouping, Redaction, Web
 from triage.settings.values import hidden, password_in, spans, split
 from triage.signature.rules import Rules
 
@@ -114,6 +116,12 @@ class Settings(Section):
         return {name: its.scope or name for name, its in self.deployments.items()}
 
     @cached_property
+    def gitlabs(self) -> dict[str, GitLab]:
+        """Map each deployment to the GitLab where its problems get issues; empty while that is off."""
+        its = ours(self.gitlab, {name: one.gitlab for name, one in self.deployments.items()})
+        return {name: gitlab for name, gitlab in its.items() if gitlab.is_on}
+
+    @cached_property
     def redactor(self) -> Redactor:
         """What masks secrets, by the section `redact`; the secrets among these settings are masked wherever they stand."""
         return Redactor(
@@ -139,6 +147,7 @@ class Settings(Section):
             found |= {its.password.get_secret_value(), its.token.get_secret_value()}
             for header in its.headers.values():
                 found |= {header.get_secret_value(), header.get_secret_value().rpartition(" ")[2]}
+            found |= {its.gitlab.token.get_secret_value()} if its.gitlab else set()
             found |= password_in(its.proxy.get_secret_value()) | set(hidden(its.log_options))
         return found - {""}
 
@@ -201,6 +210,8 @@ def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
             continue
         for secret in _FROM_FILES:
             _from_file(its, secret, f"deployments.{name}")
+        if isinstance(its.get("gitlab"), dict):
+            _from_file(its["gitlab"], "token", f"deployments.{name}.gitlab")
         options: Any = its.get("log_options")
         for option in list(options) if isinstance(options, dict) else ():
             if option.endswith("_file"):
@@ -237,6 +248,10 @@ def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
 
 
 def _fields(loc: tuple[int | str, ...]) -> list[str]:
+    if loc and loc[0] == "deployments" and "gitlab" in loc[2:3]:
+        return [*GitLabChanges.model_fields, "token_file"]
+    if loc and loc[0] == "gitlab" and "routes" in loc[1:2]:
+        return list(GitLabRoute.model_fields)
     if loc and loc[0] == "deployments":
         return [*Deployment.model_fields, *(f"{name}_file" for name in _FROM_FILES)]
     if loc and loc[0] == "grouping":

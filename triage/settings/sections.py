@@ -9,9 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
@@ -20,19 +18,14 @@ from pydantic import (
 
 from triage import log_path
 from triage.redact import added
-from triage.settings.values import address, each_line, header_lines, listed, options, span, split, template, words
+from triage.settings.gitlab import GitLabChanges
+from triage.settings.section import Section, Span
+from triage.settings.values import address, each_line, header_lines, listed, options, split, template, words
 from triage.signature.rules import PATTERNS, Rule, made, pattern
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OUR_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "transfer-encoding"}
-Span = Annotated[timedelta, BeforeValidator(span)]
-
-
-class Section(BaseModel):
-    """What every section shares: a misspelt name is refused, and an error never shows what was given."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Deployment(Section):
@@ -72,6 +65,8 @@ class Deployment(Section):
         repr=False,
         description="for the storage's driver: endpoint_url, region, anon, key, secret…; NAME_file reads one from a file",
     )
+
+    gitlab: GitLabChanges | None = Field(None, description="what of the section gitlab is different for its problems")
 
     @field_validator("url")
     @classmethod
@@ -155,34 +150,6 @@ class Deployment(Section):
             here, missing = ("username", "password") if self.username else ("password", "username")
             raise ValueError(f"it has a {here} but no {missing}")
         return self
-
-
-class GitLab(Section):
-    """A GitLab that mirrors problems as issues, and what it signs its webhooks with."""
-
-    url: str = Field("", description="where GitLab is, e.g. https://gitlab.example.com; nothing is mirrored without it")
-    token: SecretStr = Field(
-        SecretStr(""), description="an access token with the scope `api`, of a project, a group or a person"
-    )
-    project: str = Field(
-        "", description="the project that issues are opened in: its path `group/project`, or its number"
-    )
-    webhook_token: SecretStr = Field(
-        SecretStr(""), description="the secret token of GitLab's webhook; deliveries without it are refused"
-    )
-    webhook_signing_token: SecretStr = Field(
-        SecretStr(""), description="the signing token of GitLab's webhook; deliveries without its signature are refused"
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        return address(value, "token") if value else value
-
-    @property
-    def secrets(self) -> set[str]:
-        """What of it must never be seen."""
-        return {one.get_secret_value() for one in (self.token, self.webhook_token, self.webhook_signing_token)}
 
 
 class Web(Section):

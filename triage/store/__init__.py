@@ -1,6 +1,6 @@
 """The store: the one port with two adapters. It keeps typed records and searchable occurrences, nothing else.
 
-Records (problems, memberships, history, outcomes, comparisons, cursors, leases, health, regroupings) are saved against the revision they were read with.
+Records (problems, memberships, history, outcomes, comparisons, cursors, leases, health, regroupings, mirrors) are saved against the revision they were read with.
 Occurrences only ever get better (`model.merge`). Summaries are recomputed from the facts as absolute values. The URL
 chooses the adapter in `open_store`, nothing else does. Every verb may be repeated.
 """
@@ -23,11 +23,14 @@ from triage.records import (
     DeploymentHealth,
     Lease,
     Membership,
+    Mirror,
     Outcomes,
     Problem,
     Record,
     Regroup,
     Tally,
+    Tracker,
+    tracker_id,
 )
 
 R = TypeVar("R", bound=Record)
@@ -196,6 +199,10 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
         case Comparison():
             is_wanted = record.status is ComparisonStatus.WANTED
             return record.key.id, record.problem, record.wanted_at if is_wanted else None
+        case Mirror():
+            return record.problem, tracker_id(record.gitlab, record.project), record.next_at
+        case Tracker():
+            return record.id, "", record.next_at
 
 
 def open_store(url: str) -> Store:
