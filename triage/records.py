@@ -391,6 +391,40 @@ def tracker_id(gitlab: str, project: str) -> str:
     return f"{gitlab} {project}"
 
 
+class HeardKind(StrEnum):
+    """What a webhook of GitLab may tell of."""
+
+    ISSUE = "issue"
+    NOTE = "note"
+    MERGE = "merge request"
+    DEPLOY = "deployment"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Something of GitLab that changed, as its webhook told: one record a thing, however often it is told.
+
+    `gitlab` is the address of that GitLab as it is set, `project` GitLab's number of the project, `number` the iid of the
+    issue or merge request, or the number of the deployment; a note counts by its issue. `at` (our clock) is when it was
+    told last, `by` GitLab's number of the account that did it, 0 where several did. `keys` are the last deliveries about it.
+    `is_waiting` until somebody has asked GitLab what it is now.
+    """
+
+    gitlab: str
+    project: int
+    kind: HeardKind
+    number: int
+    at: datetime
+    by: int = 0
+    keys: tuple[str, ...] = ()
+    is_waiting: bool = True
+
+    @property
+    def id(self) -> str:
+        """The same for all that is told of this thing."""
+        return f"{self.gitlab} {self.project} {self.kind} {self.number}"
+
+
 Record = (
     Problem
     | Membership
@@ -403,4 +437,5 @@ Record = (
     | Regroup
     | Mirror
     | Tracker
+    | Heard
 )

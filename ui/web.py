@@ -1,4 +1,4 @@
-"""The ASGI app: Streamlit's pages with /healthz, /metrics and /api beside them, behind one guard.
+"""The ASGI app: Streamlit's pages with /healthz, /metrics, /api and /webhooks beside them, behind one guard.
 
 Wires service, settings and clock for the pages and serves until stopped. Streamlit is told everything in code, so that
 nothing leaves for a third party; the guard sees every request and websocket before Streamlit does.
@@ -40,6 +40,7 @@ from ui import own_log
 from ui.answers import comparison_json, outcomes_json
 from ui.format import occurrence_json, problem_json, similar_json
 from ui.front.desk import Desk, open_desk
+from ui.hooks import Door, senders
 
 # Measured against every page, charts included: blob: is our components' inline JS, the hash Streamlit's one inline script.
 _POLICY = (
@@ -55,6 +56,7 @@ _HEADERS = (
 )
 _TITLES = {"/": "Queue", "/problem": "Problem", "/search": "Search", "/health": "Health"}
 _LIMIT, _MOST = 50, 10_000
+_METHODS = ["GET", "POST", "PUT"]
 
 _LOOK = {
     "primaryColor": ("#2456c9", "#3b6ae6"), "backgroundColor": ("#ffffff", "#11151c"), "secondaryBackgroundColor": ("#f5f7fa", "#191f29"),
@@ -64,13 +66,16 @@ _LOOK = {
 }  # fmt: skip
 
 
-def make_app(service: Service, settings: Settings, *, now: Callable[[], datetime]) -> App:
-    """Return the app on one service; the pages of this process then work with it."""
+def make_app(
+    service: Service, settings: Settings, *, now: Callable[[], datetime], nudge: Callable[[], None] | None = None
+) -> App:
+    """Return the app on one service; the pages of this process then work with it. `nudge` tells that a webhook came."""
     desk = Desk(service, settings, now)
     open_desk(desk)
     api = _Api(service, now, desk.known)
     prefix = _prefix(settings)
-    routes: list[tuple[str, Callable[..., Response]]] = [
+    door = Door(service.store, senders(settings), now, nudge)
+    routes: list[tuple[str, Callable[..., Any]]] = [
         ("/healthz", api.healthz), ("/metrics", api.metrics), ("/api/problems", api.problems),
         ("/api/problems/{id}", api.problem), ("/api/search", api.search), ("/api/{rest:path}", api.unknown),
     ]  # fmt: skip
@@ -79,14 +84,21 @@ def make_app(service: Service, settings: Settings, *, now: Callable[[], datetime
     shells = [Route(prefix + path, partial(_shell, title)) for path, title in _TITLES.items()]
     return App(
         Path(__file__).parent / "front" / "main.py",
-        routes=[*shells, *(Route(start + path, endpoint) for start in prefixes for path, endpoint in routes)],
+        routes=[
+            *shells,
+            *(Route(start + path, endpoint) for start in prefixes for path, endpoint in routes),
+            *(Route(f"{start}/webhooks/gitlab", door.answer, methods=_METHODS) for start in prefixes),
+        ],
         middleware=[Middleware(Guard, hosts=_hosts(settings), open_paths={start + "/healthz" for start in prefixes})],
         on_script_error=_script_error,
     )
 
 
-def serve(settings: Settings) -> None:
-    """Open the store and serve the pages and the API until stopped; TriageError for a taken port or a bad store."""
+def serve(settings: Settings, nudge: Callable[[], None] | None = None) -> None:
+    """Open the store and serve the pages and the API until stopped; TriageError for a taken port or a bad store.
+
+    `nudge` is called after a webhook brought something new; it may raise nothing.
+    """
     own_log.guard(settings.redactor)
     web = settings.web
     family = socket.AF_INET6 if ":" in web.host else socket.AF_INET
@@ -101,7 +113,7 @@ def serve(settings: Settings) -> None:
             ) from exc
     service = Service(open_store(settings.store_url), settings.scopes, settings.redactor, settings.signers)
     try:
-        make_app(service, settings, now=lambda: datetime.now(UTC)).run(config=config(settings))
+        make_app(service, settings, now=lambda: datetime.now(UTC), nudge=nudge).run(config=config(settings))
     finally:
         service.store.close()
 

@@ -147,7 +147,7 @@ class Settings(Section):
             found |= {its.password.get_secret_value(), its.token.get_secret_value()}
             for header in its.headers.values():
                 found |= {header.get_secret_value(), header.get_secret_value().rpartition(" ")[2]}
-            found |= {its.gitlab.token.get_secret_value()} if its.gitlab else set()
+            found |= its.gitlab.secrets if its.gitlab else set()
             found |= password_in(its.proxy.get_secret_value()) | set(hidden(its.log_options))
         return found - {""}
 
@@ -210,8 +210,8 @@ def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
             continue
         for secret in _FROM_FILES:
             _from_file(its, secret, f"deployments.{name}")
-        if isinstance(its.get("gitlab"), dict):
-            _from_file(its["gitlab"], "token", f"deployments.{name}.gitlab")
+        for secret in _OF_GITLAB_FROM_FILES if isinstance(its.get("gitlab"), dict) else ():
+            _from_file(its["gitlab"], secret, f"deployments.{name}.gitlab")
         options: Any = its.get("log_options")
         for option in list(options) if isinstance(options, dict) else ():
             if option.endswith("_file"):
@@ -249,7 +249,7 @@ def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
 
 def _fields(loc: tuple[int | str, ...]) -> list[str]:
     if loc and loc[0] == "deployments" and "gitlab" in loc[2:3]:
-        return [*GitLabChanges.model_fields, "token_file"]
+        return [*GitLabChanges.model_fields, *(f"{name}_file" for name in _OF_GITLAB_FROM_FILES)]
     if loc and loc[0] == "gitlab" and "routes" in loc[1:2]:
         return list(GitLabRoute.model_fields)
     if loc and loc[0] == "deployments":

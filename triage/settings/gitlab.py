@@ -108,7 +108,14 @@ class GitLabChanges(Section):
     )
     labels: Labels = Field((), description="in place of `gitlab.labels`")
     confidential: bool | None = Field(None, description="in place of `gitlab.confidential`")
+    webhook_token: Word = Field(SecretStr(""), description="in place of `gitlab.webhook_token`")
+    webhook_signing_token: Word = Field(SecretStr(""), description="in place of `gitlab.webhook_signing_token`")
     ca_file: str = Field("", description="in place of `gitlab.ca_file`")
+
+    @property
+    def secrets(self) -> set[str]:
+        """What must never be shown."""
+        return _secrets(self)
 
     @model_validator(mode="after")
     def _has_a_token(self) -> Self:
@@ -158,7 +165,7 @@ class GitLab(Section):
     @property
     def secrets(self) -> set[str]:
         """What must never be shown."""
-        return {one.get_secret_value() for one in (self.token, self.webhook_token, self.webhook_signing_token)} - {""}
+        return _secrets(self)
 
     def over(self, its: GitLabChanges) -> GitLab:
         """Return the section as a deployment has it."""
@@ -193,6 +200,10 @@ class GitLab(Section):
         if not self.project and not self.routes:
             raise ValueError("it names no project, such as group/airflow, and has no routes that do")
         return self
+
+
+def _secrets(its: GitLab | GitLabChanges) -> set[str]:
+    return {one.get_secret_value() for one in (its.token, its.webhook_token, its.webhook_signing_token)} - {""}
 
 
 def ours(gitlab: GitLab, changes: Mapping[str, GitLabChanges | None]) -> dict[str, GitLab]:

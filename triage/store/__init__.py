@@ -21,6 +21,7 @@ from triage.records import (
     ComparisonStatus,
     Cursor,
     DeploymentHealth,
+    Heard,
     Lease,
     Membership,
     Mirror,
@@ -196,6 +197,8 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
         case Outcomes():
             task = "/".join((record.problem, record.deployment, record.dag_id, record.task_id))
             return task, record.problem, record.next_ask_at
+        case Heard():
+            return record.id, "", record.at if record.is_waiting else None
         case Comparison():
             is_wanted = record.status is ComparisonStatus.WANTED
             return record.key.id, record.problem, record.wanted_at if is_wanted else None
