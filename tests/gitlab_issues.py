@@ -29,8 +29,7 @@ def user_shown(call: Call, id: int | None) -> dict[str, Any] | None:
         "username": user.username,
         "name": user.name,
         "state": user.state,
-        "locked": False,
-        "avatar_url": None,
+        "avatar_url": f"{call.fake.url}/uploads/-/avatar.png",
         "web_url": f"{call.fake.url}/{user.username}",
     }
 
@@ -119,7 +118,7 @@ def _wanted(call: Call, issue: Issue) -> bool:
         return False
     if "author_username" in query and call.fake.state.users[issue.author].username != query["author_username"]:
         return False
-    if "assignee_id" in query and not _assigned(issue, query["assignee_id"]):
+    if "assignee_id" in query and int(query["assignee_id"]) not in issue.assignees:
         return False
     if query.get("scope") == "created_by_me" and issue.author != call.user.id:
         return False
@@ -141,12 +140,6 @@ def _labelled(issue: Issue, name: str) -> bool:
     if name in ("Any", "None"):
         return bool(issue.labels) == (name == "Any")
     return name in issue.labels
-
-
-def _assigned(issue: Issue, wanted: str) -> bool:
-    if wanted in ("Any", "None"):
-        return bool(issue.assignees) == (wanted == "Any")
-    return int(wanted) in issue.assignees
 
 
 def _found(issue: Issue, search: str, fields: str) -> bool:

@@ -38,7 +38,9 @@ def _commits(call: Call, *args: str) -> list[dict[str, Any]]:
 
 
 def _commit(call: Call, project: Project, record: str) -> dict[str, Any]:
-    sha, parents, author, author_mail, authored, committer, mail, committed, message = record.rstrip("\n").split("\x1f")
+    sha, parents, author, author_mail, authored, committer, mail, committed, message = record.removesuffix("\n").split(
+        "\x1f"
+    )
     return {
         "id": sha,
         "short_id": sha[:8],
