@@ -292,7 +292,8 @@ def new_label(call: Call) -> Answer:
 
 
 def _label(call: Call, least: int = 0) -> tuple[Project, Label]:
-    project, key = call.project(least=least), call.params["label"]
+    project = call.project(least=least)
+    key = call.params["label"] if "label" in call.params else call.body["name"]
     for label in project.labels.values():
         if label.name == key or str(label.id) == key:
             return project, label
@@ -304,11 +305,12 @@ def label(call: Call) -> Any:
     return label_shown(_label(call)[1])
 
 
+@route("PUT", f"{P}/labels")
 @route("PUT", LABEL)
 def relabel(call: Call) -> Any:
     project, found = _label(call, PLANNER)
     name = call.body.get("new_name", found.name)
-    if not call.body:
+    if not call.body.keys() & {"new_name", "color", "description"}:
         raise Refused(400, "new_name, color, description are missing, at least one parameter must be provided", "error")
     _renamed(call, project, found.name, name)
     del project.labels[found.name]
