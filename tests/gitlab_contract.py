@@ -113,6 +113,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", f"{P}/members/all"): Endpoint({200: many(MEMBER)}, PAGED | {"query": "text"}),
     ("GET", f"{P}/members/all/{{user}}"): Endpoint({200: MEMBER}),
     ("GET", f"{P}/issues"): Endpoint({200: many(ISSUE)}, _ISSUES),
+    ("GET", "/issues"): Endpoint({200: many(ISSUE)}, _ISSUES),
     ("POST", f"{P}/issues"): Endpoint({201: ISSUE}, body=takes({"title": TEXT}, iid=INT, created_at=TIME, **_WRITTEN)),
     ("GET", f"{P}/issues/{{iid}}"): Endpoint({200: ISSUE}),
     ("PUT", f"{P}/issues/{{iid}}"): Endpoint(

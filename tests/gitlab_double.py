@@ -27,7 +27,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import gitlab
 
 # Each of them registers its routes.
-from tests import gitlab_issues, gitlab_notes, gitlab_projects, gitlab_repository  # noqa: F401
+from tests import gitlab_issues, gitlab_lists, gitlab_notes, gitlab_projects, gitlab_repository  # noqa: F401
 from tests.gitlab_calls import ROUTES, Answer, Call, Refused
 from tests.gitlab_contract import Contract, matched
 from tests.gitlab_faults import MESSAGES, Entry, Fault, Faults, Request
@@ -53,6 +53,7 @@ class FakeGitLab:
         self.effects: list[Effect] = []  # mentions, references, images… that took effect when a text was shown
         self.quick_action_rule = "new"
         self.free_tier = True
+        self.has_keyset = True  # before 18 a list of issues goes by offset, whatever was asked for
         self.version = "19.5.0-ee"
         self.web_urls = "issues"  # or `work_items`, what they may become
         self.lag: Lag | None = None  # a replica that is behind at every list

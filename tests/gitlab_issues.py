@@ -1,4 +1,4 @@
-"""The double's issues: list, create, read, edit, move, delete, with the rules that GitLab keeps there.
+"""The double's issues: create, read, edit, move, delete, with the rules that GitLab keeps there.
 
 Labels, assignees and due dates of a Guest are silently dropped, `iid` of anyone but an owner too; quick actions of a
 description run on create and, the new ones, on edit, and their lines are gone from what is stored.
@@ -10,14 +10,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tests.gitlab_calls import Answer, Call, Refused, issue_in, paged, route, visible
+from tests.gitlab_calls import Answer, Call, Refused, issue_in, route
 from tests.gitlab_state import OWNER, PLANNER, Event, Issue, Label, Project, stamp
 from tests.gitlab_text import Command, Effect, quick_actions
 
 P = "/projects/{id}"
 ONE = f"{P}/issues/{{iid}}"
 LONGEST_TITLE, LONGEST_TEXT = 255, 1_048_576
-_LONG_WORD = 50  # GitLab's index of issue texts drops longer runs of [A-Za-z0-9+/@] (LONG_WORDS_REGEX)
 
 
 def user_shown(call: Call, id: int | None) -> dict[str, Any] | None:
@@ -83,70 +82,6 @@ def shown(call: Call, issue: Issue, details: bool = False) -> dict[str, Any]:
         },
         "_links": {"self": f"{base}/issues/{issue.iid}", "notes": f"{base}/issues/{issue.iid}/notes", "project": base},
     }
-
-
-@route("GET", f"{P}/issues")
-def issues(call: Call) -> Answer:
-    project = call.project()
-    if not project.issues_enabled:
-        raise Refused(403, "403 Forbidden")
-    rows = [
-        issue
-        for issue in call.fake.state.rows("issue", call.lag).values()
-        if issue.project == project.id and visible(call, project, issue) and _wanted(call, issue)
-    ]
-    order = call.query.get("order_by", "created_at")
-    descends = call.query.get("sort", "desc") == "desc"
-
-    def key(issue: Issue) -> tuple[str, int]:
-        value = {"title": issue.title.lower(), "due_date": issue.due_date or "", "relative_position": ""}.get(order)
-        return value if value is not None else str(stamp(getattr(issue, order))), issue.id
-
-    details = call.query.get("with_labels_details", "").lower() in ("true", "1")
-    rows.sort(key=key, reverse=descends)
-    return paged(call, rows, lambda issue: shown(call, issue, details), keyset=(key, descends))
-
-
-def _wanted(call: Call, issue: Issue) -> bool:
-    query = call.query
-    labels = query["labels"].split(",") if "labels" in query else []
-    if any(not _labelled(issue, name) for name in labels):
-        return False
-    if query.get("state", "all") not in ("all", issue.state):
-        return False
-    if "author_id" in query and issue.author != int(query["author_id"]):
-        return False
-    if "author_username" in query and call.fake.state.users[issue.author].username != query["author_username"]:
-        return False
-    if "assignee_id" in query and int(query["assignee_id"]) not in issue.assignees:
-        return False
-    if query.get("scope") == "created_by_me" and issue.author != call.user.id:
-        return False
-    if query.get("scope") == "assigned_to_me" and call.user.id not in issue.assignees:
-        return False
-    if "confidential" in query and issue.confidential != (query["confidential"].lower() in ("true", "1")):
-        return False
-    iids = call.every("iids[]")
-    if iids and str(issue.iid) not in iids:
-        return False
-    for field, moment in (("created", issue.created_at), ("updated", issue.updated_at)):
-        after, before = call.time(f"{field}_after"), call.time(f"{field}_before")
-        if (after and moment < after) or (before and moment > before):
-            return False
-    return "search" not in query or _found(issue, query["search"], query.get("in", "title,description"))
-
-
-def _labelled(issue: Issue, name: str) -> bool:
-    if name in ("Any", "None"):
-        return bool(issue.labels) == (name == "Any")
-    return name in issue.labels
-
-
-def _found(issue: Issue, search: str, fields: str) -> bool:
-    """Search as GitLab's index does: by words, of which those of 50 characters and more are not in it."""
-    texts = {"title": issue.title, "description": issue.description or ""}
-    text = " ".join(texts[name] for name in fields.split(",")).lower()
-    return all(len(word) < _LONG_WORD and word in text for word in search.lower().split())
 
 
 @route("GET", ONE)

@@ -73,11 +73,44 @@ def test_issues_are_found_by_label_author_time_state_and_words() -> None:
         assert found(search="ab" * 30, **{"in": "description"}) == []  # no run of 50 and more is in the index
 
 
-@pytest.mark.parametrize("how", [{}, {"pagination": "keyset", "order_by": "created_at", "sort": "asc"}])
-def test_every_page_is_reached_by_its_link_alone(gitlab: FakeGitLab, how: dict[str, str]) -> None:
+KEYSET = {"pagination": "keyset", "order_by": "created_at", "sort": "asc"}
+
+
+@pytest.mark.parametrize(("how", "has_keyset"), [({}, True), (KEYSET, True), (KEYSET, False)])
+def test_every_page_is_reached_by_its_link_alone(gitlab: FakeGitLab, how: dict[str, str], has_keyset: bool) -> None:
+    gitlab.has_keyset = has_keyset
     for number in range(45):
         gitlab.do("bot", "POST", "/projects/data%2Fdags/issues", {"title": str(number)})
     assert len({issue.iid for issue in dags(gitlab).issues.list(iterator=True, per_page=10, **how)}) == 45
+
+
+def test_by_keyset_a_row_that_goes_between_two_pages_hides_no_other(gitlab: FakeGitLab) -> None:
+    for number in range(4):
+        gitlab.do("bot", "POST", "/projects/data%2Fdags/issues", {"title": str(number)})
+    gitlab.project("data/other")
+    rows = dags(gitlab).issues.list(iterator=True, per_page=2, **KEYSET)
+    first = next(rows)
+    gitlab.move(gitlab.issues()[0], gitlab.state.project_of("data/other"), "bot")
+    assert [first.iid, *(row.iid for row in rows)] == [1, 2, 3, 4]
+
+
+def test_issues_of_all_projects_are_those_that_may_be_seen(gitlab: FakeGitLab) -> None:
+    gitlab.project("data/other", {"bot": MAINTAINER})
+    gitlab.project("secret/place", {"anna": MAINTAINER})
+    for name, path in (
+        ("bot", "data%2Fdags"),
+        ("anna", "data%2Fdags"),
+        ("bot", "data%2Fother"),
+        ("anna", "secret%2Fplace"),
+    ):
+        gitlab.do(name, "POST", f"/projects/{path}/issues", {"title": name})
+    client = gitlab.client()
+    assert [issue.title for issue in client.issues.list(get_all=True)] == ["bot", "bot"]
+    assert [issue.title for issue in client.issues.list(get_all=True, scope="all", sort="asc")] == [
+        "bot",
+        "anna",
+        "bot",
+    ]
 
 
 def test_a_guest_gets_an_issue_without_the_labels_it_asked_for(gitlab: FakeGitLab) -> None:
