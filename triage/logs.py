@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from triage.dress import undress
 from triage.header import Header, told
 from triage.model import Absence, Circumstance, Frame, LogLine, LogStatus, Raised, Unread
 from triage.redact import PLAIN, Redactor
+from triage.redact.ahead import Ahead
 from triage.scan import Scan, Segment
 
 LIMIT = 256 * 1024
@@ -355,7 +357,7 @@ def choose(
     telling: Callable[[LogLine], bool] | None = None,
 ) -> Kept:
     """Choose what would be kept, not redacted yet but where a text was cut: for who masks the few lines that he reads."""
-    scan = Scan(is_stream=True)
+    scan = Scan(Segment(is_stream=True))
     taken: deque[LogLine] = deque(maxlen=_TELLING)
     head: list[LogLine] = []
     tail: deque[LogLine] = deque()
@@ -404,22 +406,33 @@ def choose(
     )
 
 
-def is_small(data: bytes) -> bool:
-    """Say whether `keep` would keep every line of this log, with room to spare for what its exceptions cost: they weigh twice their text at most."""
-    return len(data) + _LINE_COST * data.count(b"\n") <= LIMIT // 6
+def chosen(data: bytes, redactor: Redactor = PLAIN) -> tuple[Sequence[LogLine], Absence | None]:
+    """Read the lines of a log that `keep` would keep, for `ahead` to mask, and why there is none."""
+    lines: Iterable[LogLine] = read([data], redactor)
+    if len(data) <= LIMIT:
+        lines = list(lines)
+        # Exceptions weigh twice their text at most, so that the most logs need not be weighed.
+        is_small = len(data) + _LINE_COST * data.count(b"\n") <= LIMIT // 6
+        if is_small or sum(map(_weight, lines)) <= LIMIT // 4:
+            return lines, _absence(lines)
+    kept = choose(lines, redactor=redactor)
+    return kept.lines, kept.absence
 
 
-def small(data: bytes, redactor: Redactor = PLAIN) -> tuple[Sequence[LogLine], Absence | None]:
-    """Read a small log: its lines, not redacted yet, and why it is none."""
-    lines = [_trimmed(line, redactor) for line in read([data], redactor)]
+def _absence(lines: Sequence[LogLine]) -> Absence | None:
     header = Header()
     total = 0
     for line in lines:
         total += 1 + line.text.count("\n")
         header.feed(line, total)
         if not header.is_open:
-            return lines, None
-    return lines, header.absence
+            return None
+    return header.absence
+
+
+def ahead(redactor: Redactor) -> Callable[[Sequence[LogLine]], Ahead]:
+    """How lines are masked that were only read or chosen: as `keep` does it with all of them."""
+    return partial(Ahead, redactor=redactor, trim=_trimmed)
 
 
 def _verdict(segment: Segment, last: Iterable[LogLine]) -> str:
@@ -482,4 +495,4 @@ def status(kept: Kept, ended_at: datetime | None, circumstance: Circumstance | N
     return LogStatus.WHOLE
 
 
-__all__ = ["LIMIT", "Kept", "Reading", "choose", "clean", "is_small", "keep", "read", "small", "status"]
+__all__ = ["LIMIT", "Kept", "Reading", "ahead", "choose", "chosen", "clean", "keep", "read", "status"]

@@ -34,68 +34,18 @@ _ROUTINE = re.compile(
     r"|\s{0,3}\d{1,3}: 0x[0-9a-f]{4,16} "  # a frame of a native stack, as V8 prints it
 )
 # One pass over a text for all of these words, ten times as fast as an alternation.
-_BAD = AhoCorasick(
-    [
-        "error",
-        "exception",
-        "fail",
-        "traceback",
-        "cannot",
-        "can't",
-        "can’t",
-        "could not",
-        "couldn't",
-        "unable",
-        "denied",
-        "not found",
-        "no such",
-        "refused",
-        "killed",
-        "fatal",
-        "timed out",
-        "timeout",
-        "invalid",
-        "forbidden",
-        "unauthori",
-        "abort",
-        "panic",
-        "memory",
-        "is a directory",
-        "not a ",
-        "exists",
-        "missing",
-        "undefined",
-        "unexpected",
-        "unresolved",
-        "oom",
-        "evicted",
-        "unknown",
-        "reject",
-        "violat",
-        "illegal",
-        "critical",
-        "severe",
-        'file "',
-        "curl: (",
-        "halted",
-        "400 -",
-        "401 -",
-        "403 -",
-        "404 -",
-        "409 -",
-        "429 -",
-        "500 -",
-        "502 -",
-        "503 -",
-        "504 -",
-        "unbound",
-        "terminate called",
-        "npm err!",
-        "not in gzip format",
-        "*** no ",
-        "segmentation",
-    ],
-    implementation=Implementation.DFA,
+_WORDS = (
+    "error", "exception", "fail", "traceback", "cannot", "can't", "can’t", "could not", "couldn't", "unable",
+    "denied", "not found", "no such", "refused", "killed", "fatal", "timed out", "timeout", "invalid", "forbidden",
+    "unauthori", "abort", "panic", "memory", "is a directory", "not a ", "exists", "missing", "undefined",
+    "unexpected", "unresolved", "oom", "evicted", "unknown", "reject", "violat", "illegal", "critical", "severe",
+    'file "', "curl: (", "halted", "400 -", "401 -", "403 -", "404 -", "409 -", "429 -", "500 -", "502 -", "503 -",
+    "504 -", "unbound", "terminate called", "npm err!", "not in gzip format", "*** no ", "segmentation",
+)  # fmt: skip
+_BAD = AhoCorasick(_WORDS, implementation=Implementation.DFA)
+# What else makes a line look bad: Perl's own form, and what stands in an object of JSON. A mask may be what "*** " is.
+_MAY_BE_BAD = AhoCorasick(
+    [*(word.removeprefix("***") for word in _WORDS), " line ", '{"'], implementation=Implementation.DFA
 )
 _PERL = re.compile(r" line \d{1,9}\.$")
 _STRONG = re.compile(
@@ -193,6 +143,16 @@ def looks_bad(text: str) -> bool:
     return bool(_BAD.find_matches_as_indexes(text.lower())) or (text[-1:] == "." and _PERL.search(text) is not None)
 
 
+def _may_look_bad(text: str) -> bool:
+    """Whether some part of this text, or of what it is once redacted, may look bad."""
+    return bool(_MAY_BE_BAD.find_matches_as_indexes(text.lower()))
+
+
+def is_output(text: str) -> bool:
+    """Whether a line belongs to the last words of what ran."""
+    return not is_routine(text) or text.startswith("Command exited with")
+
+
 def is_noise(text: str) -> bool:
     """Whether the line says itself that it is no failure."""
     return _NOISE.search(text[:400]) is not None
@@ -272,9 +232,18 @@ class Passages:
 
     def feed(self, line: LogLine) -> None:
         """Take the next line that is not Airflow's own word."""
-        text = line.text
-        if not is_routine(text) or text.startswith("Command exited with"):
+        if is_output(line.text):
             self.before.append(line)
+        if self.may_tell(line):
+            self.look(line)
+
+    def may_tell(self, line: LogLine) -> bool:
+        """Say whether `look` could find anything, given what is open; a line says so before it is redacted too."""
+        return bool(self._open or line.raised or _may_look_bad(line.text))
+
+    def look(self, line: LogLine) -> None:
+        """Look at a line that may tell."""
+        text = line.text
         for part in view(text).split("\n") if "\n" in text or len(text) > 2 * VIEW else (text,):
             whole = structured(bare(part))
             part = untagged(whole)

@@ -8,17 +8,16 @@ failures are told by Airflow's verdict alone. Must not judge which error is the 
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 
 from msgspec.structs import replace
 
 from triage.model import LogLine
-from triage.passages import Block, Passages, is_routine
-
-Redact = Callable[[Iterable[LogLine]], list[LogLine]]
+from triage.passages import TAIL_LINES, Block, Passages, is_output, is_routine
+from triage.redact.ahead import Ahead
 
 
 class Mark(Enum):
@@ -35,7 +34,8 @@ class Mark(Enum):
 class Segment:
     """What was found since the last start of the task; `body` says that it is more than routine.
 
-    `redact` masks lines before they are read; those it masked stand in `masked` by their number.
+    `ahead` masks lines before they are read, where they come in as they were written. Of a stream (`is_stream`) each line
+    is read at once and let go; else what looks bad is read when it is asked for, once all lines have come in.
     """
 
     start: LogLine | None = None
@@ -44,9 +44,11 @@ class Segment:
     job: LogLine | None = None
     paused: bool = False
     body: bool = False
-    redact: Redact | None = None
-    masked: dict[int, LogLine] = field(default_factory=dict)
-    _unread: list[LogLine | None] = field(default_factory=list)  # None is where Airflow said something
+    ahead: Callable[[Sequence[LogLine]], Ahead] | None = None
+    is_stream: bool = False
+    _taken: list[LogLine | None] = field(default_factory=list)  # None is where Airflow said something
+    _lines: Sequence[LogLine] = ()
+    _masked: list[Ahead] = field(default_factory=list)
     _passages: Passages = field(default_factory=Passages)
 
     @property
@@ -55,48 +57,63 @@ class Segment:
 
     @property
     def first(self) -> Block | None:
-        return self.read().first
+        return self._read().first
 
     @property
-    def blocks(self) -> deque[Block]:
-        return self.read().blocks
+    def blocks(self) -> Sequence[Block]:
+        return self._read().blocks
 
     @property
-    def before(self) -> deque[LogLine]:
-        return self.read().before
+    def before(self) -> Sequence[LogLine]:
+        """The last lines before the verdict, or the log's last, but for routine."""
+        if self.is_stream:
+            return self._passages.before
+        self._read()
+        last = (line for line in reversed(self._lines) if is_output(line.text))
+        return [*islice(last, TAIL_LINES)][::-1]
 
     def take(self, line: LogLine | None) -> None:
-        """Take a line to be read when it is asked for; None ends what is open."""
-        self._unread.append(line)
+        """Take a line to be read; None ends what is open."""
+        if not self.is_stream:
+            self._taken.append(line)
+        elif line is None:
+            self._passages.cut()
+        else:
+            self._passages.feed(line)
 
-    def read(self) -> Passages:
-        """Return what looks bad so far."""
-        if not self._unread:
+    def _read(self) -> Passages:
+        """Find what looks bad, in lines that are masked only where it may be."""
+        if not self._taken:
             return self._passages
-        masked = self._masked([line for line in self._unread if line is not None])
-        for line in self._unread:
+        self._lines = self._ahead([line for line in self._taken if line is not None])
+        at = 0
+        for line in self._taken:
             if line is None:
                 self._passages.cut()
-            else:
-                self._passages.feed(next(masked))
-        self._unread.clear()
+                continue
+            if self._passages.may_tell(line):
+                self._passages.look(self._lines[at])
+            at += 1
+        self._taken.clear()
         return self._passages
 
     def mask(self) -> None:
-        """Redact the verdicts, where lines come in as they were written."""
-        if self.redact is None:
+        """Mask the verdicts."""
+        if self.ahead is None:
             return
-        told = [_short(line) for line in (self.failed, self.ended, self.job) if line is not None]
-        masked = {line.number: line for line in self._masked(told)}
-        self.failed, self.ended, self.job = (
-            masked[line.number] if line is not None else None for line in (self.failed, self.ended, self.job)
-        )
+        told = (self.failed, self.ended, self.job)
+        masked = iter(self._ahead([_short(line) for line in told if line is not None]))
+        self.failed, self.ended, self.job = (line and next(masked) for line in told)
 
-    def _masked(self, lines: list[LogLine]) -> Iterator[LogLine]:
-        if self.redact is not None and lines:
-            lines = self.redact(lines)
-            self.masked |= {line.number: line for line in lines}
-        return iter(lines)
+    def masked(self) -> dict[int, LogLine]:
+        """Return every line that was masked so far, by its number."""
+        return {number: line for some in self._masked for number, line in some.masked.items()}
+
+    def _ahead(self, lines: Sequence[LogLine]) -> Sequence[LogLine]:
+        if self.ahead is None:
+            return lines
+        self._masked.append(self.ahead(lines))
+        return self._masked[-1]
 
 
 def _short(line: LogLine) -> LogLine:
@@ -143,16 +160,11 @@ def mark(line: LogLine) -> Mark | None:
 
 
 class Scan:
-    """Walks over the lines of one log; `segment` is the one that counts so far.
+    """Walks over the lines of one log; `segment` is the one that counts so far, made like the one it begins with."""
 
-    `is_stream`: lines are read at once and let go, for logs of any length; else when what looks bad is asked for.
-    `redact` masks what is read of lines that come in as they were written.
-    """
-
-    def __init__(self, *, is_stream: bool = False, redact: Redact | None = None) -> None:
-        self.segment = Segment(redact=redact)
+    def __init__(self, segment: Segment | None = None) -> None:
+        self.segment = segment or Segment()
         self.previous: Segment | None = None
-        self._is_stream = is_stream
         self._in_header = False
 
     def feed(self, line: LogLine) -> Mark | None:
@@ -164,7 +176,7 @@ class Scan:
         here = self.segment
         if found is Mark.SEGMENT:
             if here.body:
-                self.previous, self.segment = here, Segment(start=line, redact=here.redact)
+                self.previous, self.segment = here, Segment(start=line, ahead=here.ahead, is_stream=here.is_stream)
             elif here.start is None:
                 here.start = line
             here.take(None)
@@ -176,8 +188,6 @@ class Scan:
         else:
             here.take(None)
             self._note(found, line, here)
-        if self._is_stream:
-            here.read()
         return found
 
     @staticmethod
@@ -198,6 +208,10 @@ class Scan:
         counted = self.previous if self.previous is not None and is_earlier else self.segment
         counted.mask()
         return counted
+
+    def masked(self) -> dict[int, LogLine]:
+        """Return every line that was masked so far, by its number."""
+        return self.segment.masked() | (self.previous.masked() if self.previous else {})
 
     @property
     def earlier(self) -> Segment | None:

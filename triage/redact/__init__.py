@@ -28,15 +28,13 @@ from msgspec.structs import replace
 from triage.model import Frame, LogLine, Raised
 from triage.redact import encoded, fields
 from triage.redact.fields import MASK
-from triage.redact.rules import BLOCKS, EMAIL, LOOSE, PLACES, TOKENS, Rule
+from triage.redact.rules import BLOCKS, EMAIL, LOOSE, PLACES, TOKENS, May, Rule
 
 # Known values shorter than this are not masked wherever they stand: they would take ordinary words along (Airflow's
 # own masker draws the line at 5 too, `[logging] min_length_masked_secret`).
 SHORTEST_KNOWN = 5
 # The shortest word a token can be.
 _WORD = 16
-# From so many different secrets in one log on, their places are not looked up one by one: that would be quadratic.
-_MANY = 20
 _ROUNDS = 5
 # Values learned that are held: two days of tokens that last an hour; a dress or two of each is looked for in every text.
 _LEARNED = 64
@@ -50,7 +48,7 @@ def _tells(text: str, depth: int) -> bool:
 def _spans(text: str, depth: int) -> Iterator[tuple[int, int]]:
     low = text.lower()
     for rule in (*BLOCKS, *PLACES, *TOKENS, *LOOSE):
-        if not rule.hints or any(hint in low for hint in rule.hints):
+        if rule.may or _is_hinted(rule, low):
             for start, stop in rule.find(text):
                 if not fields.is_masked(text[start:stop]):
                     yield start, stop
@@ -61,32 +59,39 @@ def _spans(text: str, depth: int) -> Iterator[tuple[int, int]]:
 
 _ENCODED = (
     Rule("base64 of a secret", (), partial(encoded.base64_of, tells=_tells, depth=0),
-         "config: eyJwYXNzd29yZCI6ICJodW50ZXIyIn0=", "config: ***", is_token=True, least=20),
+         "config: eyJwYXNzd29yZCI6ICJodW50ZXIyIn0=", "config: ***", is_token=True, may=encoded.may_hold),
     Rule("URL-encoded secret", ("%",), partial(encoded.quoted, tells=_tells, depth=0),
          "GET /?to=ftp%3A%2F%2Fbob%3Ahunter2%40host&n=1", "GET /?to=***&n=1"),
 )  # fmt: skip
 # In the order in which they are tried: places and names first, so that what stands around a secret stays readable.
 RULES: tuple[Rule, ...] = (*BLOCKS, *PLACES, *TOKENS, *LOOSE, *_ENCODED)
-_LINE_RULES = RULES[len(BLOCKS) :]
-_ALL = (1 << len(_LINE_RULES)) - 1
+_ALL = (1 << len(RULES)) - 1
 
 
-def _by_hint() -> dict[str, int]:
-    """Return which rules each hint stands for, as bits of their places in `_LINE_RULES`."""
-    bits: dict[str, int] = {}
-    for number, rule in enumerate(_LINE_RULES):
-        for hint in rule.hints:
+def _by_hint() -> dict[tuple[str, bool], int]:
+    """Return which rules each hint stands for, as bits of their places in `RULES`; True for hints that are ends."""
+    bits: dict[tuple[str, bool], int] = {}
+    for number, rule in enumerate(RULES):
+        for hint in (*((one, False) for one in rule.hints), *((one, True) for one in rule.ends)):
             bits[hint] = bits.get(hint, 0) | 1 << number
     return bits
 
 
 _BY_HINT = _by_hint()
-_HINTS = tuple(_BY_HINT)
+_HINTS = tuple(hint for hint, _ in _BY_HINT)
 _BITS = tuple(_BY_HINT.values())
-_OF_TOKENS = sum(1 << number for number, rule in enumerate(_LINE_RULES) if rule.is_token)
+_ENDS = frozenset(number for number, (_, is_end) in enumerate(_BY_HINT) if is_end)
+# What goes on behind no end of a name; a plural does.
+_GOES_ON = frozenset("abcdefghijklmnopqrtuvwxyz")
+_OF_TOKENS = sum(1 << number for number, rule in enumerate(RULES) if rule.is_token)
+_OF_BLOCKS = (1 << len(BLOCKS)) - 1
 # All hints in one pass over a text: fifteen times as fast as looking for each.
 _FIND_HINTS = AhoCorasick(_HINTS, implementation=Implementation.DFA)
-_UNHINTED = tuple((1 << number, rule) for number, rule in enumerate(_LINE_RULES) if not rule.hints)
+# What says whether rules without hints are to be tried, with these rules and their bits.
+_UNHINTED: dict[May, list[tuple[int, Rule]]] = {}
+for _number, _rule in enumerate(RULES):
+    if _rule.may:
+        _UNHINTED.setdefault(_rule.may, []).append((1 << _number, _rule))
 
 
 class Learned:
@@ -158,20 +163,20 @@ class Redactor:
         for form in (*self._known, *self.learned.forms):
             if form in joined:
                 joined = joined.replace(form, _mask(form))  # a key of several lines leaves as many behind
-        low = joined.lower()
-        for rule in BLOCKS:
-            if any(hint in low for hint in rule.hints):
-                joined = self._apply(rule, joined)
-                low = joined.lower()
         pieces = _cut(joined, texts)
-        for number, rules in _hits(joined, low, pieces).items():
+        hits = _hits(joined, pieces)
+        if any(rules & _OF_BLOCKS for rules in hits.values()):
+            for rule in BLOCKS:
+                joined = self._apply(rule, joined)
+            pieces = _cut(joined, texts)
+            hits = _hits(joined, pieces)
+        for number, rules in hits.items():
             piece = pieces[number]
             for rule in _rules(rules):
                 piece = self._apply(rule, piece)
             pieces[number] = piece
         for rule in self._more:
-            if any(True for _ in rule.find("\n".join(pieces))):
-                pieces = [self._apply(rule, piece) for piece in pieces]
+            pieces = [self._apply(rule, piece) for piece in pieces]
         return pieces
 
     def _apply(self, rule: Rule, text: str) -> str:
@@ -227,6 +232,14 @@ class Redactor:
             frame if file == frame.file and function == frame.function else replace(frame, file=file, function=function)
         )
 
+    def may_span(self, texts: Sequence[str]) -> bool:
+        """Say whether a secret may go over several of these texts; else each may be masked without the others."""
+        joined = "\n".join(texts)
+        low = joined.lower()
+        return any(_is_hinted(rule, low) for rule in BLOCKS) or any(
+            "\n" in form and form in joined for form in (*self._known, *self.learned.forms)
+        )
+
     def trimmed(self, text: str, limit: int, seen: int) -> str:
         """Cut the middle out of a long text, its ends masked first as far as `seen` characters go."""
         if len(text) <= limit:
@@ -263,57 +276,56 @@ def _cut(joined: str, texts: Sequence[str]) -> list[str]:
     return pieces
 
 
-def _hits(joined: str, low: str, pieces: list[str]) -> dict[int, int]:
+def _hits(joined: str, pieces: list[str]) -> dict[int, int]:
     """Return the rules to try, as bits, by the number of the piece that holds a hint of them."""
+    low = joined.lower()
     if len(low) != len(joined):  # a letter that is two when small: places are not comparable
         return dict.fromkeys(range(len(pieces)), _ALL)
     starts = [0, *accumulate([len(piece) + 1 for piece in pieces])]
-    words = [word for word in dict.fromkeys(joined.split()) if len(word) >= _WORD]
-    low_words = " ".join(words).lower()
-    in_word: dict[int, int] = {}  # the bits of a hint: those of tokens count only where it stands in a long word
     hits: dict[int, int] = {}
-    for hint, at, _ in _FIND_HINTS.find_matches_as_indexes(low, overlapping=True):
-        if (bits := in_word.get(hint)) is None:
-            bits = _BITS[hint]
-            if bits & _OF_TOKENS and _HINTS[hint] not in low_words:
-                bits &= ~_OF_TOKENS
-            in_word[hint] = bits
+    in_word: dict[int, int] = {}  # the bits of a hint of tokens: those count only where it stands in a long word
+    for hint, at, end in _FIND_HINTS.find_matches_as_indexes(low, overlapping=True):
+        if hint in _ENDS and low[end : end + 1] in _GOES_ON:
+            continue
+        bits = _BITS[hint]
+        if bits & _OF_TOKENS:
+            if hint not in in_word:
+                in_word[hint] = bits if any(_HINTS[hint] in word for word in _words(low, _WORD)) else bits & ~_OF_TOKENS
+            bits = in_word[hint]
         number = bisect_right(starts, at) - 1
         hits[number] = hits.get(number, 0) | bits
-    found: list[tuple[int, Iterable[int]]] = []
-    longest = max(map(len, words), default=0)
-    for bit, rule in _UNHINTED:
-        if rule.least > longest:
-            continue
-        long = " ".join([word for word in words if len(word) >= rule.least]) if rule.least else joined
-        if rule.is_token:
-            secrets = {long[start:stop] for start, stop in rule.find(long)}
-            if len(secrets) > _MANY:
-                found.append((bit, set(range(len(pieces)))))
-            else:
-                found += [(bit, _places(secret, joined, starts)) for secret in secrets]
-        elif rule.probe is None or rule.probe.search(long):
-            found.append((bit, {bisect_right(starts, at) - 1 for at, _ in rule.find(joined)}))
-    for bits, numbers in found:
+    for bit, numbers in _unhinted(joined, starts):
         for number in numbers:
-            hits[number] = hits.get(number, 0) | bits
+            hits[number] = hits.get(number, 0) | bit
     return hits
+
+
+def _unhinted(joined: str, starts: list[int]) -> Iterator[tuple[int, Iterable[int]]]:
+    """Yield for each rule without hints the numbers of the pieces to try it on; `starts` says where each begins."""
+    data = joined.encode("utf-8", "surrogatepass")
+    for may, rules in _UNHINTED.items():
+        if may(data):
+            for bit, rule in rules:
+                yield bit, {bisect_right(starts, at) - 1 for at, _ in rule.find(joined)}
+
+
+def _words(text: str, least: int) -> list[str]:
+    """Return the different words of a text that are so long."""
+    return [word for word in dict.fromkeys(text.split()) if len(word) >= least]
+
+
+def _is_hinted(rule: Rule, low: str) -> bool:
+    """Say whether a rule may find something in a text, given in small letters."""
+    for hint in rule.hints:
+        if hint in low:
+            return True
+    return any(hint in low for hint in rule.ends)
 
 
 @lru_cache(1024)
 def _rules(bits: int) -> tuple[Rule, ...]:
-    return tuple(rule for number, rule in enumerate(_LINE_RULES) if bits >> number & 1)
-
-
-def _places(part: str, text: str, starts: list[int]) -> set[int]:
-    """Return the numbers of the pieces that hold a part; `starts` says where each begins in `text`."""
-    found = set()
-    at = text.find(part)
-    while at >= 0:
-        number = bisect_right(starts, at) - 1
-        found.add(number)
-        at = text.find(part, starts[number + 1])
-    return found
+    """Return the rules for single lines among these, in their order."""
+    return tuple(rule for number, rule in enumerate(RULES) if bits >> number & 1 and not rule.is_block)
 
 
 def _found(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:

@@ -69,12 +69,10 @@ def sign_text(
         kept = logs.keep(logs.read([data], redactor), redactor=redactor, telling=rules.telling)
         case = _Case(Scan(), kept.lines, circumstance, task, status, kept.absence)
         return _sign(case, redactor, rules)
-    if logs.is_small(data):
-        lines, absence = logs.small(data, redactor)
-    else:
-        chosen = logs.choose(logs.read([data], redactor), redactor=redactor)
-        lines, absence = chosen.lines, chosen.absence
-    return _sign(_Case(Scan(redact=redactor.lines), lines, circumstance, task, status, absence), redactor, rules)
+    lines, absence = logs.chosen(data, redactor)
+    return _sign(
+        _Case(Scan(Segment(ahead=logs.ahead(redactor))), lines, circumstance, task, status, absence), redactor, rules
+    )
 
 
 @dataclass(slots=True)
@@ -100,7 +98,7 @@ def _sign(case: _Case, redactor: Redactor, rules: Rules) -> Signature:
     if own:
         found = _by_rules(own, found, case)
         found.decisions += ignoring.decisions
-    masked = scan.segment.masked | (scan.previous.masked if scan.previous else {})
+    masked = scan.masked()
     lines = [masked.get(line.number, line) for line in case.lines] if masked else case.lines
     return _signature(found, lines, redactor, rules)
 
