@@ -16,6 +16,7 @@ from triage.records import (
     ComparisonStatus,
     Cursor,
     DeploymentHealth,
+    Escalation,
     Good,
     Lease,
     Membership,
@@ -68,6 +69,7 @@ class StoreContract:
             Regroup("2.c0ffee00", NOW, ("1", "2"), tries=3, done_at=NOW),
             DeploymentHealth("prod", "http://x", NOW, poll=2.5),
             Outcomes("p1", "prod", "orders", "load", NOW, NOW, NOW, NOW, succeeded=3, healed=2, last_success_at=NOW),
+            Escalation("p1", NOW, "41 tries in the last 3 hours", 4.5, 9, 24, NOW, NOW),
             comparison(status=ComparisonStatus.SHOWN, new=(1, 4), good=Good(TaskTry("prod", "d", "r", "t"), NOW, 3)),
             Mirror(
                 "p1", "https://g", "data/airflow", MirrorStatus.INTENDED, NOW, comments=("regressed",), updated_at=NOW
@@ -275,6 +277,22 @@ class StoreContract:
         assert store.examples([]) == {}
 
     # --- summaries
+
+    def test_hours_are_counted_from_the_facts_for_many_pairs_at_once(self, store: Store) -> None:
+        hour = int(NOW.timestamp()) // 3600
+        facts = [occurrence(n, at=NOW - timedelta(minutes=40 * n)) for n in range(4)]
+        store.put([*facts, occurrence(9, fingerprint="1:bb"), occurrence(10, deployment="dev", fingerprint="")])
+        for _ in range(2):
+            store.summarise(store.touched(10))
+        pairs = [("prod", "1:aa"), ("prod", "1:bb"), ("prod", "1:zz"), ("dev", "1:aa")]
+        assert store.hourly(pairs, hour - 2) == {
+            ("prod", "1:aa"): {hour: 1, hour - 1: 1, hour - 2: 2},
+            ("prod", "1:bb"): {hour: 1},
+        }
+        assert store.hourly(pairs, hour) == {("prod", "1:aa"): {hour: 1}, ("prod", "1:bb"): {hour: 1}}
+        store.put([replace(facts[0], log_bytes=9, signature=replace(facts[0].signature, fingerprint="1:cc"))])  # type: ignore[type-var]
+        store.summarise(store.touched(10))
+        assert store.hourly([("prod", "1:aa"), ("prod", "1:cc")], hour) == {("prod", "1:cc"): {hour: 1}}
 
     def test_summaries_are_absolute_and_may_be_repeated(self, store: Store) -> None:
         store.put([occurrence(n, at=NOW - timedelta(days=n % 2), owner=f"a, b {n % 2}") for n in range(6)])

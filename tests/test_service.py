@@ -221,6 +221,41 @@ def test_two_people_at_once_both_get_their_way_or_a_sentence(store: Store) -> No
     assert service.find(id).state in (TriageState.NEW, TriageState.MUTED)
 
 
+def test_an_open_problem_that_grows_needs_triage_until_it_is_back_for_a_day(service: Service) -> None:
+    daily = [occurrence(n, at=NOW - timedelta(days=n, minutes=30)) for n in range(1, 30)]
+    service.record([*daily, occurrence(90, fingerprint="1:bb", at=NOW - timedelta(days=20))])
+    service.settle(NOW - timedelta(days=9))
+    service.settle(NOW)
+    row = service.queue(NOW)[0]
+    assert (row.growth, row.pill, row.problem.state) == (None, Pill.ONGOING, TriageState.ONGOING)
+
+    for at in (NOW, NOW):  # again, as a pass repeats itself
+        service.record([occurrence(n, at=NOW - timedelta(minutes=n % 50)) for n in range(100, 140)])
+        service.settle(at)
+    row = service.queue(NOW)[0]
+    assert row.growth is not None
+    assert row.pill is Pill.NEEDS
+    assert row.why == "growing: 40 tries in the last 3 hours; at this hour of the day it was 1 at most in 4 weeks"
+    assert service.problem(row.problem.id, NOW).row == row
+    told = [change.what for change in service.problem(row.problem.id, NOW).history]
+    assert sorted(told) == ["escalated", "ongoing", "opened"]
+    assert [len(service.search(parse(f"is:{word}", NOW), NOW, 100)) for word in ("growing", "needs", "ongoing")] == [
+        69,
+        69,
+        1,
+    ]
+
+    service.mute(row.problem.id, "ann", NOW)
+    (muted, _) = service.queue(NOW)[::-1]
+    assert muted.pill is Pill.MUTED
+    assert muted.why.startswith("growing: 40 tries")
+    later = NOW + timedelta(hours=26)
+    service.settle(later)
+    assert [one.growth for one in service.queue(later)] == [None, None]
+    assert service.problem(muted.problem.id, later).history[0].what == "no longer grows"
+    assert service.settle(later + timedelta(days=1)) == 0
+
+
 class Crash(Exception):
     """Stands for a kill between two steps."""
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from triage import lifecycle, outcomes
 from triage.outcomes import Outcome, OutcomeKind
-from triage.records import Outcomes, Problem, TriageState
+from triage.records import Escalation, Outcomes, Problem, TriageState
 from triage.store import Summary
 
 # Days of the sparkline in the queue.
@@ -37,7 +37,8 @@ class QueueRow:
 
     `recent` counts the range asked for, `daily` the last 14 days, oldest first; everything else is of all time.
     `dags` and `tasks` (as `dag.task`) come with their counts, most first. `outcome` says how its tasks fared since, None
-    while that is not known or the problem is not open. `rank` sorts by urgency, smallest first.
+    while that is not known or the problem is not open; `growth` that it grows, None where it does not. `rank` sorts by
+    urgency, smallest first.
     """
 
     problem: Problem
@@ -54,6 +55,7 @@ class QueueRow:
     why: str
     rank: tuple[int, ...]
     outcome: Outcome | None = None
+    growth: Escalation | None = None
 
     @property
     def is_flaky(self) -> bool:
@@ -70,6 +72,8 @@ class QueueRow:
                 return Pill.MUTED
             case TriageState.RESOLVED:
                 return Pill.RESOLVED
+            case _ if self.growth:
+                return Pill.NEEDS
             case TriageState.NEW | TriageState.REGRESSED if not self.is_flaky:
                 return Pill.NEEDS
             case _:
@@ -88,9 +92,10 @@ def first_day(now: datetime, since: datetime | None = None) -> str:
 
 
 def row_of(
-    problem: Problem, parts: list[Summary], answers: Iterable[Outcomes], now: datetime, since: datetime | None = None
-) -> QueueRow:
-    """Return the row of a problem from the summaries of what it owns and the answers about its tasks."""
+    problem: Problem, parts: list[Summary], answers: Iterable[Outcomes], now: datetime, since: datetime | None = None,
+    growth: Escalation | None = None,
+) -> QueueRow:  # fmt: skip
+    """Return the row of a problem from the summaries of what it owns, the answers about its tasks, and its growth."""
     dags: Counter[str] = Counter()
     tasks: Counter[str] = Counter()
     daily: Counter[str] = Counter()
@@ -117,9 +122,10 @@ def row_of(
         dags=_most(dags),
         tasks=_most(tasks),
         owner=problem.owner or ", ".join(owners),
-        why=_why(problem, final, outcome, len(dags)),
-        rank=_rank(problem, is_flaky, len(dags), last),
+        why=_why(problem, final, outcome, len(dags), growth),
+        rank=_rank(problem, is_flaky, len(dags), last, growth),
         outcome=outcome,
+        growth=growth,
     )
 
 
@@ -142,13 +148,17 @@ def _most(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _why(problem: Problem, final: int, outcome: Outcome | None, dags: int) -> str:
+def _why(problem: Problem, final: int, outcome: Outcome | None, dags: int, growth: Escalation | None) -> str:
     """Say in words why a problem stands where it stands."""
+    grows = f"growing: {growth.why}" if growth else ""
     match problem.state:
         case TriageState.REGRESSED:
-            return f"regressed: {problem.reason}"
+            return f"regressed: {problem.reason}" + (f"; {grows}" if grows else "")
         case TriageState.MUTED | TriageState.RESOLVED:
-            return f"{problem.state.lower()} by {problem.state_by}" + (f": {problem.reason}" if problem.reason else "")
+            by = f"{problem.state.lower()} by {problem.state_by}" + (f": {problem.reason}" if problem.reason else "")
+            return f"{grows}; {by}" if grows else by
+    if grows:
+        return grows
     if _is_flaky(final, outcome):
         is_known = outcome is not None and outcome.healed
         return "flaky" if is_known else "every failed try so far is one that Airflow tries again"
@@ -158,6 +168,10 @@ def _why(problem: Problem, final: int, outcome: Outcome | None, dags: int) -> st
     return ("new, with final failures" if problem.state is TriageState.NEW else "ongoing") + spread
 
 
-def _rank(problem: Problem, is_flaky: bool, dags: int, last: datetime) -> tuple[int, ...]:
+def _rank(problem: Problem, is_flaky: bool, dags: int, last: datetime, growth: Escalation | None) -> tuple[int, ...]:
     order = [TriageState.REGRESSED, TriageState.NEW, TriageState.ONGOING, TriageState.MUTED, TriageState.RESOLVED]
-    return (order.index(problem.state), is_flaky, -dags, -int(last.timestamp()))
+    # One that grows stands among the new ones, before them; those that grow most first.
+    is_known = growth and problem.state is TriageState.ONGOING
+    place = order.index(TriageState.NEW if is_known else problem.state)
+    grows = -round(growth.times * 10) if growth else 0
+    return (place, is_flaky and not growth, grows, -dags, -int(last.timestamp()))

@@ -275,6 +275,25 @@ class Good:
     bundle_url: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """That a problem grows, one a problem, kept while it does. Times on the Airflow server's clock.
+
+    `since` is when that was first seen, `why` the reason in words as of `found_at`, when it was last found to go on,
+    `times` how many times its former level it was at then. It is over once the last `hours` hold at most `level` failed
+    tries. `look_at`: when it is looked at again where no failure comes in.
+    """
+
+    problem: str
+    since: datetime
+    why: str
+    times: float
+    level: int
+    hours: int
+    found_at: datetime
+    look_at: datetime
+
+
 class ComparisonStatus(StrEnum):
     """What became of a comparison that somebody asked for."""
 
@@ -435,6 +454,7 @@ Record = (
     | Outcomes
     | Comparison
     | Regroup
+    | Escalation
     | Mirror
     | Tracker
     | Heard

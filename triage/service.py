@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import heirs, lifecycle
+from triage import escalation, heirs, lifecycle
 from triage.editions import SIGNERS, Signers
 from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Decision
@@ -25,6 +25,7 @@ from triage.records import (
     Change,
     Cursor,
     DeploymentHealth,
+    Escalation,
     Membership,
     Outcomes,
     Problem,
@@ -94,10 +95,11 @@ class Service:
         while touched := self.store.touched(limit=500):
             self.store.summarise(touched)
             made += sum(self._observe(pair, now) for pair in _pairs(touched))
+            made += escalation.look(self, _pairs(touched), now)
             self.store.clear(touched)
         for problem, _ in self.store.records(Problem, wake_before=now):
             made += self._decide(problem.id, partial(self._wake, now=now)) is not None
-        return made
+        return made + escalation.look_again(self, now)
 
     def _observe(self, pair: tuple[str, str], now: datetime) -> bool:
         deployment, fingerprint = pair
@@ -236,8 +238,9 @@ class Service:
         answers: dict[str, list[Outcomes]] = {}
         for answer, _ in self.store.records(Outcomes):
             answers.setdefault(answer.problem, []).append(answer)
+        growing = {known.problem: known for known, _ in self.store.records(Escalation)}
         rows = [
-            row_of(problem, parts, answers.get(problem.id, ()), now, since)
+            row_of(problem, parts, answers.get(problem.id, ()), now, since, growing.get(problem.id))
             for problem, _ in self.store.records(Problem)
             if (parts := groups.get(problem.id))
             and (wanted is None or any((part.deployment, part.fingerprint) in wanted for part in parts))
@@ -251,8 +254,11 @@ class Service:
         occurrences = tuple(self.store.search(Members(frozenset(members)), limit))
         history = [change for change, _ in self.store.records(Change, parent=problem.id)]
         answers = [answer for answer, _ in self.store.records(Outcomes, parent=problem.id)]
+        growing = self.store.get(Escalation, problem.id)
         return ProblemView(
-            row=row_of(problem, self.store.summaries(first_day(now), members), answers, now),
+            row=row_of(
+                problem, self.store.summaries(first_day(now), members), answers, now, growth=growing and growing[0]
+            ),
             latest=self.store.occurrence(occurrences[0].key.id) if occurrences else None,
             occurrences=occurrences,
             history=tuple(sorted(history, key=lambda change: change.at))[::-1],
@@ -312,8 +318,12 @@ class Service:
                         raise InputError(f"state:{value} is not a state.", f"The states are {', '.join(TriageState)}.")
                     return members_where(lambda row: row.problem.state == value.upper())
                 case "is":
+                    if value == "growing":
+                        return members_where(lambda row: row.growth is not None)
                     if value not in [str(pill) for pill in Pill] + ["needs"]:
-                        raise InputError(f"is:{value} is not known.", f"Try one of {', '.join(sorted(Pill))}.")
+                        raise InputError(
+                            f"is:{value} is not known.", f"Try one of {', '.join(sorted([*Pill, 'growing']))}."
+                        )
                     return members_where(lambda row: row.pill.startswith(value) or value == Pill.ALL)
                 case "problem":
                     return members_where(lambda row: row.problem.id.startswith(value.removesuffix("*")))
@@ -334,6 +344,10 @@ class Service:
     def deployments(self, scope: str) -> list[str]:
         """Return the deployments whose failures share the problems of a scope."""
         return [name for name, its in self.scopes.items() if its == scope] or [scope]
+
+    def server_now(self, scope: str, now: datetime) -> datetime:
+        """Move our clock to the Airflow servers' one of a scope."""
+        return self._server_now(self.deployments(scope), now)
 
     def _server_now(self, deployments: Iterable[str], now: datetime) -> datetime:
         """Move our clock to the Airflow servers' one, the furthest ahead where a scope has several."""

@@ -17,7 +17,7 @@ from triage.missed import Missed
 from triage.model import Occurrence
 from triage.outcomes import Outcome
 from triage.queue import QueueRow
-from triage.records import Change, TriageState
+from triage.records import Change, Escalation, TriageState
 from triage.service import HealthView
 
 if TYPE_CHECKING:
@@ -209,10 +209,18 @@ def problem_json(row: QueueRow) -> dict[str, Any]:
         "flaky": row.is_flaky,
         "outcome": outcome_json(row.outcome),
         "owner": row.owner or None,
+        "growing": growth_json(row.growth),
         "why": row.why,
         "muted_until": iso(problem.muted_until),
         "resolved_at": iso(problem.resolved_at),
     }
+
+
+def growth_json(growth: Escalation | None) -> dict[str, Any] | None:
+    """Return that a problem grows, since when, why and to how many times its former level; null where it does not."""
+    if growth is None:
+        return None
+    return {"since": growth.since.isoformat(), "text": growth.why, "times": round(growth.times, 1)}
 
 
 def outcome_json(outcome: Outcome | None) -> dict[str, Any] | None:

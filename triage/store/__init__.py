@@ -1,6 +1,6 @@
 """The store: the one port with two adapters. It keeps typed records and searchable occurrences, nothing else.
 
-Records (problems, memberships, history, outcomes, comparisons, cursors, leases, health, regroupings, mirrors) are saved against the revision they were read with.
+Records (problems, memberships, history, escalations, outcomes, comparisons, cursors, leases, health, regroupings, mirrors) are saved against the revision they were read with.
 Occurrences only ever get better (`model.merge`). Summaries are recomputed from the facts as absolute values. The URL
 chooses the adapter in `open_store`, nothing else does. Every verb may be repeated.
 """
@@ -21,6 +21,7 @@ from triage.records import (
     ComparisonStatus,
     Cursor,
     DeploymentHealth,
+    Escalation,
     Heard,
     Lease,
     Membership,
@@ -172,6 +173,12 @@ class Store(Protocol):
         `daily` begins at the ISO day `since`, by default at the first.
         """
 
+    def hourly(self, members: Iterable[tuple[str, str]], since: int) -> dict[tuple[str, str], dict[int, int]]:
+        """Count the failures of these (deployment, fingerprint) pairs by hour, from the hour `since` on.
+
+        Hours are counted from 1970, UTC; those without a failure are left out, and so are pairs without any.
+        """
+
     def revision(self) -> int:
         """A number that changes whenever anything stored changes, and only then: for caches."""
 
@@ -194,6 +201,8 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return record.name, "", None
         case Regroup():
             return REGROUP, "", None
+        case Escalation():
+            return record.problem, record.problem, record.look_at
         case Outcomes():
             task = "/".join((record.problem, record.deployment, record.dag_id, record.task_id))
             return task, record.problem, record.next_ask_at

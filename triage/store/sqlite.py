@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ R = TypeVar("R", bound=Record)
 _PAST = ";"  # follows the colon, so it ends the range of an edition's fingerprints
 _POOL = 8  # connections kept; more threads wait for one
 _PURGES = 3  # tries to end the write-ahead log, each waiting as long as a writer would
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _BUSY_SECONDS = 30.0  # how long a writer waits for another; a put takes milliseconds
 
 _MIGRATIONS = (
@@ -67,6 +68,14 @@ _MIGRATIONS = (
         PRIMARY KEY (fingerprint, deployment, day)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE hourly (
+        fingerprint TEXT NOT NULL, deployment TEXT NOT NULL, hour INTEGER NOT NULL, occurrences INTEGER NOT NULL,
+        PRIMARY KEY (fingerprint, deployment, hour)
+    ) WITHOUT ROWID;
+    INSERT INTO hourly
+    SELECT fingerprint, deployment, at / 3600000000, count(*) FROM occurrence WHERE fingerprint != '' GROUP BY 1, 2, 3;
+    """,
 )
 
 _COLUMNS = (
@@ -83,6 +92,11 @@ _SUMMARISE = """
            max(started)
     FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day = ?
     GROUP BY dag, task, owner
+"""
+_BY_HOUR = """
+    INSERT INTO hourly
+    SELECT fingerprint, deployment, at / 3600000000 AS hour, count(*)
+    FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day = ? GROUP BY hour
 """
 
 
@@ -382,6 +396,14 @@ class SqliteStore:
                 found[deployment, print_].spans[dag, task] = time(first), time(last)
         return list(found.values())
 
+    def hourly(self, members: Iterable[tuple[str, str]], since: int) -> dict[tuple[str, str], dict[int, int]]:
+        sql = "SELECT hour, occurrences FROM hourly WHERE fingerprint = ? AND deployment = ? AND hour >= ?"
+        with self._reading() as db:
+            found = {
+                (name, print_): dict(db.execute(sql, (print_, name, since)).fetchall()) for name, print_ in members
+            }
+        return {pair: hours for pair, hours in found.items() if hours}
+
     def revision(self) -> int:
         with self._reading() as db:
             return int(db.execute("SELECT value FROM counter").fetchone()[0])
@@ -528,6 +550,10 @@ def _summarise(db: sqlite3.Connection, days: Iterable[tuple[str, str, str]]) -> 
         key = (fingerprint, deployment, day)
         db.execute("DELETE FROM summary WHERE fingerprint = ? AND deployment = ? AND day = ?", key)
         db.execute(_SUMMARISE, key)
+        first = 24 * (date.fromisoformat(day).toordinal() - _EPOCH_DAY)
+        hours = "DELETE FROM hourly WHERE fingerprint = ? AND deployment = ? AND hour >= ? AND hour < ?"
+        db.execute(hours, (fingerprint, deployment, first, first + 24))
+        db.execute(_BY_HOUR, key)
 
 
 _OCCURRENCE = msgspec.json.Decoder(Occurrence)
