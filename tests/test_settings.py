@@ -243,6 +243,11 @@ def gitlab(**more: str) -> Settings:
         ({"GITLAB__PROJECT": "airflow"}, r"gitlab\.project is wrong.*not the path of a project"),
         ({"GITLAB__OPEN_AFTER": "often"}, r"gitlab\.open_after is wrong.*'5 in 1h'"),
         ({"GITLAB__LABELS": "a,,b"}, r"gitlab\.labels is wrong.*no label"),
+        (
+            {"GITLAB__BODY": "a\n{{ titel }}"},
+            r"gitlab\.body is wrong: it does not render in line 2: 'titel' is undefined",
+        ),
+        ({"GITLAB__TITLE": "{# #}"}, r"gitlab\.title is wrong: it renders to nothing"),
         ({"GITLAB__PROJECT": "", "GITLAB__ROUTES__CRM__DAG": "crm*"}, r"the route crm names no project"),
         ({"GITLAB__ROUTES__CRM__DAGS": "crm*"}, r"no setting gitlab\.routes\.crm\.dags.*Did you mean 'dag'"),
         ({"GITLAB__ROUTES__CRM__ASSIGNEE": "Anna S"}, r"assignee is wrong.*not the name of a GitLab user"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from triage import heirs
-from triage.editions import suffix, tail, version
+from triage.editions import tail, version
 from triage.errors import StaleProblem
 from triage.model import Occurrence, Signature
 from triage.query import Field
@@ -161,11 +161,9 @@ class Regrouping:
     def _move(self, page: list[Occurrence], intent: Regroup) -> int:
         """Note the heirs of these tries, then give them their new signatures; return how many were given."""
         signed = {fact.key.id: (fact, made) for fact, made in self._signed(page)}
-        for (scope, owner, before, fingerprint), tries in self._flows(signed.values()).items():
-            heirs.divide(self.service.store, scope, before, fingerprint)
-            known = self.service.store.get(Membership, f"{scope}/{before}") if owner else None
-            if known:
-                self._inherit(replace(known[0], fingerprint=fingerprint), tries, intent)
+        for (scope, owner, _, fingerprint), tries in self._flows(signed.values()).items():
+            if owner:
+                self._inherit(Membership(scope, fingerprint, owner), tries, intent)
 
         def change(stored: Occurrence) -> Occurrence:
             fact, made = signed[stored.key.id]
@@ -179,8 +177,7 @@ class Regrouping:
         """Sign tries anew; a fault of ours at one is no reason to leave the others: it keeps its fingerprint."""
         for fact in page:
             try:
-                made = self.service.signers.current.again(fact, self.service.redactor)
-                yield fact, replace(made, fingerprint=made.fingerprint + suffix(fact.fingerprint))
+                yield fact, self.service.signers.current.again(fact, self.service.redactor)
             except Exception:
                 logger.exception("The kept log of try %s cannot be signed", fact.key.id)
 
@@ -201,25 +198,27 @@ class Regrouping:
         store = self.service.store
         for attempt in range(_ROUNDS):
             found = store.get(Membership, f"{heir.scope}/{heir.fingerprint}")
-            before = found[0] if found else heir
-            first = heirs.foremost(store, (before, heir))
+            if found and found[0].problem == heir.problem:
+                return
+            first = heirs.foremost(store, {heir.problem, *([found[0].problem] if found else ())})
             if first is None:
                 return
-            if found and first.problem != before.problem:
+            if found and first.id == found[0].problem:
+                self._allow(first.id, tries)
+                self._tell(intent, heir.fingerprint, first.id, heir.problem)
+                return
+            if found:
                 pairs = self.service.pairs(heir.scope, [heir.fingerprint])
                 tally = store.tally(pairs)
-                self._allow(first.problem, tally.occurrences if tally else 0)
-            elif first.problem != heir.problem:
-                self._allow(first.problem, tries)
+                self._allow(first.id, tally.occurrences if tally else 0)
             try:
-                if found is None or first != before:
-                    heirs.bind(store, first, found[1] if found else None)
+                store.save(heir, found[1] if found else None)
             except StaleProblem:
                 if attempt == _ROUNDS - 1:
                     raise
                 continue
-            for former in {before.problem, heir.problem} - {first.problem}:
-                self._tell(intent, heir.fingerprint, first.problem, former)
+            if found:
+                self._tell(intent, heir.fingerprint, first.id, found[0].problem)
             return
 
     def _allow(self, id: str, tries: int) -> None:
@@ -272,15 +271,12 @@ class Regrouping:
 
     def _keepers(self, flows: Flows) -> dict[tuple[str, str], str]:
         """Return the problem that each (scope, new fingerprint) goes to, "" for one that nobody owns."""
-        store = self.service.store
-        claims: dict[tuple[str, str], list[Membership]] = {}
-        for scope, _, before, fingerprint in flows:
-            known = store.get(Membership, f"{scope}/{fingerprint}")
-            mine = claims.setdefault((scope, fingerprint), [known[0]] if known else [])
-            if found := store.get(Membership, f"{scope}/{before}"):
-                mine.append(replace(found[0], fingerprint=fingerprint))
-        first = {key: heirs.foremost(store, its) for key, its in claims.items()}
-        return {key: one.problem if one else "" for key, one in first.items()}
+        claims: dict[tuple[str, str], set[str]] = {}
+        for scope, owner, _, fingerprint in flows:
+            known = self.service.store.get(Membership, f"{scope}/{fingerprint}")
+            claims.setdefault((scope, fingerprint), {known[0].problem} if known else set()).add(owner)
+        found = {key: heirs.foremost(self.service.store, ids) for key, ids in claims.items()}
+        return {key: first.id if first else "" for key, first in found.items()}
 
 
 def _fate(problem: Problem, flows: Flows, keepers: dict[tuple[str, str], str]) -> Fate:

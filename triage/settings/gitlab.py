@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from triage.errors import SettingsError
 from triage.policy import Route, Rules, Threshold
 from triage.settings.section import Section, Span
 from triage.settings.values import address, listed, span
@@ -66,12 +68,25 @@ def _word(value: SecretStr) -> SecretStr:
     return value
 
 
+def _template(value: str, *, as_title: bool) -> str:
+    if not value.strip():
+        return ""
+    from triage.report import checked_template  # brings Jinja along, which most commands do not need
+
+    try:
+        return checked_template(value, "it", as_title=as_title)
+    except SettingsError as exc:
+        raise ValueError(exc.what.rstrip(".")) from exc
+
+
 Often = Annotated[Threshold, BeforeValidator(often)]
 Address = Annotated[str, AfterValidator(_address)]
 Project = Annotated[str, BeforeValidator(str), AfterValidator(_project)]
 Labels = Annotated[tuple[str, ...], BeforeValidator(listed), AfterValidator(_labels)]
 Username = Annotated[str, AfterValidator(_username)]
 Word = Annotated[SecretStr, AfterValidator(_word)]
+TitleTemplate = Annotated[str, AfterValidator(partial(_template, as_title=True))]
+BodyTemplate = Annotated[str, AfterValidator(partial(_template, as_title=False))]
 Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
 
 
@@ -143,8 +158,8 @@ class GitLab(Section):
     )
     labels: Labels = Field(("airtriage",), description="labels of every issue; the first is the one it is found by")
     confidential: bool = Field(False, description="open issues that only members see")
-    title: str = Field("", description="a template for the title; see [gitlab.md](gitlab.md)")
-    body: str = Field("", description="a template for what stands above our block; see [gitlab.md](gitlab.md)")
+    title: TitleTemplate = Field("", description="a template for the title; see [gitlab.md](gitlab.md)")
+    body: BodyTemplate = Field("", description="a template for our part of the description; see [gitlab.md](gitlab.md)")
     causes: Names = Field((), description="only these causes get an issue; all by default")
     deployments: Names = Field((), description="only these deployments get issues; all by default")
     webhook_token: Word = Field(SecretStr(""), description="the secret token that GitLab's webhook sends")
