@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from triage.elsewhere import Elsewhere
 from triage.missed import Missed
 from triage.model import Occurrence
 from triage.outcomes import Outcome
 from triage.queue import QueueRow
-from triage.records import Change, Escalation, TriageState
+from triage.records import Change, Escalation, Move, MoveKind, TriageState
 from triage.service import HealthView
 
 if TYPE_CHECKING:
@@ -214,6 +215,46 @@ def problem_json(row: QueueRow) -> dict[str, Any]:
         "muted_until": iso(problem.muted_until),
         "resolved_at": iso(problem.resolved_at),
     }
+
+
+def moved(move: Move) -> str:
+    """Say in a sentence what a merge, a split or the undo of one did."""
+    count, is_one = many(move.tries, "failed try", "failed tries"), move.tries == 1
+    if move.undone_at is not None:
+        was = move.problem if move.kind is MoveKind.MERGE else move.into
+        return (
+            f"{was} is a problem of its own again."
+            if was == move.problem
+            else f"{was} is part of {move.problem} again."
+        )
+    if move.kind is MoveKind.MERGE:
+        return f"{count} of {move.problem} now {'belongs' if is_one else 'belong'} to {move.into}."
+    return f"{count} of {move.problem} {'is' if is_one else 'are'} now problem {move.into}."
+
+
+def move_json(move: Move) -> dict[str, Any]:
+    """Return a merge or a split as the API and `--json` print it; `tries` counts the failed tries that it moved then."""
+    return {
+        "kind": str(move.kind), "problem": move.problem, "into": move.into, "tries": move.tries, "dag": move.dag or None,
+        "task": move.task or None, "fingerprint": move.fingerprint or None, "at": move.at.isoformat(), "by": move.by,
+        "why": move.why, "undone": move.undone_at is not None,
+    }  # fmt: skip
+
+
+def also_in(one: Elsewhere) -> str:
+    """Say where else failures like these are: `staging, 12 failed tries, NEW`."""
+    return f"{', '.join(one.deployments)}, {many(one.total, 'failed try', 'failed tries')}, {one.problem.state}"
+
+
+def elsewhere_json(found: Iterable[Elsewhere]) -> list[dict[str, Any]]:
+    """Return the same failures in other scopes as the API and `--json` print them."""
+    return [
+        {
+            "id": one.problem.id, "scope": one.problem.scope, "deployments": list(one.deployments),
+            "state": str(one.problem.state), "occurrences": one.total,
+        }
+        for one in found
+    ]  # fmt: skip
 
 
 def growth_json(growth: Escalation | None) -> dict[str, Any] | None:

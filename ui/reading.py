@@ -12,6 +12,8 @@ from typing import Any
 import click
 
 from triage import asking, signature
+from triage.elsewhere import elsewhere
+from triage.merging import in_force
 from triage.model import Occurrence
 from triage.query import parse
 from triage.queue import QueueRow, open_row
@@ -75,6 +77,7 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
     from triage.similar import Known  # brings numpy along, which the other commands need not wait for
 
     similar = Known(context.service).similar(view, now())
+    there = elsewhere(context.service, view.row.problem, view.fingerprints)
     if as_json:
         click.echo(json.dumps(fmt.problem_json(view.row) | {
             "evidence": [{"line": e.number, "text": e.text} for e in evidence(view)],
@@ -84,9 +87,14 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
             "outcomes": [answers.outcomes_json(answer) for answer in view.outcomes],
             "last_good_run": answers.comparison_json(found, fact),
             "similar": fmt.similar_json(similar),
+            "fingerprints": list(view.fingerprints),
+            "moves": [fmt.move_json(move) for move in in_force(context.service, view.row.problem)],
+            "elsewhere": fmt.elsewhere_json(there),
         }))  # fmt: skip
     else:
         print_problem(out, view, now())
+        for one in there:
+            out.print(f"Also in {fmt.also_in(one)}: problem {one.problem.id}.", markup=False)
         print_similar(out, similar)
         if found and fact:
             print_comparison(out, found, fact, now())

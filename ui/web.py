@@ -29,7 +29,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
 from triage import asking
+from triage.elsewhere import elsewhere
 from triage.errors import InputError, ProcessError, TriageError
+from triage.merging import in_force
 from triage.query import parse
 from triage.records import TriageState
 from triage.service import Service
@@ -38,7 +40,7 @@ from triage.similar import Known
 from triage.store import open_store
 from ui import own_log
 from ui.answers import comparison_json, outcomes_json
-from ui.format import occurrence_json, problem_json, similar_json
+from ui.format import elsewhere_json, move_json, occurrence_json, problem_json, similar_json
 from ui.front.desk import Desk, open_desk
 from ui.hooks import Door, senders
 
@@ -207,6 +209,8 @@ class _Api:
                 **problem_json(view.row), "fingerprints": view.fingerprints, "latest": tries, "history": history,
                 "outcomes": [outcomes_json(answer) for answer in view.outcomes], "last_good_run": comparison_json(found, fact),
                 "similar": similar_json(self._known.similar(view, self._now())),
+                "moves": [move_json(move) for move in in_force(self._service, view.row.problem)],
+                "elsewhere": elsewhere_json(elsewhere(self._service, view.row.problem, view.fingerprints)),
             }  # fmt: skip
 
         return _answer(find, bad=404)
