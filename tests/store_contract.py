@@ -22,9 +22,13 @@ from triage.records import (
     Membership,
     Mirror,
     MirrorStatus,
+    Move,
+    MoveKind,
+    Moving,
     Outcomes,
     Problem,
     Regroup,
+    Split,
     Tracker,
     TriageState,
     Trouble,
@@ -62,7 +66,14 @@ class StoreContract:
     def test_a_record_is_read_back_as_it_was_saved(self, store: Store) -> None:
         records = [
             problem(wake_at=NOW, before=TriageState.MUTED, muted_until_count=3),
-            Membership("prod", "1:aa", "p1"),
+            Membership("prod", "1:aa", "p1", ("m1",), is_bound=True),
+            (
+                move := Move(
+                    "m1", "prod", MoveKind.SPLIT, "p1", "p2", NOW, "ann", other=problem(), was=problem("p2"), tries=3
+                )
+            ),
+            Moving("prod", (move,)),
+            Split("prod", "1:aa", "orders", "", "m1", NOW),
             Change("p1", NOW, "ann", "resolved", "fixed ✓", "page"),
             Cursor("prod", "prod", NOW, None),
             Lease("pass/prod", "host:1", NOW),

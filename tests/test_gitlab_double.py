@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import requests
@@ -355,3 +359,18 @@ def test_leaving_a_double_whose_contract_was_violated_fails() -> None:
     requests.get(f"{fake.url}/api/v4/user?nonsense=1", headers={"PRIVATE-TOKEN": "glpat-bot"}, timeout=5)
     with pytest.raises(AssertionError, match="contract"):
         fake.__exit__(None, None, None)
+
+
+def test_the_tests_for_a_real_gitlab_run_against_the_one_that_is_named(gitlab: FakeGitLab) -> None:
+    named = {"GITLAB_URL": gitlab.url, "GITLAB_TOKEN": gitlab.token("bot"), "GITLAB_PROJECT": "data/dags"}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", "not double"]
+    done = subprocess.run(
+        [*command, "tests/test_gitlab_real.py"],
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | named,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout
+    assert len(gitlab.faults.requests("POST", "/issues$")) >= 15

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
+from triage.editions import base
 from triage.model import Circumstance, CircumstanceKind, Frame, LogLine, LogStatus, Occurrence, Raised, Signature
 from triage.signature import VERSION, sign, sign_text
 
@@ -140,7 +141,9 @@ def _made(occurrence: Occurrence, place: int, put: Callable[[str], str] | None) 
     name += f"_map{occurrence.key.map_index}" if occurrence.key.map_index >= 0 else ""
     name += f"_{place}" if put is not None else f"_{occurrence.key.id[:8]}"
     files = {f"{group}/{name}.log": log} | ({f"{group}/{name}.json": beside} if beside else {})
-    return Case(occurrence.key.id, group, name, again.title, again.fingerprint, occurrence.fingerprint, files, note)
+    return Case(
+        occurrence.key.id, group, name, again.title, again.fingerprint, base(occurrence.fingerprint), files, note
+    )
 
 
 def _beside(log: bytes, known: dict[str, Any], wanted: str) -> tuple[bytes | None, Signature]:
@@ -168,7 +171,7 @@ def _today(occurrence: Occurrence, task: str = "") -> Signature:
 
 
 def _note(occurrence: Occurrence, today: Signature, again: Signature, *, is_anonymous: bool) -> str:
-    stored, signature = occurrence.fingerprint, occurrence.signature
+    stored, signature = base(occurrence.fingerprint), occurrence.signature
     if again.fingerprint != today.fingerprint:
         return f"What is kept gives {today.fingerprint}, and this file {again.fingerprint}."
     if again.fingerprint == stored:

@@ -107,7 +107,7 @@ class Signers:
 
         The same version under other rules of people is told by what follows the colon: it is the hash of the same key.
         """
-        made = [fact.fingerprint, *(one.again(fact).fingerprint for one in self.former)]
+        made = [fact.fingerprint, *(one.again(fact).fingerprint + suffix(fact.fingerprint) for one in self.former)]
         others = [one for one in editions if one != self.edition]
         found = [f"{other}:{tail(one)}" for one in made for other in others if version(other) == version(head(one))]
         return list(dict.fromkeys([*made[1:], *found]))
@@ -124,6 +124,16 @@ def head(fingerprint: str) -> str:
 def tail(fingerprint: str) -> str:
     """Return what of a fingerprint does not tell its edition."""
     return fingerprint.partition(":")[2]
+
+
+def base(fingerprint: str) -> str:
+    """Return a fingerprint as it was signed, without the marks of people's splits behind a slash."""
+    return fingerprint.partition("/")[0]
+
+
+def suffix(fingerprint: str) -> str:
+    """Return the marks of people's splits behind a fingerprint, each after a slash; empty for most."""
+    return fingerprint.removeprefix(base(fingerprint))
 
 
 def version(edition: str) -> int:

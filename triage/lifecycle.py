@@ -46,6 +46,8 @@ def open_problem(scope: str, fingerprint: str, tally: Tally, now: datetime) -> D
 
 def observe(problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
     """Decide what time and the occurrences counted so far do to a problem; None when nothing changes."""
+    if problem.merged_into:
+        return None
     if tally is not None:
         if problem.state is TriageState.RESOLVED and problem.resolved_at and tally.last_started > problem.resolved_at:
             why = f"failed again in a try that started {tally.last_started:%Y-%m-%d %H:%M} UTC, after it was resolved"

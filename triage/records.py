@@ -49,7 +49,8 @@ class Problem:
     `id` comes from the scope and the fingerprint it was born with and never changes. `muted_*` is set only in MUTED:
     until a time, until a total of occurrences (`muted_until_count`), or for good. `wake_at` is when time alone changes
     the state; `before` the state that an undo goes back to. Saved only when something was decided; counts live in the
-    summaries.
+    summaries. `merged_into` is the problem that its failures went to, by the move `merged_by`: it is kept so that its id still
+    leads somewhere. `moves` are the moves that its own state and numbers take into account.
     """
 
     id: str
@@ -69,6 +70,9 @@ class Problem:
     wake_at: datetime | None = None
     owner: str = ""
     gitlab_url: str = ""
+    merged_into: str = ""
+    merged_by: str = ""
+    moves: tuple[str, ...] = ()
 
 
 def problem_id(scope: str, fingerprint: str) -> str:
@@ -78,11 +82,92 @@ def problem_id(scope: str, fingerprint: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Says which problem a fingerprint belongs to in a scope."""
+    """Says which problem a fingerprint belongs to in a scope.
+
+    `moves` are the moves by people that brought it there, the newest last; an undo goes back along them. `is_bound`: a
+    person said so, of it or of what it is the heir of, and nothing that airtriage finds out by itself overrides it.
+    """
 
     scope: str
     fingerprint: str
     problem: str
+    moves: tuple[str, ...] = ()
+    is_bound: bool = False
+
+
+class MoveKind(StrEnum):
+    """How a person moved failures from one problem to another."""
+
+    MERGE = "merge"
+    SPLIT = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A person's decision that failures of `problem` belong to problem `into`; in force until `undone_at`.
+
+    A merge moves all of them; a split those with `fingerprint`, or those of the DAG `dag` (and `task`, where it is named).
+    `was` and `other` are the problems `into` and `problem` as they were, `had` and `tries` the numbers of failures that the
+    former had, and that moved. Times on the Airflow server's clock.
+    """
+
+    id: str
+    scope: str
+    kind: MoveKind
+    problem: str
+    into: str
+    at: datetime
+    by: str
+    other: Problem
+    was: Problem | None = None
+    why: str = ""
+    origin: str = "command"
+    fingerprint: str = ""
+    dag: str = ""
+    task: str = ""
+    tries: int = 0
+    had: int = 0
+    undone_at: datetime | None = None
+    undone_by: str = ""
+    undone_why: str = ""
+    undone_origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """The intent of a scope: the moves under way, the first one first; empty when there is none.
+
+    One at a time: who wants to move something finishes these before, so no two moves can contradict each other.
+    """
+
+    scope: str
+    moves: tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A condition: the failures with `fingerprint` in this DAG (and task, where it is named) have one of their own.
+
+    That one is `fingerprint` with a slash and `mark` behind it. `move` is the move that made it so, `at` when.
+    """
+
+    scope: str
+    fingerprint: str
+    dag: str
+    task: str
+    move: str
+    at: datetime
+    is_undone: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Six hex digits of the condition, the same on every machine."""
+        return mark(self.dag, self.task)
+
+
+def mark(dag: str, task: str) -> str:
+    """Return six hex digits for the condition that a failure is of this DAG, and of this task unless that is empty."""
+    return hashlib.sha256(json.dumps([dag, task]).encode()).hexdigest()[:6]
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,4 +543,7 @@ Record = (
     | Mirror
     | Tracker
     | Heard
+    | Move
+    | Moving
+    | Split
 )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from triage import heirs
-from triage.editions import tail, version
+from triage.editions import suffix, tail, version
 from triage.errors import StaleProblem
 from triage.model import Occurrence, Signature
 from triage.query import Field
@@ -161,9 +161,11 @@ class Regrouping:
     def _move(self, page: list[Occurrence], intent: Regroup) -> int:
         """Note the heirs of these tries, then give them their new signatures; return how many were given."""
         signed = {fact.key.id: (fact, made) for fact, made in self._signed(page)}
-        for (scope, owner, _, fingerprint), tries in self._flows(signed.values()).items():
-            if owner:
-                self._inherit(Membership(scope, fingerprint, owner), tries, intent)
+        for (scope, owner, before, fingerprint), tries in self._flows(signed.values()).items():
+            heirs.divide(self.service.store, scope, before, fingerprint)
+            known = self.service.store.get(Membership, f"{scope}/{before}") if owner else None
+            if known:
+                self._inherit(replace(known[0], fingerprint=fingerprint), tries, intent)
 
         def change(stored: Occurrence) -> Occurrence:
             fact, made = signed[stored.key.id]
@@ -177,7 +179,8 @@ class Regrouping:
         """Sign tries anew; a fault of ours at one is no reason to leave the others: it keeps its fingerprint."""
         for fact in page:
             try:
-                yield fact, self.service.signers.current.again(fact, self.service.redactor)
+                made = self.service.signers.current.again(fact, self.service.redactor)
+                yield fact, replace(made, fingerprint=made.fingerprint + suffix(fact.fingerprint))
             except Exception:
                 logger.exception("The kept log of try %s cannot be signed", fact.key.id)
 
@@ -198,27 +201,25 @@ class Regrouping:
         store = self.service.store
         for attempt in range(_ROUNDS):
             found = store.get(Membership, f"{heir.scope}/{heir.fingerprint}")
-            if found and found[0].problem == heir.problem:
-                return
-            first = heirs.foremost(store, {heir.problem, *([found[0].problem] if found else ())})
+            before = found[0] if found else heir
+            first = heirs.foremost(store, (before, heir))
             if first is None:
                 return
-            if found and first.id == found[0].problem:
-                self._allow(first.id, tries)
-                self._tell(intent, heir.fingerprint, first.id, heir.problem)
-                return
-            if found:
+            if found and first.problem != before.problem:
                 pairs = self.service.pairs(heir.scope, [heir.fingerprint])
                 tally = store.tally(pairs)
-                self._allow(first.id, tally.occurrences if tally else 0)
+                self._allow(first.problem, tally.occurrences if tally else 0)
+            elif first.problem != heir.problem:
+                self._allow(first.problem, tries)
             try:
-                store.save(heir, found[1] if found else None)
+                if found is None or first != before:
+                    heirs.bind(store, first, found[1] if found else None)
             except StaleProblem:
                 if attempt == _ROUNDS - 1:
                     raise
                 continue
-            if found:
-                self._tell(intent, heir.fingerprint, first.id, found[0].problem)
+            for former in {before.problem, heir.problem} - {first.problem}:
+                self._tell(intent, heir.fingerprint, first.problem, former)
             return
 
     def _allow(self, id: str, tries: int) -> None:
@@ -271,12 +272,15 @@ class Regrouping:
 
     def _keepers(self, flows: Flows) -> dict[tuple[str, str], str]:
         """Return the problem that each (scope, new fingerprint) goes to, "" for one that nobody owns."""
-        claims: dict[tuple[str, str], set[str]] = {}
-        for scope, owner, _, fingerprint in flows:
-            known = self.service.store.get(Membership, f"{scope}/{fingerprint}")
-            claims.setdefault((scope, fingerprint), {known[0].problem} if known else set()).add(owner)
-        found = {key: heirs.foremost(self.service.store, ids) for key, ids in claims.items()}
-        return {key: first.id if first else "" for key, first in found.items()}
+        store = self.service.store
+        claims: dict[tuple[str, str], list[Membership]] = {}
+        for scope, _, before, fingerprint in flows:
+            known = store.get(Membership, f"{scope}/{fingerprint}")
+            mine = claims.setdefault((scope, fingerprint), [known[0]] if known else [])
+            if found := store.get(Membership, f"{scope}/{before}"):
+                mine.append(replace(found[0], fingerprint=fingerprint))
+        first = {key: heirs.foremost(store, its) for key, its in claims.items()}
+        return {key: one.problem if one else "" for key, one in first.items()}
 
 
 def _fate(problem: Problem, flows: Flows, keepers: dict[tuple[str, str], str]) -> Fate:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import escalation, heirs, lifecycle
+from triage import belonging, escalation, heirs, lifecycle, moves
 from triage.editions import SIGNERS, Signers
 from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Decision
@@ -29,6 +29,7 @@ from triage.records import (
     Membership,
     Outcomes,
     Problem,
+    Split,
     Tally,
     TriageState,
     problem_id,
@@ -84,15 +85,20 @@ class Service:
 
     def record(self, occurrences: Iterable[Occurrence]) -> Put:
         """Keep facts about tries; repeating it changes nothing. Their logs and signatures are redacted already."""
-        return self.store.put([facts.described(self.redactor, fact) for fact in occurrences])
+        said = [facts.described(self.redactor, fact) for fact in occurrences]
+        scopes = {self.scope(fact.key.deployment) for fact in said if fact.signature}
+        known = {scope: moves.splits(self.store, scope) for scope in scopes}
+        return self.store.put([belonging.placed(fact, known.get(self.scope(fact.key.deployment), {})) for fact in said])
 
     def settle(self, now: datetime) -> int:
         """Bring summaries and problems up to what was touched, and wake what is due; return decisions made.
 
-        The touches are forgotten last, so a crash anywhere before is made good by the next call.
+        Merges and splits under way are finished first. The touches are forgotten last, so a crash anywhere before is made
+        good by the next call.
         """
-        made = 0
+        made = self.finish(now)
         while touched := self.store.touched(limit=500):
+            self._mend(_pairs(touched))
             self.store.summarise(touched)
             made += sum(self._observe(pair, now) for pair in _pairs(touched))
             made += escalation.look(self, _pairs(touched), now)
@@ -100,6 +106,24 @@ class Service:
         for problem, _ in self.store.records(Problem, wake_before=now):
             made += self._decide(problem.id, partial(self._wake, now=now)) is not None
         return made + escalation.look_again(self, now)
+
+    def finish(self, now: datetime) -> int:
+        """Finish merges and splits under way, and decide what follows for their problems; return decisions made."""
+        return sum(self._decide(id, partial(self._wake, now=now)) is not None for id in self.mover.finish())
+
+    @property
+    def mover(self) -> moves.Mover:
+        """What carries out merges and splits on this store."""
+        return moves.Mover(self.store, self.redactor, self.deployments)
+
+    def _mend(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Divide what was recorded by somebody who did not know of a split yet, or of its undo."""
+        known: dict[str, belonging.Splits] = {}
+        for pair in pairs:
+            scope = self.scope(pair[0])
+            if scope not in known:
+                known[scope] = moves.splits(self.store, scope)
+            moves.mend(self.store, pair, known[scope])
 
     def _observe(self, pair: tuple[str, str], now: datetime) -> bool:
         deployment, fingerprint = pair
@@ -114,16 +138,22 @@ class Service:
         tally = self.store.tally([pair])
         if tally is None:
             return False
-        if former := heirs.inherited(self.store, self.signers, scope, pair):
-            self._save_new(Membership(scope, fingerprint, former))
-            return self._decide(former, partial(self._wake, now=now)) is not None
+        if heir := heirs.inherited(self.store, self.signers, scope, pair):
+            if moves.mend(self.store, pair, moves.splits(self.store, scope)) and self.store.tally([pair]) is None:
+                return False  # all of them are of a split, under another fingerprint now, which is touched
+            return self._decide(self._bind(heir).problem, partial(self._wake, now=now)) is not None
         decision = lifecycle.open_problem(scope, fingerprint, tally, self._server_now([deployment], now))
         # The problem first: a membership that names no problem would hide its failures.
         if self.store.get(Problem, decision.problem.id) is None:
             self._save_new(decision.problem)
             self._save_new(decision.change)
-        self._save_new(Membership(scope, fingerprint, decision.problem.id))
+        self._bind(Membership(scope, fingerprint, decision.problem.id))
         return True
+
+    def _bind(self, member: Membership) -> Membership:
+        with suppress(StaleProblem):  # another pass was first with the same record
+            return heirs.bind(self.store, member, None)
+        return member
 
     def adopt(self, deployment: str, former: str, now: datetime) -> None:
         """Take a deployment's problems along from its former scope into its present one; may be repeated.
@@ -141,9 +171,11 @@ class Service:
                 self._open(scope, (deployment, summary.fingerprint), now)
                 continue
             self._decide(found[0].problem, lambda problem, _: _moved(problem, scope, now))
-            self._save_new(Membership(scope, summary.fingerprint, found[0].problem))
+            for split, _ in self.store.records(Split, parent=former):
+                self._save_new(replace(split, scope=scope))
+            self._bind(replace(found[0], scope=scope))
 
-    def _save_new(self, record: Problem | Change | Membership) -> None:
+    def _save_new(self, record: Problem | Change | Split) -> None:
         with suppress(StaleProblem):  # another pass was first with the same record
             self.store.save(facts.record(self.redactor, record), None)
 
@@ -212,7 +244,19 @@ class Service:
         return self.scopes.get(deployment, deployment)
 
     def find(self, id: str) -> Problem:
-        """Return the problem with this id or an unambiguous beginning of it; else InputError."""
+        """Return the problem with this id or an unambiguous beginning of it, or the one it was merged into; else InputError."""
+        return self.living(self.named(id))
+
+    def living(self, problem: Problem) -> Problem:
+        """Return the problem that has the failures of this one: itself, or the one it was merged into."""
+        passed = {problem.id}
+        while problem.merged_into not in passed and (into := self.store.get(Problem, problem.merged_into)):
+            problem = into[0]
+            passed.add(problem.id)
+        return problem
+
+    def named(self, id: str) -> Problem:
+        """Return the problem with this id or an unambiguous beginning of it, merged or not; else InputError."""
         found = self.store.get(Problem, id)
         if found:
             return found[0]
@@ -326,7 +370,9 @@ class Service:
                         )
                     return members_where(lambda row: row.pill.startswith(value) or value == Pill.ALL)
                 case "problem":
-                    return members_where(lambda row: row.problem.id.startswith(value.removesuffix("*")))
+                    known = self.store.get(Problem, value)
+                    start = self.living(known[0]).id if known else value.removesuffix("*")
+                    return members_where(lambda row: row.problem.id.startswith(start))
                 case _:
                     return term
 
@@ -334,7 +380,9 @@ class Service:
 
     def members(self, problem: Problem) -> set[tuple[str, str]]:
         """Return the (deployment, fingerprint) pairs a problem owns."""
-        owned = [m.fingerprint for m, _ in self.store.records(Membership, parent=problem.id)] or [problem.fingerprint]
+        owned = [m.fingerprint for m, _ in self.store.records(Membership, parent=problem.id)]
+        if not owned and self.store.get(Membership, f"{problem.scope}/{problem.fingerprint}") is None:
+            owned = [problem.fingerprint]  # it was just opened
         return self.pairs(problem.scope, owned)
 
     def pairs(self, scope: str, fingerprints: Iterable[str]) -> set[tuple[str, str]]:

@@ -16,6 +16,8 @@ from triage.records import (
     DeploymentHealth,
     ImportFailure,
     Mirror,
+    Move,
+    Moving,
     Problem,
     Record,
     Tracker,
@@ -68,10 +70,13 @@ def record(redactor: Redactor, record: R) -> R:
     masked: Record = record
     match record:
         case Problem():
-            title, reason = redactor.texts((record.title, record.reason))
-            masked = replace(record, title=title, reason=reason)
+            masked = _problem(redactor, record)
         case Change():
             masked = replace(record, why=redactor.text(record.why))
+        case Move():
+            masked = _move(redactor, record)
+        case Moving():
+            masked = replace(record, moves=tuple(_move(redactor, move) for move in record.moves))
         case Comparison():
             good = record.good and replace(record.good, bundle_url=redactor.text(record.good.bundle_url))
             masked = replace(record, said=redactor.text(record.said), good=good)
@@ -86,6 +91,17 @@ def record(redactor: Redactor, record: R) -> R:
         case _:
             pass
     return record if masked == record else masked  # type: ignore[return-value]
+
+
+def _problem(redactor: Redactor, one: Problem) -> Problem:
+    title, reason = redactor.texts((one.title, one.reason))
+    return replace(one, title=title, reason=reason)
+
+
+def _move(redactor: Redactor, one: Move) -> Move:
+    why, undone = redactor.texts((one.why, one.undone_why))
+    was = one.was and _problem(redactor, one.was)
+    return replace(one, why=why, undone_why=undone, other=_problem(redactor, one.other), was=was)
 
 
 def trouble(redactor: Redactor, one: Trouble) -> Trouble:

@@ -1,6 +1,6 @@
 """The store: the one port with two adapters. It keeps typed records and searchable occurrences, nothing else.
 
-Records (problems, memberships, history, escalations, outcomes, comparisons, cursors, leases, health, regroupings, mirrors) are saved against the revision they were read with.
+Records (problems, memberships, moves, splits, history, escalations, outcomes, comparisons, cursors, leases, health, regroupings, mirrors) are saved against the revision they were read with.
 Occurrences only ever get better (`model.merge`). Summaries are recomputed from the facts as absolute values. The URL
 chooses the adapter in `open_store`, nothing else does. Every verb may be repeated.
 """
@@ -26,10 +26,13 @@ from triage.records import (
     Lease,
     Membership,
     Mirror,
+    Move,
+    Moving,
     Outcomes,
     Problem,
     Record,
     Regroup,
+    Split,
     Tally,
     Tracker,
     tracker_id,
@@ -190,7 +193,8 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
     """Return what a record is found by: its id, its parent, and when it is due to wake."""
     match record:
         case Problem():
-            return record.id, record.scope, record.wake_at
+            # One that was merged away sleeps, whatever it waited for; an undo wakes it again.
+            return record.id, record.scope, None if record.merged_into else record.wake_at
         case Membership():
             return f"{record.scope}/{record.fingerprint}", record.problem, None
         case Change():
@@ -203,6 +207,12 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return REGROUP, "", None
         case Escalation():
             return record.problem, record.problem, record.look_at
+        case Move():
+            return record.id, record.into, None
+        case Moving():
+            return record.scope, "", None
+        case Split():
+            return f"{record.scope}/{record.fingerprint}/{record.mark}", record.scope, None
         case Outcomes():
             task = "/".join((record.problem, record.deployment, record.dag_id, record.task_id))
             return task, record.problem, record.next_ask_at
