@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -374,3 +375,48 @@ def test_the_tests_for_a_real_gitlab_run_against_the_one_that_is_named(gitlab: F
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout
     assert len(gitlab.faults.requests("POST", "/issues$")) >= 15
+
+
+def test_a_write_that_a_proxy_sends_again_is_made_twice(gitlab: FakeGitLab) -> None:
+    project = dags(gitlab)
+    gitlab.faults.add(Fault("duplicate", method="POST"))
+    assert project.issues.create({"title": "t"}).iid == 2
+    assert len(gitlab.issues()) == 2
+
+
+def test_one_issue_is_read_from_a_lagging_replica_only_where_that_is_wanted(gitlab: FakeGitLab) -> None:
+    project = dags(gitlab)
+    project.issues.create({"title": "t"})
+    gitlab.lag = Lag(writes=1)
+    assert project.issues.list(get_all=True) == []
+    assert project.issues.get(1).iid == 1
+    gitlab.lagging_reads = True
+    with pytest.raises(GitlabGetError, match="404"):
+        project.issues.get(1)
+
+
+def test_many_at_once_get_a_number_each(gitlab: FakeGitLab) -> None:
+    def open_some() -> None:
+        issues = dags(gitlab).issues
+        for _ in range(10):
+            issues.create({"title": "t"})
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(open_some) for _ in range(8)]:
+            done.result()
+    assert sorted(issue.iid for issue in gitlab.issues()) == list(range(1, 81))
+
+
+def test_a_fault_of_the_double_itself_is_an_error(gitlab: FakeGitLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROUTES, ("GET", "/user"), lambda call: 1 / 0)
+    with pytest.raises(GitlabError):
+        gitlab.client().auth()
+    assert "ZeroDivisionError" in gitlab.errors[0]
+    gitlab.errors.clear()
+
+
+def test_a_person_acts_past_all_faults(gitlab: FakeGitLab) -> None:
+    gitlab.faults.add(refusal(500))
+    gitlab.do("anna", "POST", "/projects/data%2Fdags/issues", {"title": "by hand"})
+    assert [issue.title for issue in gitlab.issues()] == ["by hand"]
+    assert gitlab.faults.log == []
