@@ -322,8 +322,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _spoilt(self, fake: FakeGitLab, request: Request, fault: Fault) -> None:
         if fault.kind == "slow":
             fake.ended.wait(fault.seconds)
-        committed = fault.when == "after" or fault.kind in ("slow", "stale", "duplicate")
+        if fault.act is not None and fault.when == "before":
+            fault.act()
+        committed = fault.when == "after" or fault.kind in ("slow", "stale", "duplicate", "meanwhile")
         answer = fake.handle(request, fault.lag if fault.kind == "stale" else None) if committed else None
+        if fault.act is not None and fault.when == "after":
+            fault.act()
         if fault.kind == "duplicate":
             answer = fake.handle(request)
         if fault.kind == "hang":

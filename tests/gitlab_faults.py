@@ -23,6 +23,7 @@ KINDS = {
     "slow": "the right answer, late by `seconds`",
     "stale": "the answer of a replica that lags behind",
     "duplicate": "the write is made twice, as by a proxy that sends a request again",
+    "meanwhile": "somebody does something (`act`) right before the request is carried out, or after it",
 }
 MESSAGES = {
     400: {"message": "400 Bad request"},
@@ -73,6 +74,7 @@ class Fault:
     lag: Lag = field(default_factory=lambda: Lag(writes=1))
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = None
+    act: Callable[[], object] | None = None
     seen: int = 0
     struck: int = 0
 
@@ -98,7 +100,7 @@ class Fault:
     @property
     def name(self) -> str:
         """What it is called in the log: `502 after`, `cut before`, `stale`."""
-        if self.kind in ("slow", "stale", "duplicate"):
+        if self.kind in ("slow", "stale", "duplicate", "meanwhile"):
             return self.kind
         return f"{self.status if self.kind == 'status' else self.kind} {self.when}"
 

@@ -420,3 +420,14 @@ def test_a_person_acts_past_all_faults(gitlab: FakeGitLab) -> None:
     gitlab.do("anna", "POST", "/projects/data%2Fdags/issues", {"title": "by hand"})
     assert [issue.title for issue in gitlab.issues()] == ["by hand"]
     assert gitlab.faults.log == []
+
+
+@pytest.mark.parametrize(("when", "stands"), [("before", "ours"), ("after", "hers")])
+def test_somebody_acts_right_before_a_request_or_after_it(gitlab: FakeGitLab, when: str, stands: str) -> None:
+    issue = dags(gitlab).issues.create({"title": "t"})
+    path = "/projects/data%2Fdags/issues/1"
+    hers = {"description": "hers"}
+    gitlab.faults.add(Fault("meanwhile", when=when, method="PUT", act=lambda: gitlab.do("anna", "PUT", path, hers)))
+    issue.description = "ours"
+    issue.save()
+    assert gitlab.issues()[0].description == stands
