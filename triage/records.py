@@ -429,10 +429,11 @@ class Mirror:
     """The GitLab issue of a problem, one a problem: an intent before anything is sent, then the link, which holds.
 
     `gitlab` is the address, `project` the path (or number) it is reached by. `sent_at` is None while certainly nothing was
-    sent; `looked_at` is when its issue was last looked for in vain after that. `is_open`, `assignee` and `labels` are
+    sent; `looked_at` is when its issue was last looked for in vain after that, `title` what it was called when it was sent. `is_open`, `assignee` and `labels` are
     as both sides last agreed, `updated_at` the issue's own time as last seen (GitLab's clock). `block` is the digest of the
     block of ours that was last written, at `written_at`, `told` the digest of what it was made from; `comments` the keys
-    of the comments made, `heard` the id of the last comment listened to. `next_at`: nothing is done before. `said` is what
+    of the comments made, `saying` that of one that is being made since `saying_at`, `heard` the id of the last comment
+    listened to. `next_at`: nothing is done before. `said` is what
     went wrong. Times on our clock.
     """
 
@@ -444,6 +445,7 @@ class Mirror:
     sent_at: datetime | None = None
     looked_at: datetime | None = None
     attempts: int = 0
+    title: str = ""
     project_id: int = 0
     issue_id: int = 0
     iid: int = 0
@@ -453,6 +455,8 @@ class Mirror:
     labels: tuple[str, ...] = ()
     updated_at: datetime | None = None
     linked_at: datetime | None = None
+    saying: str = ""
+    saying_at: datetime | None = None
     block: str = ""
     written_at: datetime | None = None
     told: str = ""
@@ -468,7 +472,8 @@ class Tracker:
 
     Every issue of ours created before `found_until` is known here; whatever changed before `read_until` was heard (both
     GitLab's clock). `checked_at`: when last every linked issue was seen to exist. After a refusal nothing is asked before
-    `next_at`. `heard_at` is when it last answered. Times on our clock but for those two.
+    `next_at`. `heard_at` is when it last answered, `steady_at` since when it was asked without a long silence: before that
+    the store may have been restored. Times on our clock but for those two.
     """
 
     gitlab: str
@@ -477,10 +482,12 @@ class Tracker:
     web_url: str = ""
     bot: str = ""
     bot_id: int = 0
+    greeted_at: datetime | None = None
     found_until: datetime | None = None
     read_until: datetime | None = None
     checked_at: datetime | None = None
     heard_at: datetime | None = None
+    steady_at: datetime | None = None
     failures: int = 0
     next_at: datetime | None = None
     troubles: tuple[Trouble, ...] = ()

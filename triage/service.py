@@ -209,6 +209,24 @@ class Service:
         """Undo a mute."""
         return self._change(id, now, lambda problem, tally, at: lifecycle.unmute(problem, who, at, why, origin))
 
+    def mirrored(
+        self, id: str, url: str, now: datetime, who: str = "airtriage", origin: str = "GitLab"
+    ) -> Problem | None:
+        """Keep the address of a problem's GitLab issue, none where it is empty; None where it stands so or there is no problem."""
+
+        def decide(problem: Problem, _: Tally | None) -> Decision | None:
+            if problem.gitlab_url == url:
+                return None
+            what = "linked to a GitLab issue" if url else "unlinked from its GitLab issue"
+            change = Change(problem.id, now, who, what, url or problem.gitlab_url, origin)
+            return Decision(replace(problem, gitlab_url=url), change)
+
+        return self._decide(id, decide)
+
+    def wake(self, id: str, now: datetime) -> Problem | None:
+        """Bring one problem up to what is known of it; None where nothing changes."""
+        return self._decide(id, partial(self._wake, now=now))
+
     def _change(self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision]) -> Problem:
         def at_server(problem: Problem, tally: Tally | None) -> Decision:
             return decide(problem, tally, self._server_now(self.deployments(problem.scope), now))
