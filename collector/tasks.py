@@ -21,11 +21,11 @@ from kombu.exceptions import OperationalError
 from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
+from collector.lease import LeaseLost, lease
 from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
 from triage import asking
 from triage.errors import SettingsError, SourceError
-from triage.lease import LeaseLost, lease
 from triage.records import Regroup
 from triage.redact import Learned
 from triage.regroup import Regrouping
@@ -98,7 +98,7 @@ class Collector:
     def service(self) -> Service:
         """The service on the store of the settings, opened at first use."""
         its = self._settings
-        return Service(open_store(its.store_url), its.scopes, its.redactor, its.signers)
+        return Service(open_store(its.store_url), its.scopes, its.redactor, its.signers, its.ownership)
 
     def run(
         self,

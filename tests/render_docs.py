@@ -18,7 +18,7 @@ from triage.redact import RULES
 from triage.redact.rules import EMAIL
 from triage.settings import Settings
 from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute
-from triage.settings.sections import Deployment, Grouping, Redaction, Web
+from triage.settings.sections import Deployment, Grouping, Owning, Redaction, Web
 from triage.signature import ignored, output, root, rules, silence
 from triage.signature.example import Example
 from triage.signature.masks import MASKS
@@ -38,6 +38,7 @@ def settings() -> Iterator[str]:
     sections = (
         ("deployments.NAME.", Deployment), ("deployments.NAME.gitlab.", GitLabChanges), ("gitlab.", GitLab),
         ("gitlab.routes.NAME.", GitLabRoute), ("redact.", Redaction), ("grouping.NAME.", Grouping),
+        ("owners.NAME.", Owning),
         ("web.", Web),
     )  # fmt: skip
     for prefix, section in (("", Settings), *sections):

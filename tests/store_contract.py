@@ -12,11 +12,11 @@ from triage.model import LogLine, LogStatus, Occurrence, Raised, Signature, Task
 from triage.query import EVERYTHING, Members, parse
 from triage.records import (
     Change,
+    Codeowners,
     Comparison,
     ComparisonStatus,
     Cursor,
-    DagVersion,
-    Deploy,
+    Dag,
     DeploymentHealth,
     Escalation,
     Good,
@@ -29,10 +29,8 @@ from triage.records import (
     Moving,
     Outcomes,
     Problem,
-    Ran,
     Regroup,
     Split,
-    Stand,
     Tracker,
     TriageState,
     Trouble,
@@ -69,16 +67,7 @@ class StoreContract:
 
     def test_a_record_is_read_back_as_it_was_saved(self, store: Store) -> None:
         records = [
-            problem(
-                wake_at=NOW,
-                before=TriageState.MUTED,
-                muted_until_count=3,
-                muted_dags=("a",),
-                quiet_for=timedelta(days=7),
-                deploy=Deploy((DagVersion("prod", "orders", 14),), ("9ab1e0d",)),
-                told=Change("p1", NOW, "ann", "muted"),
-                undo=Stand("muted", TriageState.NEW, NOW, "airtriage", "first seen"),
-            ),
+            problem(wake_at=NOW, before=TriageState.MUTED, muted_until_count=3),
             Membership("prod", "1:aa", "p1", ("m1",), is_bound=True),
             (
                 move := Move(
@@ -93,6 +82,8 @@ class StoreContract:
             Regroup("2.c0ffee00", NOW, ("1", "2"), tries=3, done_at=NOW),
             DeploymentHealth("prod", "http://x", NOW, poll=2.5),
             Outcomes("p1", "prod", "orders", "load", NOW, NOW, NOW, NOW, succeeded=3, healed=2, last_success_at=NOW),
+            Dag("prod", "orders", ("nightly",), "/dags/orders.py", at=NOW),
+            Codeowners("https://gitlab.example.com/data/dags", "CODEOWNERS", "* @data\n", NOW),
             Escalation("p1", NOW, "41 tries in the last 3 hours", 4.5, 9, 24, NOW, NOW),
             comparison(status=ComparisonStatus.SHOWN, new=(1, 4), good=Good(TaskTry("prod", "d", "r", "t"), NOW, 3)),
             Mirror(
@@ -330,6 +321,7 @@ class StoreContract:
         assert summary.tasks == {("orders", "load"): 6}
         assert summary.spans == {("orders", "load"): (NOW - timedelta(days=1), NOW)}
         assert sorted(summary.owners) == ["a, b 0", "a, b 1"]
+        assert sorted(summary.owned["orders", "load"]) == ["a, b 0", "a, b 1"]
         assert store.summaries(since="2026-11-24")[0].daily == {"2026-11-24": 3}
         assert store.summaries(members=[("dev", "1:aa"), ("prod", "1:bb")]) == []
         assert store.summaries(members=[("prod", "1:aa")]) == [summary]
@@ -368,29 +360,6 @@ class StoreContract:
         assert (tally.occurrences, tally.final, tally.title) == (3, 2, "first")
         assert (tally.first_seen, tally.last_seen) == (NOW - timedelta(days=3), NOW)
         assert tally.last_started == NOW - timedelta(seconds=5)
-
-    def test_a_tally_is_parted_by_task_and_by_what_was_run_and_counts_what_ended_since(self, store: Store) -> None:
-        hour = timedelta(hours=1)
-        store.put([
-            occurrence(1, at=NOW - 30 * hour, dag_version=1), occurrence(2, at=NOW - 2 * hour, dag_version=1, fingerprint="1:bb"),
-            occurrence(3, at=NOW - hour, dag_version=2, bundle_version="9ab1e0d"), occurrence(4, dag="billing", started_at=None),
-        ])  # fmt: skip
-        store.summarise(store.touched(10))
-        pairs = [("prod", "1:aa"), ("prod", "1:bb")]
-        tally = store.tally(pairs, NOW - 2 * hour)
-        assert tally is not None
-        second = timedelta(seconds=5)
-        assert tally.ran == (
-            Ran("prod", "billing", "load", None, "", NOW, NOW),
-            Ran("prod", "orders", "load", 1, "", NOW - 2 * hour - second, NOW - 2 * hour),
-            Ran("prod", "orders", "load", 2, "9ab1e0d", NOW - hour - second, NOW - hour),
-        )
-        assert (tally.occurrences, tally.newer, tally.dags) == (4, 2, {"orders", "billing"})
-        newer = [store.tally(pairs, NOW - ago * hour) for ago in (0, 31)]
-        assert [it.newer for it in newer if it] == [0, 4]
-        without = store.tally(pairs)
-        assert without is not None
-        assert without.newer == 0
 
     def test_a_rewritten_occurrence_is_found_by_its_new_words_alone_and_counts_as_before(self, store: Store) -> None:
         store.put([occurrence(1, text="the old secret", title="old secret"), occurrence(2)])

@@ -107,6 +107,24 @@ def test_decisions_are_made_and_remembered(folder: Path) -> None:
     assert b"known" in done.stdout
 
 
+def test_an_owner_is_assigned_shown_found_and_taken_back(folder: Path) -> None:
+    (folder / "airtriage.toml").write_text('[owners.shop]\ndag = "ord*"\nowner = ["@shop", "ann"]\n')
+    billing = str(rows(folder, "problems", "owner:nobody")[0]["id"])
+    (owned,) = rows(folder, "problems", "owner:shop")
+    assert (owned["owner"], owned["owners"], owned["owner_why"]) == ("@shop, ann", ["@shop", "ann"], "by the rule shop")
+    assert rows(folder, "assign", billing, "--to", "bob", "--why", "knows it") == [
+        {"id": billing, "state": "NEW", "owner": "bob"}
+    ]
+    shown = run(folder, "problem", billing).stdout.decode()
+    assert "Owner: bob, assigned by a person." in shown
+    assert "assigned to bob: knows it" in shown
+    assert "@shop +1" in run(folder, "problems").stdout.decode()
+    assert rows(folder, "assign", billing, "--to", "nobody")[0]["owner"] is None
+    assert len(rows(folder, "problems", "owner:nobody")) == 1
+    refused = run(folder, "assign", billing, "--to", "nobody")
+    assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1)
+
+
 def test_a_failure_without_a_log_says_why(folder: Path) -> None:
     lost = Circumstance(CircumstanceKind.HEARTBEAT_LOST, "Task did not emit heartbeat within time limit (300 seconds).")
     signed = sign((), lost, task="orders.load", absence=Absence.WORKER)

@@ -174,7 +174,7 @@ class Occurrence:
     `troubles` the times the server gave none: only answers use up the waits. `fingerprint` is empty until the log is settled
     (whole, or its waits are over) or given up provisionally. `log_lines` counts what was read, `log_bytes` the real log,
     `log_unread` the bytes of it that were left out in its middle. `absence` says why a log is
-    missing, where that is known. `kept` is the redacted, bounded log; None where it was
+    missing, where that is known. `file` is the path of the DAG's file for Airflow. `kept` is the redacted, bounded log; None where it was
     not loaded (lists never load it). `is_final` is None while unknown, False for a try that was retried.
     """
 
@@ -194,6 +194,7 @@ class Occurrence:
     dag_version: int | None = None
     bundle_version: str = ""
     bundle_url: str = ""
+    file: str = ""
     upstream_failed: tuple[str, ...] = ()
     log: LogStatus = LogStatus.PENDING
     log_lines: int = 0
@@ -221,7 +222,7 @@ class Occurrence:
 # What describes the try itself: an empty value of the older fact is filled by the newer one.
 _DESCRIPTION = (
     "started_at", "operator", "owner", "queue", "pool", "host", "tags", "map_label", "dag_version", "bundle_version",
-    "bundle_url", "first_fetch_at",
+    "bundle_url", "file", "first_fetch_at",
 )  # fmt: skip
 # What came from reading the log: taken together from the better fact.
 _READING = ("log", "log_lines", "log_bytes", "log_unread", "absence", "signature", "kept", "signed_knowing")

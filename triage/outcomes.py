@@ -69,12 +69,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Successes:
-    """How many task instances of a task succeeded since some time, when the newest of them started, and what it ran."""
+    """How many task instances of a task succeeded since some time, and when the newest of them started."""
 
     count: int = 0
     newest: datetime | None = None
-    dag_version: int | None = None
-    bundle_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from triage import lifecycle, outcomes
 from triage.outcomes import Outcome, OutcomeKind
+from triage.owners import NO_RULES, Owner, Ownership, Task
 from triage.records import Escalation, Outcomes, Problem, TriageState
 from triage.store import Summary
 
@@ -37,7 +38,8 @@ class QueueRow:
 
     `recent` counts the range asked for, `daily` the last 14 days, oldest first; everything else is of all time.
     `dags` and `tasks` (as `dag.task`) come with their counts, most first. `outcome` says how its tasks fared since, None
-    while that is not known or the problem is not open; `growth` that it grows, None where it does not. `rank` sorts by
+    while that is not known or the problem is not open; `growth` that it grows, None where it does not; `owned`
+    who owns it and who says so. `rank` sorts by
     urgency, smallest first.
     """
 
@@ -51,11 +53,16 @@ class QueueRow:
     deployments: tuple[str, ...]
     dags: tuple[tuple[str, int], ...]
     tasks: tuple[tuple[str, int], ...]
-    owner: str
+    owned: Owner
     why: str
     rank: tuple[int, ...]
     outcome: Outcome | None = None
     growth: Escalation | None = None
+
+    @property
+    def owner(self) -> str:
+        """The names of its owners, empty where nobody is known to own it."""
+        return ", ".join(self.owned.names)
 
     @property
     def is_flaky(self) -> bool:
@@ -91,11 +98,19 @@ def first_day(now: datetime, since: datetime | None = None) -> str:
     return min(spark, since or spark).date().isoformat()
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a row is made of beside counts: the answers about a problem's tasks, its growth, and what tells the owners."""
+
+    answers: Iterable[Outcomes] = ()
+    growth: Escalation | None = None
+    owning: Ownership = NO_RULES
+
+
 def row_of(
-    problem: Problem, parts: list[Summary], answers: Iterable[Outcomes], now: datetime, since: datetime | None = None,
-    growth: Escalation | None = None,
-) -> QueueRow:  # fmt: skip
-    """Return the row of a problem from the summaries of what it owns, the answers about its tasks, and its growth."""
+    problem: Problem, parts: list[Summary], beside: Beside, now: datetime, since: datetime | None = None
+) -> QueueRow:
+    """Return the row of a problem from the summaries of what it owns and what is known beside them."""
     dags: Counter[str] = Counter()
     tasks: Counter[str] = Counter()
     daily: Counter[str] = Counter()
@@ -107,9 +122,9 @@ def row_of(
     total = sum(part.total for part in parts)
     final = sum(part.final for part in parts)
     last = max((part.last_seen for part in parts), default=problem.opened_at)
-    outcome = outcomes.judge(answers, _latest(parts)) if problem.state in lifecycle.OPEN else None
+    outcome = outcomes.judge(beside.answers, _latest(parts)) if problem.state in lifecycle.OPEN else None
     is_flaky = _is_flaky(final, outcome)
-    owners = dict.fromkeys(name.strip() for part in parts for owner in part.owners for name in owner.split(","))
+    growth = beside.growth
     return QueueRow(
         problem=problem,
         total=total,
@@ -121,12 +136,24 @@ def row_of(
         deployments=tuple(sorted({part.deployment for part in parts})),
         dags=_most(dags),
         tasks=_most(tasks),
-        owner=problem.owner or ", ".join(owners),
+        owned=beside.owning.of(problem, _tasks(parts)),
         why=_why(problem, final, outcome, len(dags), growth),
         rank=_rank(problem, is_flaky, len(dags), last, growth),
         outcome=outcome,
         growth=growth,
     )
+
+
+def _tasks(parts: Iterable[Summary]) -> list[Task]:
+    """Return the tasks that a problem failed in, with what Airflow says of their owners, most failures first."""
+    every = [
+        (count, Task(part.deployment, dag, task, part.owned.get((dag, task), ())))
+        for part in parts
+        for (dag, task), count in part.tasks.items()
+    ]
+    return [
+        task for _, task in sorted(every, key=lambda one: (-one[0], one[1].deployment, one[1].dag_id, one[1].task_id))
+    ]
 
 
 def _latest(parts: Iterable[Summary]) -> dict[tuple[str, str, str], datetime]:

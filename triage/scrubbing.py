@@ -13,14 +13,14 @@ from functools import partial
 from triage.errors import StaleProblem
 from triage.model import Occurrence
 from triage.query import EVERYTHING
-from triage.records import Change, Comparison, DeploymentHealth, Mirror, Move, Problem, Tracker
+from triage.records import Change, Codeowners, Comparison, DeploymentHealth, Mirror, Move, Problem, Tracker
 from triage.redact import Redactor, facts
 from triage.store import Store, record_keys
 
 _BATCH = 50  # tries a transaction: half a second at most, so that a pass beside it is not kept waiting
-_Masked = Problem | Change | Comparison | DeploymentHealth | Mirror | Tracker | Move
+_Masked = Problem | Change | Codeowners | Comparison | DeploymentHealth | Mirror | Tracker | Move
 _KINDS: tuple[type[_Masked], ...] = (
-    Problem, Change, Comparison, DeploymentHealth, Mirror, Tracker, Move,
+    Problem, Change, Codeowners, Comparison, DeploymentHealth, Mirror, Tracker, Move,
 )  # fmt: skip
 _ROUNDS = 20  # lost races in a row before giving up
 

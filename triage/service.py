@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import belonging, escalation, heirs, lifecycle, moves
+from triage import belonging, escalation, heirs, lifecycle, moves, owners, ownership
 from triage.editions import SIGNERS, Signers
 from triage.errors import InputError, StaleProblem
-from triage.lifecycle import Actor, Decision
+from triage.lifecycle import Decision
 from triage.missed import Missed, join
 from triage.model import LogStatus, Occurrence
+from triage.owners import NO_RULES, Ownership
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
-from triage.queue import Pill, QueueRow, first_day, row_of
+from triage.queue import Beside, Pill, QueueRow, first_day, row_of
 from triage.records import (
     Change,
     Cursor,
@@ -35,10 +36,8 @@ from triage.records import (
     problem_id,
 )
 from triage.redact import PLAIN, Redactor, facts
-from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
+from triage.store import Backlog, Put, Store, Summary, Touched
 
-NOTE, NOTED = 4000, "noted"  # the longest note, in characters; what the history says of one
-_INSTANT = timedelta(microseconds=1)
 _ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
 
 
@@ -46,7 +45,7 @@ _ROUNDS = 20  # lost races in a row before giving up; each is another writer's s
 class ProblemView:
     """A problem with all that its page shows; `occurrences` newest first, `latest` with its kept log.
 
-    `outcomes` holds the answers about its tasks, the most recently failed first; `tally.newer` counts from `muted_from`.
+    `outcomes` holds the answers about its tasks, the most recently failed first.
     """
 
     row: QueueRow
@@ -55,7 +54,6 @@ class ProblemView:
     history: tuple[Change, ...]
     fingerprints: tuple[str, ...]
     outcomes: tuple[Outcomes, ...] = ()
-    tally: Tally | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +74,22 @@ class HealthView:
 class Service:
     """The verbs of airtriage on one store. `scopes` maps a deployment to its scope; by default its own name.
 
-    Texts that come in go through `redactor` before they are kept. `signers` are the editions of signing that it knows.
+    Texts that come in go through `redactor` before they are kept. `signers` are the editions of signing that it knows,
+    `owning` what the settings say of owners.
     """
 
     store: Store
     scopes: Mapping[str, str] = field(default_factory=dict)
     redactor: Redactor = PLAIN
     signers: Signers = SIGNERS
+    owning: Ownership = NO_RULES
 
     # --- facts in
 
     def record(self, occurrences: Iterable[Occurrence]) -> Put:
         """Keep facts about tries; repeating it changes nothing. Their logs and signatures are redacted already."""
         said = [facts.described(self.redactor, fact) for fact in occurrences]
+        ownership.note(self.store, said)
         scopes = {self.scope(fact.key.deployment) for fact in said if fact.signature}
         known = {scope: moves.splits(self.store, scope) for scope in scopes}
         return self.store.put([belonging.placed(fact, known.get(self.scope(fact.key.deployment), {})) for fact in said])
@@ -106,9 +107,8 @@ class Service:
             made += sum(self._observe(pair, now) for pair in _pairs(touched))
             made += escalation.look(self, _pairs(touched), now)
             self.store.clear(touched)
-        for problem, _ in self.store.records(Problem, wake_before=self._latest(now)):
-            if problem.wake_at and problem.wake_at <= self._server_now(self.deployments(problem.scope), now):
-                made += self._decide(problem.id, partial(self._wake, now=now)) is not None
+        for problem, _ in self.store.records(Problem, wake_before=now):
+            made += self._decide(problem.id, partial(self._wake, now=now)) is not None
         return made + escalation.look_again(self, now)
 
     def finish(self, now: datetime) -> int:
@@ -148,8 +148,8 @@ class Service:
             return self._decide(self._bind(heir).problem, partial(self._wake, now=now)) is not None
         decision = lifecycle.open_problem(scope, fingerprint, tally, self._server_now([deployment], now))
         # The problem first: a membership that names no problem would hide its failures.
-        if self.store.get(Problem, decision.problem.id) is None and decision.change is not None:
-            self._save_new(replace(decision.problem, told=decision.change))
+        if self.store.get(Problem, decision.problem.id) is None:
+            self._save_new(decision.problem)
             self._save_new(decision.change)
         self._bind(Membership(scope, fingerprint, decision.problem.id))
         return True
@@ -184,154 +184,65 @@ class Service:
             self.store.save(facts.record(self.redactor, record), None)
 
     def _wake(self, problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
-        answers = self.answers(problem.id) if lifecycle.awaits_answers(problem) else ()
-        return lifecycle.observe(problem, tally, self._server_now(self.deployments(problem.scope), now), answers)
+        return lifecycle.observe(problem, tally, self._server_now(self.deployments(problem.scope), now))
 
-    # --- people's decisions, and those of GitLab and of policies
+    # --- people's decisions
 
-    def resolve(
-        self, id: str, who: str, now: datetime, why: str = "", origin: str = "command", *, next_deploy: bool = False,
-        deploy: str = "", deployed_at: datetime | None = None, quiet_for: timedelta | None = None,
-    ) -> Problem:  # fmt: skip
-        """Resolve a problem now, in the next deploy, in a given `deploy`, or once it was quiet for so long.
-
-        `deploy` is a commit or `DAG@NUMBER`, `deployed_at` (the Airflow server's clock) when that was deployed, if it was.
-        InputError if it is resolved already, if more than one of these is asked for, or if the deploy cannot be told.
-        """
-        if sum((next_deploy, bool(deploy), quiet_for is not None)) > 1:
-            raise InputError("A problem is resolved in one way at a time.", "Choose one of them.")
-
-        def decide(problem: Problem, tally: Tally | None, at: datetime) -> Decision:
-            by = Actor(who, at, why, origin)
-            if quiet_for is not None:
-                return lifecycle.resolve_when_quiet(problem, by, quiet_for, tally)
-            if next_deploy or deploy:
-                return lifecycle.resolve_in_deploy(problem, by, tally, self.answers(problem.id), deploy, deployed_at)
-            return lifecycle.resolve(problem, who, at, why, origin)
-
-        return self._change(id, now, decide)
-
-    def disarm(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Take back that a problem is to be resolved when quiet."""
-        return self._change(id, now, lambda problem, _, at: lifecycle.disarm(problem, Actor(who, at, why, origin)))
+    def resolve(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
+        """Resolve a problem now; a try that starts later makes it a regression."""
+        return self._change(id, now, lambda problem, tally, at: lifecycle.resolve(problem, who, at, why, origin))
 
     def reopen(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Take back a resolution."""
-        return self._change(id, now, lambda problem, _, at: lifecycle.reopen(problem, who, at, why, origin))
+        """Undo a resolution."""
+        return self._change(id, now, lambda problem, tally, at: lifecycle.reopen(problem, who, at, why, origin))
 
     def mute(
         self, id: str, who: str, now: datetime, *, lasting: timedelta | None = None, more: int | None = None,
-        spread: bool = False, closed: bool = False, why: str = "", origin: str = "command",
+        why: str = "", origin: str = "command",
     ) -> Problem:  # fmt: skip
-        """Mute a problem for good, or for a time, until `more` failures, until it spreads, or until its GitLab issue closes.
-
-        Of several ends the first counts.
-        """
+        """Mute a problem for good, for a time, or until `more` further failures."""
         return self._change(
             id, now,
             lambda problem, tally, at: lifecycle.mute(
-                problem, who, at, until=at + lasting if lasting is not None else None, more=more, spread=spread,
-                closed=closed, tally=tally, why=why, origin=origin,
+                problem, who, at, until=at + lasting if lasting is not None else None, more=more, tally=tally,
+                why=why, origin=origin,
             ),
         )  # fmt: skip
 
     def unmute(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Take back a mute."""
-        return self._change(id, now, lambda problem, _, at: lifecycle.unmute(problem, who, at, why, origin))
+        """Undo a mute."""
+        return self._change(id, now, lambda problem, tally, at: lifecycle.unmute(problem, who, at, why, origin))
 
-    def mirrored(
-        self, id: str, url: str, now: datetime, who: str = "airtriage", origin: str = "GitLab"
-    ) -> Problem | None:
-        """Keep the address of a problem's GitLab issue, none where it is empty; None where it stands so or there is no problem."""
+    def assign(self, id: str, to: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
+        """Make somebody a problem's owner; `nobody` takes that back, and the rules say again whose it is."""
+        return self._change(id, now, lambda problem, tally, at: owners.assign(problem, to, who, at, why, origin))
 
-        def decide(problem: Problem, _: Tally | None) -> Decision | None:
-            if problem.gitlab_url == url:
-                return None
-            what = "linked to a GitLab issue" if url else "unlinked from its GitLab issue"
-            change = Change(problem.id, now, who, what, url or problem.gitlab_url, origin)
-            return Decision(replace(problem, gitlab_url=url), change)
-
-        changed = self._decide(id, decide)
-        return (self.wake(id, now) or changed) if changed and not url else changed  # a mute until it closes is over
-
-    def wake(self, id: str, now: datetime) -> Problem | None:
-        """Bring one problem up to what is known of it; None where nothing changes."""
-        return self._decide(id, partial(self._wake, now=now))
-
-    def closed(self, id: str, who: str, now: datetime, why: str = "", origin: str = "GitLab") -> Problem:
-        """Do what the closing of its GitLab issue does to a problem; may be repeated, and may change nothing."""
-        return self._change(id, now, lambda problem, _, at: lifecycle.close(problem, Actor(who, at, why, origin)))
-
-    def undo(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Put back what stood before a person's last decision; InputError where something was decided since."""
-        return self._change(id, now, lambda problem, _, at: lifecycle.undo(problem, who, at, why, origin))
-
-    def note(self, id: str, who: str, now: datetime, text: str, origin: str = "command") -> Change:
-        """Add what a person wrote to a problem's history, redacted; InputError where it is empty or too long."""
-        text = text.strip()
-        if not text:
-            raise InputError("The note is empty.", "Write what the next one should know.")
-        if len(text) > NOTE:
-            raise InputError(f"The note has {len(text)} characters; {NOTE} are the most.", "Shorten it.")
-        problem = self.find(id)
-        at = self._server_now(self.deployments(problem.scope), now)
-        for _ in range(_ROUNDS):
-            entry = facts.record(self.redactor, Change(problem.id, at, who, NOTED, text, origin))
-            with suppress(StaleProblem):
-                self.store.save(entry, None)
-                return entry
-            at += _INSTANT  # another note of the very same moment
-        raise StaleProblem(f"Notes are written to {problem.id} faster than they can be kept.", "Try again.")
-
-    def unnote(self, id: str, who: str, now: datetime, at: datetime, origin: str = "command") -> None:
-        """Take a note back: its text is gone, and the history says who did it. InputError where there is no such note."""
-        problem = self.find(id)
-        key = record_keys(Change(problem.id, at, who, NOTED))[0]
-        found = self.store.get(Change, key)
-        if found is None:
-            raise InputError(f"Problem {problem.id} has no note of {at:%Y-%m-%d %H:%M:%S} UTC.")
-        self.store.delete(Change, key, found[1])
-        later = max(self._server_now(self.deployments(problem.scope), now), at + _INSTANT)
-        self._save_new(Change(problem.id, later, who, f"took back a note of {found[0].who}", "", origin))
-
-    def _change(
-        self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision | None]
-    ) -> Problem:
-        def at_server(problem: Problem, tally: Tally | None) -> Decision | None:
+    def _change(self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision]) -> Problem:
+        def at_server(problem: Problem, tally: Tally | None) -> Decision:
             return decide(problem, tally, self._server_now(self.deployments(problem.scope), now))
 
-        found = self.find(id)
-        return self._decide(found.id, at_server) or self.find(found.id)
+        changed = self._decide(self.find(id).id, at_server)
+        assert changed is not None
+        return changed
 
     def _decide(self, id: str, decide: Callable[[Problem, Tally | None], Decision | None]) -> Problem | None:
-        """Load, decide, save; again after a lost race. None when there is nothing to decide.
-
-        The newest entry of the history is kept in the problem too, and again made sure of before the next one: a kill
-        between the two writes loses none. Each is later than the one before, whatever the clocks do.
-        """
+        """Load, decide, save; again after a lost race. None when there is nothing to decide."""
         for attempt in range(_ROUNDS):
             found = self.store.get(Problem, id)
             if found is None:
                 return None
             problem, revision = found
-            decision = decide(problem, self.store.tally(self.members(problem), problem.muted_from))
+            decision = decide(problem, self.store.tally(self.members(problem)))
             if decision is None:
                 return None
-            changed, entry = decision.problem, decision.change
-            if entry is not None:
-                if problem.told is not None:
-                    self._save_new(problem.told)
-                    entry = replace(entry, at=max(entry.at, problem.told.at + _INSTANT))
-                changed = replace(changed, told=entry)
             try:
-                self.store.save(facts.record(self.redactor, changed), revision)
+                self.store.save(facts.record(self.redactor, decision.problem), revision)
             except StaleProblem:
                 if attempt == _ROUNDS - 1:
                     raise
                 continue
-            if entry is not None:
-                self._save_new(entry)
-            return changed
+            self._save_new(decision.change)
+            return decision.problem
         return None
 
     # --- reading
@@ -370,7 +281,7 @@ class Service:
         `since` bounds, in whole days, what `recent` counts, not which problems are listed.
         """
         owned = {(m.scope, m.fingerprint): m.problem for m, _ in self.store.records(Membership)}
-        wanted = None if query == EVERYTHING else self.store.matching(self.resolve_terms(query, now))
+        wanted = None if query == EVERYTHING else self.matching(query, now)
         groups: dict[str, list[Summary]] = {}
         for summary in self.store.summaries(first_day(now, since)):
             problem = owned.get((self.scope(summary.deployment), summary.fingerprint))
@@ -380,8 +291,9 @@ class Service:
         for answer, _ in self.store.records(Outcomes):
             answers.setdefault(answer.problem, []).append(answer)
         growing = {known.problem: known for known, _ in self.store.records(Escalation)}
+        owning = ownership.known(self.store, self.owning)
         rows = [
-            row_of(problem, parts, answers.get(problem.id, ()), now, since, growing.get(problem.id))
+            row_of(problem, parts, Beside(answers.get(problem.id, ()), growing.get(problem.id), owning), now, since)
             for problem, _ in self.store.records(Problem)
             if (parts := groups.get(problem.id))
             and (wanted is None or any((part.deployment, part.fingerprint) in wanted for part in parts))
@@ -393,29 +305,18 @@ class Service:
         problem = self.find(id)
         members = self.members(problem)
         occurrences = tuple(self.store.search(Members(frozenset(members)), limit))
-        answers = self.answers(problem.id)
+        history = [change for change, _ in self.store.records(Change, parent=problem.id)]
+        answers = [answer for answer, _ in self.store.records(Outcomes, parent=problem.id)]
         growing = self.store.get(Escalation, problem.id)
+        beside = Beside(answers, growing and growing[0], ownership.known(self.store, self.owning))
         return ProblemView(
-            row=row_of(
-                problem, self.store.summaries(first_day(now), members), answers, now, growth=growing and growing[0]
-            ),
+            row=row_of(problem, self.store.summaries(first_day(now), members), beside, now),
             latest=self.store.occurrence(occurrences[0].key.id) if occurrences else None,
             occurrences=occurrences,
-            history=self.history(problem),
+            history=tuple(sorted(history, key=lambda change: change.at))[::-1],
             fingerprints=tuple(sorted({fingerprint for _, fingerprint in members})),
             outcomes=tuple(sorted(answers, key=lambda answer: answer.since, reverse=True)),
-            tally=self.store.tally(members, problem.muted_from),
         )
-
-    def history(self, problem: Problem) -> tuple[Change, ...]:
-        """Return what was done about a problem and written of it, the newest first."""
-        found = {change for change, _ in self.store.records(Change, parent=problem.id)}
-        told = {problem.told} if problem.told else set()
-        return tuple(sorted(found | told, key=lambda change: (change.at, change.what), reverse=True))
-
-    def answers(self, id: str) -> list[Outcomes]:
-        """Return what is known of how a problem's tasks fared since."""
-        return [answer for answer, _ in self.store.records(Outcomes, parent=id)]
 
     def readable(self, view: ProblemView) -> Occurrence | None:
         """Return the newest failed try of a problem whose log is known, the log included; else its newest."""
@@ -454,8 +355,18 @@ class Service:
 
         return tuple(counted(part) for part in join(found[0].gaps if found else ()))
 
-    def resolve_terms(self, query: Query, now: datetime) -> Query:
-        """Replace terms about problems (`state:`, `is:`, `problem:`) by the occurrences those problems own."""
+    def matching(self, query: Query, now: datetime) -> set[tuple[str, str]]:
+        """Return the (deployment, fingerprint) pairs of the problems that a query of the queue finds.
+
+        There `owner:` means who owns the problem, whoever says so; in a search for failed tries it is what Airflow says of each.
+        """
+        return self.store.matching(self.resolve_terms(query, now, of_problems=True))
+
+    def resolve_terms(self, query: Query, now: datetime, *, of_problems: bool = False) -> Query:
+        """Replace terms about problems (`state:`, `is:`, `problem:`) by the occurrences those problems own.
+
+        With `of_problems`, `owner:` is such a term too.
+        """
 
         def members_where(claim: Callable[[QueueRow], bool]) -> Query:
             rows = [row for row in self.queue(now) if claim(row)]
@@ -480,6 +391,8 @@ class Service:
                     known = self.store.get(Problem, value)
                     start = self.living(known[0]).id if known else value.removesuffix("*")
                     return members_where(lambda row: row.problem.id.startswith(start))
+                case "owner" if of_problems:
+                    return members_where(lambda row: row.owned.is_called(value))
                 case _:
                     return term
 
@@ -508,11 +421,6 @@ class Service:
         """Move our clock to the Airflow servers' one, the furthest ahead where a scope has several."""
         found = [self.store.get(DeploymentHealth, deployment) for deployment in deployments]
         return now + timedelta(seconds=max((f[0].offset for f in found if f), default=0.0))
-
-    def _latest(self, now: datetime) -> datetime:
-        """Return what the clock furthest ahead shows, as problems wake by their own servers' clocks."""
-        offsets = (health.offset for health, _ in self.store.records(DeploymentHealth))
-        return now + timedelta(seconds=max(offsets, default=0.0))
 
 
 def _moved(problem: Problem, scope: str, now: datetime) -> Decision | None:

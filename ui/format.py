@@ -7,20 +7,19 @@ text before it is shown. Never changes what is stored.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from triage import deploys, lifecycle, quiet
 from triage.elsewhere import Elsewhere
 from triage.missed import Missed
 from triage.model import Occurrence
 from triage.outcomes import Outcome
 from triage.queue import QueueRow
 from triage.records import Change, Escalation, Move, MoveKind, TriageState
-from triage.service import HealthView, ProblemView
+from triage.service import HealthView
 
 if TYPE_CHECKING:
     from triage.similar import Similar  # brings numpy along
@@ -135,47 +134,25 @@ def sentence(row: QueueRow, now: datetime) -> str:
     )
 
 
-def next_step(view: ProblemView, now: datetime) -> str:
-    """Say what airtriage does to a problem by itself next, and what it waits for."""
-    problem, deploy = view.row.problem, view.row.problem.deploy
+def next_step(row: QueueRow, now: datetime) -> str:
+    """Say what airtriage does to a problem by itself next."""
+    problem = row.problem
     match problem.state:
+        case TriageState.MUTED if problem.muted_until_count is not None:
+            left = max(problem.muted_until_count - row.total, 0)
+            return f"Comes back after {many(left, 'further failure')}."
+        case TriageState.MUTED if problem.muted_until is not None:
+            return f"Comes back {ago(problem.muted_until, now)}."
         case TriageState.MUTED:
-            said = _mute_ends(view, now)
-        case TriageState.RESOLVED if deploy is not None and deploy.seen_at is not None:
-            said = f"The deploy was seen {ago(deploy.seen_at, now)}, {deploy.seen}: a failure in it makes a regression."
-        case TriageState.RESOLVED if deploy is not None:
-            said = f"Waits for {deploys.name(deploy)}: what ran until then may fail still, a failure in it makes a regression."
+            return "Stays quiet until you unmute it."
         case TriageState.RESOLVED:
-            said = "Becomes a regression if a try that starts from now on fails of it."
-        case TriageState.ONGOING if problem.quiet_for is None:
-            said = "Nothing by itself: resolve or mute it when you know more."
+            return "Becomes a regression if a try that starts from now on fails of it."
         case TriageState.ONGOING:
-            said = ""
+            return "Nothing by itself: resolve or mute it when you know more."
         case _:
-            settles = problem.state_at + lifecycle.SETTLES_AFTER
-            said = f"Counts as ongoing {ago(settles, now)}."
-    if problem.quiet_for is not None and view.tally is not None:
-        waits = quiet.waits(problem.quiet_for, view.tally, view.outcomes, now)
-        reason = f"still waits, as {waits}" if waits else "the next look does it"
-        said = f"{said} To be resolved once quiet for {quiet.days(problem.quiet_for)}; {reason}."
-    return said.strip()
-
-
-def _mute_ends(view: ProblemView, now: datetime) -> str:
-    """Say what ends a mute, the first of several."""
-    problem = view.row.problem
-    ends = []
-    if problem.muted_until_count is not None:
-        counted = view.tally.newer if problem.muted_from is not None and view.tally else view.row.total
-        ends.append(f"after {many(max(problem.muted_until_count - counted, 0), 'further failure')}")
-    if problem.muted_until is not None:
-        ends.append(ago(problem.muted_until, now))
-    if problem.muted_dags:
-        ends.append(f"when it fails in another DAG than {names(problem.muted_dags)}")
-    said = f"Comes back {' or '.join(ends)}." if ends else ""
-    if problem.muted_until_closed:
-        return f"{said} Is resolved when its GitLab issue closes.".strip()
-    return said or "Stays quiet until you unmute it."
+            return (
+                f"Counts as ongoing {ago(problem.wake_at, now)}." if problem.wake_at else "Counts as ongoing in a week."
+            )
 
 
 def freshness(view: HealthView, now: datetime) -> str:
@@ -233,12 +210,12 @@ def problem_json(row: QueueRow) -> dict[str, Any]:
         "flaky": row.is_flaky,
         "outcome": outcome_json(row.outcome),
         "owner": row.owner or None,
+        "owners": list(row.owned.names),
+        "owner_why": row.owned.why or None,
         "growing": growth_json(row.growth),
         "why": row.why,
         "muted_until": iso(problem.muted_until),
         "resolved_at": iso(problem.resolved_at),
-        "resolved_in": deploys.name(problem.deploy) if problem.deploy else None,
-        "quiet_for": problem.quiet_for.total_seconds() if problem.quiet_for else None,
     }
 
 
@@ -359,6 +336,11 @@ def names(parts: Iterable[str], shown: int = 3) -> str:
     every = list(parts)
     more = f" and {len(every) - shown} more" if len(every) > shown else ""
     return ", ".join(every[:shown]) + more
+
+
+def first(parts: Sequence[str]) -> str:
+    """Return the first of several names, and how many more there are: `a`, `a +2`."""
+    return parts[0] + (f" +{len(parts) - 1}" if len(parts) > 1 else "") if parts else ""
 
 
 def iso(when: datetime | None) -> str | None:

@@ -41,7 +41,7 @@ def progress_bar(console: Console, quiet: bool) -> Progress:
 
 def queue_table(rows: Iterable[QueueRow], at: datetime) -> Table:
     """Draw the queue, a row a problem."""
-    table = _table("id", "state", "problem", "cause", "tries", "where", "last seen")
+    table = _table("id", "state", "problem", "cause", "tries", "where", "owner", "last seen")
     several = list(rows)
     names = len({row.deployments for row in several}) > 1
     for row in several:
@@ -50,10 +50,12 @@ def queue_table(rows: Iterable[QueueRow], at: datetime) -> Table:
         table.add_row(
             row.problem.id[:8],
             Text(row.problem.state, _STATE_STYLE[row.problem.state]),
-            Text(fmt.one_line(row.problem.title)),
+            Text(fmt.one_line(row.problem.title))
+            + Text(f"  growing ×{row.growth.times:.0f}" if row.growth else "", "red"),
             Text(row.problem.cause),
             fmt.number(row.total),
             Text(fmt.one_line(where) + more),
+            Text(fmt.one_line(fmt.first(row.owned.names), 40)),
             fmt.ago(row.last_seen, at),
         )
     return table
@@ -78,6 +80,8 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
     where = ", ".join(f"{task} ({count})" for task, count in row.tasks[:8])
     seen = f"first {fmt.ago(row.first_seen, at)}, last {fmt.ago(row.last_seen, at)}"
     console.print(Text(f"{row.total} failed tries, {row.final} final, {seen}: {where}"))
+    if row.owner:
+        console.print(Text(f"Owner: {fmt.one_line(row.owner)}, {fmt.one_line(row.owned.why)}."))
     if row.outcome:
         due = f" The next run is due {fmt.ago(row.outcome.next_run_at, at)}." if row.outcome.next_run_at else ""
         console.print(Text(f"{row.outcome.said}{due}") + Text(f" As of {fmt.ago(row.outcome.as_of, at)}.", "dim"))

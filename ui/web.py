@@ -113,7 +113,9 @@ def serve(settings: Settings, nudge: Callable[[], None] | None = None) -> None:
                 f"The page cannot listen on {web.host}:{web.port}: {exc.strerror}.",
                 "Set web.port to a free port, or stop what uses it.",
             ) from exc
-    service = Service(open_store(settings.store_url), settings.scopes, settings.redactor, settings.signers)
+    service = Service(
+        open_store(settings.store_url), settings.scopes, settings.redactor, settings.signers, settings.ownership
+    )
     try:
         make_app(service, settings, now=lambda: datetime.now(UTC), nudge=nudge).run(config=config(settings))
     finally:

@@ -168,7 +168,8 @@ def described(occurrence: Occurrence, instance: Row) -> Occurrence:
 
     A try that the scheduler ended is final unless a retry was left to it (Airflow's own rule, `is_eligible_to_retry`).
     """
-    number_, bundle, url = ran(instance)
+    version = instance.get("dag_version")
+    version = version if isinstance(version, dict) else {}
     facts: dict[str, Any] = {
         "started_at": time(instance.get("start_date")),
         "operator": text(instance.get("operator")) or text(instance.get("operator_name")),
@@ -176,9 +177,9 @@ def described(occurrence: Occurrence, instance: Row) -> Occurrence:
         "pool": text(instance.get("pool")),
         "host": text(instance.get("hostname")),
         "map_label": redact(text(instance.get("rendered_map_index"))),
-        "dag_version": number_,
-        "bundle_version": bundle,
-        "bundle_url": url,
+        "dag_version": number(version.get("version_number")),
+        "bundle_version": text(version.get("bundle_version")),
+        "bundle_url": redact(text(version.get("bundle_url"))),
     }
     changes = {name: value for name, value in facts.items() if value and not getattr(occurrence, name)}
     retries = number(instance.get("max_tries"))
@@ -187,19 +188,12 @@ def described(occurrence: Occurrence, instance: Row) -> Occurrence:
     return replace(occurrence, **changes) if changes else occurrence
 
 
-def ran(instance: Row) -> tuple[int | None, str, str]:
-    """Return what a task instance ran: the number of its DAG version, the bundle's version and address, where known."""
-    version = instance.get("dag_version")
-    version = version if isinstance(version, dict) else {}
-    bundle = text(version.get("bundle_version")), redact(text(version.get("bundle_url")))
-    return number(version.get("version_number")), *bundle
-
-
 def owned(occurrence: Occurrence, dag: Row) -> Occurrence:
-    """Fill owner and tags, where still empty, from a DAG's row."""
+    """Fill owner, tags and file, where still empty, from a DAG's row."""
     owner = ", ".join(texts(dag.get("owners")))
     tags = texts([tag.get("name") for tag in items(dag.get("tags"))])
-    return replace(occurrence, owner=occurrence.owner or owner, tags=occurrence.tags or tags)
+    file = occurrence.file or text(dag.get("fileloc"))
+    return replace(occurrence, owner=occurrence.owner or owner, tags=occurrence.tags or tags, file=file)
 
 
 def standing(instance: Row) -> Standing | None:
@@ -213,7 +207,12 @@ def good(deployment: str, instance: Row) -> Good | None:
     of, ended_at = key(deployment, instance), time(instance.get("end_date"))
     if of is None or ended_at is None:
         return None
-    return Good(of, ended_at, *ran(instance))
+    version = instance.get("dag_version")
+    version = version if isinstance(version, dict) else {}
+    return Good(
+        of, ended_at, number(version.get("version_number")), text(version.get("bundle_version")),
+        redact(text(version.get("bundle_url"))),
+    )  # fmt: skip
 
 
 def succeeded(deployment: str, event: Row) -> Good | None:

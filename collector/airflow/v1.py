@@ -48,7 +48,7 @@ class Airflow210(Airflow32):
     _health, _imports, _pools, _tasks, _of_dag = HEALTH, IMPORTS, POOLS, TASKS, DAG
 
     def describe(self, occurrence: Occurrence) -> Occurrence:
-        """Fill what is still empty of the try: start, operator, host, pool, queue, owner, tags, is_final.
+        """Fill what is still empty of the try: start, operator, host, pool, queue, owner, tags, file, is_final.
 
         The instance itself says whether its present try was the final one: of those before it, only the number of tries
         tells. One to three questions; `ended_at` is never touched.
@@ -63,7 +63,7 @@ class Airflow210(Airflow32):
             elif occurrence.is_final is None:
                 occurrence = replace(occurrence, is_final=stands)
             occurrence = rows.described(occurrence, row)
-        if not occurrence.owner or not occurrence.tags:
+        if not occurrence.owner or not occurrence.tags or not occurrence.file:
             occurrence = rows.owned(occurrence, self._dags(key.dag_id))
         return occurrence
 

@@ -120,7 +120,7 @@ class Airflow32:
             yield found
 
     def describe(self, occurrence: Occurrence) -> Occurrence:
-        """Fill what is still empty of the try: start, operator, host, pool, queue, versions, owner, tags, is_final.
+        """Fill what is still empty of the try: start, operator, host, pool, queue, versions, owner, tags, file, is_final.
 
         One to three questions, fewer where the listing told it already. A try that Airflow lost stays as it is.
         `ended_at` is never touched: the event's time is the server's, a task instance's is the worker's clock.
@@ -136,7 +136,7 @@ class Airflow32:
         if mapped and not occurrence.map_label:
             instance = self._session.json(MAPPED, **where, **mapped) or {}
             occurrence = replace(occurrence, map_label=rows.text(instance.get("rendered_map_index")))
-        if not occurrence.owner or not occurrence.tags:
+        if not occurrence.owner or not occurrence.tags or not occurrence.file:
             occurrence = rows.owned(occurrence, self._dags(key.dag_id))
         return occurrence
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from triage.model import Evidence, Occurrence, Signature
 from triage.records import (
     Change,
+    Codeowners,
     Comparison,
     DeploymentHealth,
     ImportFailure,
@@ -77,6 +78,8 @@ def record(redactor: Redactor, record: R) -> R:
             masked = _move(redactor, record)
         case Moving():
             masked = replace(record, moves=tuple(_move(redactor, move) for move in record.moves))
+        case Codeowners():
+            masked = replace(record, text=redactor.text(record.text))
         case Comparison():
             good = record.good and replace(record.good, bundle_url=redactor.text(record.good.bundle_url))
             masked = replace(record, said=redactor.text(record.said), good=good)
@@ -94,11 +97,8 @@ def record(redactor: Redactor, record: R) -> R:
 
 
 def _problem(redactor: Redactor, one: Problem) -> Problem:
-    told, undo = one.told, one.undo
-    texts = (one.title, one.reason, told.why if told else "", undo.reason if undo else "")
-    title, reason, why, stood = redactor.texts(texts)
-    told, undo = told and replace(told, why=why), undo and replace(undo, reason=stood)
-    return replace(one, title=title, reason=reason, told=told, undo=undo)
+    title, reason = redactor.texts((one.title, one.reason))
+    return replace(one, title=title, reason=reason)
 
 
 def _move(redactor: Redactor, one: Move) -> Move:

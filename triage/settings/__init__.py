@@ -21,10 +21,11 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, Validat
 
 from triage.editions import SIGNERS, Signers
 from triage.errors import SettingsError
+from triage.owners import Ownership, Repository
 from triage.redact import Redactor, added
 from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute, ours
 from triage.settings.section import Section, Span
-from triage.settings.sections import Deployment, Grouping, Redaction, Web
+from triage.settings.sections import Deployment, Grouping, Owning, Redaction, Web
 from triage.settings.values import hidden, password_in, spans, split
 from triage.signature.rules import Rules
 
@@ -55,6 +56,7 @@ class Settings(Section):
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="the page")
     redact: Redaction = Field(default_factory=lambda: Redaction.model_validate({}), description="what is masked")
     grouping: dict[str, Grouping] = Field(default_factory=dict, description="your own rules of grouping, by name")
+    owners: dict[str, Owning] = Field(default_factory=dict, description="your rules on who owns a failure, by name")
 
     @field_validator("data_dir", mode="before")
     @classmethod
@@ -66,15 +68,17 @@ class Settings(Section):
         except RuntimeError as exc:
             raise ValueError(f"{str(value)!r} names a home folder that is not there") from exc
 
-    @field_validator("grouping", mode="before")
+    @field_validator("grouping", "owners", mode="before")
     @classmethod
-    def _are_tables(cls, value: object) -> object:
+    def _are_tables(cls, value: object, info: ValidationInfo) -> object:
         for name, its in value.items() if isinstance(value, dict) else ():
-            if not isinstance(its, dict | Grouping):
-                raise ValueError(f"{name} is no table of settings; give the rule a name, as in [grouping.NAME]")
+            if not isinstance(its, dict | Grouping | Owning):
+                raise ValueError(
+                    f"{name} is no table of settings; give the rule a name, as in [{info.field_name}.NAME]"
+                )
         return value
 
-    @field_validator("deployments", "grouping")
+    @field_validator("deployments", "grouping", "owners")
     @classmethod
     def _names(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         for name in value:
@@ -135,6 +139,14 @@ class Settings(Section):
     def rules(self) -> Rules:
         """People's own rules of grouping, by the section `grouping`, in its order."""
         return Rules(tuple(one.rule(name) for name, one in self.grouping.items()))
+
+    @cached_property
+    def ownership(self) -> Ownership:
+        """What tells who owns a problem: the section `owners` in its order, and where the deployments' DAGs lie."""
+        return Ownership(
+            tuple(one.rule(name) for name, one in self.owners.items()),
+            {name: Repository(its.repository, its.checkout) for name, its in self.deployments.items()},
+        )
 
     @property
     def signers(self) -> Signers:
@@ -256,6 +268,8 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
         return [*Deployment.model_fields, *(f"{name}_file" for name in _FROM_FILES)]
     if loc and loc[0] == "grouping":
         return list(Grouping.model_fields)
+    if loc and loc[0] == "owners":
+        return list(Owning.model_fields)
     if loc and loc[0] == "gitlab":
         return [*GitLab.model_fields, *(f"{name}_file" for name in _OF_GITLAB_FROM_FILES)]
     sections: dict[int | str, type[BaseModel]] = {"web": Web, "redact": Redaction}

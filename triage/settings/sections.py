@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -16,9 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from triage import log_path
+from triage import log_path, owners
+from triage.causes import CAUSES
 from triage.redact import added
-from triage.settings.gitlab import GitLabChanges
+from triage.settings.gitlab import GitLabChanges, Username
 from triage.settings.section import Section, Span
 from triage.settings.values import address, each_line, header_lines, listed, options, split, template, words
 from triage.signature.rules import PATTERNS, Rule, made, pattern
@@ -67,6 +69,27 @@ class Deployment(Section):
     )
 
     gitlab: GitLabChanges | None = Field(None, description="what of the section gitlab is different for its problems")
+
+    repository: str = Field(
+        "",
+        description="the address of its DAGs' Git repository, where Airflow does not tell it, such as https://gitlab.example.com/data/dags",
+    )
+    checkout: str = Field(
+        "",
+        description="the folder in which Airflow has that repository, such as /opt/airflow/dags/repo; not for Airflow's own Git bundles",
+    )
+
+    @field_validator("repository")
+    @classmethod
+    def _is_repository(cls, value: str) -> str:
+        return address(value, "gitlab.token").removesuffix(".git") if value else value
+
+    @field_validator("checkout")
+    @classmethod
+    def _is_folder(cls, value: str) -> str:
+        if value and not value.startswith("/"):
+            raise ValueError("it is not the whole path of a folder, which begins with /")
+        return value.rstrip("/")
 
     @field_validator("url")
     @classmethod
@@ -230,3 +253,41 @@ class Grouping(Section):
     def rule(self, name: str) -> Rule:
         """Return the rule as signatures take it."""
         return made(name, self.model_dump())
+
+
+class Owning(Section):
+    """One rule on who owns a failure; all that it names must match, and the first that matches counts."""
+
+    owner: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        description="who owns it: a name, or a team as @team; several as a list"
+    )
+    deployment: str = Field(
+        "", description="only failures of a deployment that this matches (`*` and `?` stand for anything)"
+    )
+    dag: str = Field("", description="only failures in a DAG that this matches")
+    task: str = Field("", description="only failures in a task whose `task_id` or `dag_id.task_id` this matches")
+    tag: str = Field("", description="only failures in a DAG with a tag that this matches")
+    cause: str = Field(
+        "", description="only failures of a cause that this matches, from [signatures.md](signatures.md#causes)"
+    )
+    gitlab: Annotated[tuple[Username, ...], BeforeValidator(listed)] = Field(
+        (), description="the GitLab user that their issues are assigned to; several as a list"
+    )
+
+    @field_validator("owner")
+    @classmethod
+    def _is_somebody(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value or ("",):
+            owners.checked(name)
+        return value
+
+    @field_validator("cause")
+    @classmethod
+    def _is_cause(cls, value: str) -> str:
+        if value and not any(fnmatchcase(name, value.casefold()) for name in CAUSES):
+            raise ValueError(f"{value!r} matches no cause")
+        return value
+
+    def rule(self, name: str) -> owners.Rule:
+        """Return the rule as ownership takes it."""
+        return owners.Rule(name, **self.model_dump())

@@ -17,9 +17,11 @@ from triage.model import Occurrence
 from triage.query import Query
 from triage.records import (
     Change,
+    Codeowners,
     Comparison,
     ComparisonStatus,
     Cursor,
+    Dag,
     DeploymentHealth,
     Escalation,
     Heard,
@@ -65,7 +67,7 @@ class Summary:
     """The signed failures of one fingerprint in one deployment, counted.
 
     `daily` maps ISO days, from the day asked for on, to counts; `tasks` maps `(dag_id, task_id)` to counts of all time,
-    `spans` to the ends of the first and the newest of these tries.
+    `spans` to the ends of the first and the newest of these tries, `owned` to the owners that Airflow names with them.
     """
 
     deployment: str
@@ -77,7 +79,12 @@ class Summary:
     daily: dict[str, int]
     tasks: dict[tuple[str, str], int]
     spans: dict[tuple[str, str], tuple[datetime, datetime]]
-    owners: tuple[str, ...]
+    owned: dict[tuple[str, str], tuple[str, ...]]
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(dict.fromkeys(owner for owners in self.owned.values() for owner in owners))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +174,8 @@ class Store(Protocol):
     def clear(self, touched: Iterable[Touched]) -> None:
         """Forget these touches, unless they were touched again meanwhile."""
 
-    def tally(self, members: Iterable[tuple[str, str]], since: datetime | None = None) -> Tally | None:
-        """Count the occurrences of these (deployment, fingerprint) pairs; None if there are none.
-
-        `ran` comes in order of deployment, DAG, task and newest end. `newer` counts those that ended after `since`; 0
-        where no time is given.
-        """
+    def tally(self, members: Iterable[tuple[str, str]]) -> Tally | None:
+        """Count the occurrences of these (deployment, fingerprint) pairs; None if there are none."""
 
     def summaries(self, since: str | None = None, members: Iterable[tuple[str, str]] | None = None) -> list[Summary]:
         """Return the summary of every fingerprint, or of these (deployment, fingerprint) pairs.
@@ -209,6 +212,10 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return record.name, "", None
         case Regroup():
             return REGROUP, "", None
+        case Dag():
+            return f"{record.deployment}/{record.dag_id}", record.deployment, None
+        case Codeowners():
+            return record.repository, "", None
         case Escalation():
             return record.problem, record.problem, record.look_at
         case Move():

@@ -72,7 +72,7 @@ class Desk:
                 revision,
                 lambda: {(m.scope, m.fingerprint): m.problem for m, _ in service.store.records(Membership)},
             )
-            pairs = service.store.matching(service.resolve_terms(query, self.now()))
+            pairs = service.matching(query, self.now())
             return {owned.get((service.scope(deployment), print_), "") for deployment, print_ in pairs}
 
         return self.remembered(("matching", text), revision, find)
