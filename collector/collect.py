@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from collector import outcomes
-from collector.lease import LeaseLost, lease
 from collector.listing import Listings
 from collector.readers import Errands, Readers
 from collector.reading import LATE, Reader
 from collector.report import Progress, Report
 from collector.source import Source
 from triage.errors import SourceError, StaleProblem
+from triage.lease import LeaseLost, lease
 from triage.model import LogStatus, Occurrence
 from triage.query import Between, Both, Either, Field
 from triage.records import DeploymentHealth, Trouble

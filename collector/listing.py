@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from collector import spans
-from collector.lease import LeaseLost
 from collector.report import Report
 from collector.source import Source
 from triage.errors import SourceError, StaleProblem
+from triage.lease import LeaseLost
 from triage.model import Occurrence
 from triage.records import Cursor, Listing
 from triage.service import Service

@@ -21,11 +21,11 @@ from kombu.exceptions import OperationalError
 from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
-from collector.lease import LeaseLost, lease
 from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
 from triage import asking
 from triage.errors import SettingsError, SourceError
+from triage.lease import LeaseLost, lease
 from triage.records import Regroup
 from triage.redact import Learned
 from triage.regroup import Regrouping

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -286,6 +287,12 @@ class _Server(ThreadingHTTPServer):
         self._open.discard(request)
         super().shutdown_request(request)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went away meanwhile; anything else is a fault of the double."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            self.fake.errors.append(f"the double itself broke: {error!r}")
+
     def cut(self) -> None:
         for connection in list(self._open):
             with suppress(OSError):
@@ -325,28 +332,28 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.act is not None and fault.when == "before":
             fault.act()
         committed = fault.when == "after" or fault.kind in ("slow", "stale", "duplicate", "meanwhile")
-        answer = fake.handle(request, fault.lag if fault.kind == "stale" else None) if committed else None
+        answer = fake.handle(request, fault.lag if fault.kind == "stale" else None) if committed else Answer(0)
         if fault.act is not None and fault.when == "after":
             fault.act()
         if fault.kind == "duplicate":
             answer = fake.handle(request)
-        if fault.kind == "hang":
-            fake.ended.wait(fault.seconds or 30)
         if fault.kind in ("cut", "hang"):
-            answer = None
-        elif fault.kind == "status":
+            fake.faults.note(Entry(request, None, committed, fault.name))  # now: a client gives up before a hang ends
+            fake.ended.wait((fault.seconds or 30) if fault.kind == "hang" else 0)
+            self._cut()
+            return
+        if fault.kind == "status":
             body = fault.body if fault.body is not None else MESSAGES.get(fault.status, {"message": str(fault.status)})
             answer = Answer(fault.status, body, fault.headers)
         self._end(request, answer, committed, fault.name)
 
-    def _end(self, request: Request, answer: Answer | None, committed: bool, fault: str | None = None) -> None:
-        """Write the answer, or close the connection where there is none."""
-        self.server.fake.faults.note(Entry(request, answer and answer.status, committed, fault))
-        if answer is None:
-            self.close_connection = True
-            with suppress(OSError):
-                self.connection.shutdown(socket.SHUT_RDWR)
-            return
+    def _cut(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _end(self, request: Request, answer: Answer, committed: bool, fault: str | None = None) -> None:
+        self.server.fake.faults.note(Entry(request, answer.status, committed, fault))
         text = isinstance(answer.body, str)
         content = answer.body.encode() if text else b"" if answer.body is None else json.dumps(answer.body).encode()
         self.send_response(answer.status)

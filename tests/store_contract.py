@@ -17,6 +17,8 @@ from triage.records import (
     ComparisonStatus,
     Cursor,
     Dag,
+    DagVersion,
+    Deploy,
     DeploymentHealth,
     Escalation,
     Good,
@@ -29,8 +31,10 @@ from triage.records import (
     Moving,
     Outcomes,
     Problem,
+    Ran,
     Regroup,
     Split,
+    Stand,
     Tracker,
     TriageState,
     Trouble,
@@ -67,7 +71,16 @@ class StoreContract:
 
     def test_a_record_is_read_back_as_it_was_saved(self, store: Store) -> None:
         records = [
-            problem(wake_at=NOW, before=TriageState.MUTED, muted_until_count=3),
+            problem(
+                wake_at=NOW,
+                before=TriageState.MUTED,
+                muted_until_count=3,
+                muted_dags=("a",),
+                quiet_for=timedelta(days=7),
+                deploy=Deploy((DagVersion("prod", "orders", 14),), ("9ab1e0d",)),
+                told=Change("p1", NOW, "ann", "muted"),
+                undo=Stand("muted", TriageState.NEW, NOW, "airtriage", "first seen"),
+            ),
             Membership("prod", "1:aa", "p1", ("m1",), is_bound=True),
             (
                 move := Move(
@@ -360,6 +373,29 @@ class StoreContract:
         assert (tally.occurrences, tally.final, tally.title) == (3, 2, "first")
         assert (tally.first_seen, tally.last_seen) == (NOW - timedelta(days=3), NOW)
         assert tally.last_started == NOW - timedelta(seconds=5)
+
+    def test_a_tally_is_parted_by_task_and_by_what_was_run_and_counts_what_ended_since(self, store: Store) -> None:
+        hour = timedelta(hours=1)
+        store.put([
+            occurrence(1, at=NOW - 30 * hour, dag_version=1), occurrence(2, at=NOW - 2 * hour, dag_version=1, fingerprint="1:bb"),
+            occurrence(3, at=NOW - hour, dag_version=2, bundle_version="9ab1e0d"), occurrence(4, dag="billing", started_at=None),
+        ])  # fmt: skip
+        store.summarise(store.touched(10))
+        pairs = [("prod", "1:aa"), ("prod", "1:bb")]
+        tally = store.tally(pairs, NOW - 2 * hour)
+        assert tally is not None
+        second = timedelta(seconds=5)
+        assert tally.ran == (
+            Ran("prod", "billing", "load", None, "", NOW, NOW),
+            Ran("prod", "orders", "load", 1, "", NOW - 2 * hour - second, NOW - 2 * hour),
+            Ran("prod", "orders", "load", 2, "9ab1e0d", NOW - hour - second, NOW - hour),
+        )
+        assert (tally.occurrences, tally.newer, tally.dags) == (4, 2, {"orders", "billing"})
+        newer = [store.tally(pairs, NOW - ago * hour) for ago in (0, 31)]
+        assert [it.newer for it in newer if it] == [0, 4]
+        without = store.tally(pairs)
+        assert without is not None
+        assert without.newer == 0
 
     def test_a_rewritten_occurrence_is_found_by_its_new_words_alone_and_counts_as_before(self, store: Store) -> None:
         store.put([occurrence(1, text="the old secret", title="old secret"), occurrence(2)])

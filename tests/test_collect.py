@@ -13,12 +13,12 @@ import pytest
 
 from collector import comparing
 from collector.collect import Pass
-from collector.lease import LeaseLost, lease
 from collector.readers import IN_FLIGHT, Errand
 from collector.report import Report
 from collector.spans import OVERLAP
 from triage import asking, logs
 from triage.errors import LogGone, SourceError, SourceForbidden, StorageAway
+from triage.lease import LeaseLost, lease
 from triage.model import Absence, Circumstance, CircumstanceKind, LogLine, LogStatus, Occurrence, TaskTry
 from triage.outcomes import OutcomeKind, Retried, Schedule, Successes
 from triage.query import EVERYTHING, parse

@@ -156,7 +156,7 @@ def test_what_comes_next_is_said_for_every_state(tmp_path: Path) -> None:
     id = row.problem.id
 
     def said() -> str:
-        return fmt.next_step(service.problem(id, made_up.NOW).row, made_up.NOW)
+        return fmt.next_step(service.problem(id, made_up.NOW), made_up.NOW)
 
     assert said().startswith("Counts as ongoing in ")
     service.mute(id, "x", made_up.NOW, more=10)

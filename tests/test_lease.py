@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from collector import lease as lease_
-from collector.lease import LEASE, LeaseLost, lease
 from tests.place import wait_for
+from triage import lease as lease_
 from triage.errors import StaleProblem
+from triage.lease import LEASE, LeaseLost, lease
 from triage.records import Lease
 from triage.store import Store, open_store
 

@@ -141,11 +141,12 @@ def test_a_mute_ends_after_so_many_more_failures(service: Service) -> None:
     service.settle(NOW)
     id = service.queue(NOW)[0].problem.id
     service.mute(id, "ann", NOW, more=2)
-    service.record([occurrence(2)])
-    service.settle(NOW)
-    assert service.find(id).state is TriageState.MUTED
-    service.record([occurrence(3)])
-    service.settle(NOW)
+    later = NOW + timedelta(minutes=5)
+    service.record([occurrence(2, at=later), *(occurrence(n, at=NOW - timedelta(days=n)) for n in range(10, 20))])
+    service.settle(later)
+    assert service.find(id).state is TriageState.MUTED, "old failures that arrive late do not count"
+    service.record([occurrence(3, at=later)])
+    service.settle(later)
     assert service.find(id).state is TriageState.ONGOING
 
 

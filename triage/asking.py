@@ -45,7 +45,8 @@ class Asking:
 def due(service: Service, deployment: str, now: datetime, limit: int) -> list[Asking]:
     """Return the tasks to ask about by `now` (the server's clock), the longest due first, at most `limit`.
 
-    Only open problems, and of each only the tasks in which it was seen last.
+    Only open problems, and those about which the answers decide; of each only the tasks in which it was seen last, of one
+    that is to be resolved when quiet all of them.
     """
     known = {
         (found.problem, found.dag_id, found.task_id): (found, revision)
@@ -53,36 +54,36 @@ def due(service: Service, deployment: str, now: datetime, limit: int) -> list[As
         if found.deployment == deployment
     }
     ready = []
-    for problem, parts in _open(service, deployment, now).items():
-        for dag_id, task_id, began, since in _newest(parts):
-            answer, revision = known.get((problem, dag_id, task_id), (None, None))
+    for problem, parts in _asked_about(service, deployment, now):
+        for dag_id, task_id, began, since in _newest(parts, None if problem.quiet_for else outcomes.TASKS):
+            answer, revision = known.get((problem.id, dag_id, task_id), (None, None))
             if (at := outcomes.due_at(answer, since)) <= now:
                 pairs = frozenset((part.deployment, part.fingerprint) for part in parts)
-                ready.append(Asking(problem, deployment, dag_id, task_id, began, since, at, pairs, revision))
+                ready.append(Asking(problem.id, deployment, dag_id, task_id, began, since, at, pairs, revision))
     return sorted(ready, key=lambda one: (one.due_at, one.dag_id, one.task_id))[:limit]
 
 
-def _open(service: Service, deployment: str, now: datetime) -> dict[str, list[Summary]]:
-    """Return the summaries of a deployment's open problems by problem."""
+def _asked_about(service: Service, deployment: str, now: datetime) -> list[tuple[Problem, list[Summary]]]:
+    """Return the problems to ask about with their summaries of a deployment."""
     scope = service.scope(deployment)
     problems = service.store.records(Problem, parent=scope)
-    open_ = {problem.id for problem, _ in problems if problem.state in lifecycle.OPEN}
+    wanted = {it.id: it for it, _ in problems if it.state in lifecycle.OPEN or lifecycle.awaits_answers(it)}
     memberships = service.store.records(Membership)
-    owned = {it.fingerprint: it.problem for it, _ in memberships if it.scope == scope and it.problem in open_}
+    owned = {it.fingerprint: it.problem for it, _ in memberships if it.scope == scope and it.problem in wanted}
     members = [(deployment, fingerprint) for fingerprint in owned]
     found: dict[str, list[Summary]] = {}
     for summary in service.store.summaries(since=now.date().isoformat(), members=members) if members else ():
         found.setdefault(owned[summary.fingerprint], []).append(summary)
-    return found
+    return [(wanted[id], parts) for id, parts in found.items()]
 
 
-def _newest(parts: Iterable[Summary]) -> list[tuple[str, str, datetime, datetime]]:
+def _newest(parts: Iterable[Summary], limit: int | None) -> list[tuple[str, str, datetime, datetime]]:
     spans: dict[tuple[str, str], tuple[datetime, datetime]] = {}
     for part in parts:
         for task, (first, last) in part.spans.items():
             before = spans.get(task, (first, last))
             spans[task] = min(first, before[0]), max(last, before[1])
-    newest = sorted(spans.items(), key=lambda item: (item[1][1], item[0]), reverse=True)[: outcomes.TASKS]
+    newest = sorted(spans.items(), key=lambda item: (item[1][1], item[0]), reverse=True)[:limit]
     return [(dag, task, max(first, last - outcomes.WINDOW), last) for (dag, task), (first, last) in newest]
 
 

@@ -17,7 +17,7 @@ from triage.records import Membership, Move, Problem, Split, TriageState, mark, 
 
 # What a problem is, apart from where it stands in triage: a merge never takes these over, but for an owner it lacks.
 IDENTITY = frozenset(
-    {"id", "scope", "fingerprint", "title", "cause", "opened_at", "owner", "gitlab_url", "merged_into", "merged_by", "moves"}
+    {"id", "scope", "fingerprint", "title", "cause", "opened_at", "owner", "gitlab_url", "merged_into", "merged_by", "moves", "told", "undo"}
 )  # fmt: skip
 _STANCE = tuple(field.name for field in fields(Problem) if field.name not in IDENTITY)
 
@@ -110,16 +110,17 @@ def moved_back(member: Membership, move: Move) -> Membership:
 # --- states
 
 
-def merged(into: Problem, other: Problem, had: int, tries: int) -> Problem:
-    """Return the problem that took `tries` failures of another one over to its own `had`.
+def merged(into: Problem, other: Problem, had: int, counted: int, dags: Sequence[str] = ()) -> Problem:
+    """Return the problem that took the failures of another one over, of which its mute counts `counted`, in these DAGs.
 
-    It stays what it is, and a mute until a number of failures grows by theirs. A resolved one would hide failures that are
+    It stays what it is, and a mute until a number of failures grows by theirs, one until it spreads by their DAGs. `had` of
+    its own are counted by the other's mute. A resolved one would hide failures that are
     none of its own, or come back as a regression that is none, so it becomes what the other is; of two resolved ones the
     resolution that came last counts.
     """
     owned = replace(into, owner=into.owner or other.owner)
     if into.state is not TriageState.RESOLVED:
-        return _louder(owned, tries)
+        return _wider(_louder(owned, counted), dags)
     if other.state is not TriageState.RESOLVED:
         return _louder(_stands(owned, other), had)
     is_later = (other.resolved_at or other.state_at) > (into.resolved_at or into.state_at)
@@ -129,13 +130,16 @@ def merged(into: Problem, other: Problem, had: int, tries: int) -> Problem:
 def parted(into: Problem, move: Move) -> Problem:
     """Return the problem without the failures that a merge brought: what it was, as far as nobody decided since."""
     assert move.was is not None
-    then = merged(move.was, move.other, move.had, move.tries)
+    then = merged(move.was, move.other, move.had, move.counted, move.dags)
     is_last = into.moves[-1:] == (move.id,)
     owner = move.was.owner if into.owner == then.owner else into.owner
     left = replace(into, owner=owner, moves=tuple(id for id in into.moves if id != move.id))
-    if _stance(then) != _stance(_louder(move.was, move.tries)):  # it took the other's state over
+    if _stance(then) != _stance(_wider(_louder(move.was, move.counted), move.dags)):  # it took the other's state over
         return _stands(left, move.was) if is_last and _stance(into) == _stance(then) else left
-    return _louder(left, -move.tries) if into.state_at == then.state_at else left
+    if into.state_at != then.state_at:
+        return left
+    known = into.muted_dags if into.muted_dags != then.muted_dags else move.was.muted_dags
+    return replace(_louder(left, -move.counted), muted_dags=known)
 
 
 def born(move: Move, title: str, cause: str, now: datetime) -> Problem:
@@ -151,24 +155,29 @@ def born(move: Move, title: str, cause: str, now: datetime) -> Problem:
     print_ = move.fingerprint or marked(source.fingerprint, move.dag, move.task)
     return replace(
         source, id=move.into, fingerprint=print_, title=title or source.title, cause=cause or source.cause, opened_at=now,
-        gitlab_url="", merged_into="", merged_by="", moves=(move.id,),
+        gitlab_url="", merged_into="", merged_by="", moves=(move.id,), told=None, undo=None,
     )  # fmt: skip
 
 
 def lessened(problem: Problem, move: Move) -> Problem:
     """Return the problem from which a split took failures: a mute until a number of them is until as many fewer."""
-    return replace(_louder(problem, -move.tries), moves=(*problem.moves, move.id))
+    return replace(_louder(problem, -move.counted), moves=(*problem.moves, move.id))
 
 
 def restored(problem: Problem, move: Move) -> Problem:
     """Return the problem to which the failures of an undone split went back."""
-    return replace(_louder(problem, move.tries), moves=tuple(id for id in problem.moves if id != move.id))
+    return replace(_louder(problem, move.counted), moves=tuple(id for id in problem.moves if id != move.id))
 
 
 def _louder(problem: Problem, tries: int) -> Problem:
     if problem.muted_until_count is None:
         return problem
     return replace(problem, muted_until_count=problem.muted_until_count + tries)
+
+
+def _wider(problem: Problem, dags: Iterable[str]) -> Problem:
+    """Return a problem that is muted until it spreads, with these DAGs known too."""
+    return replace(problem, muted_dags=tuple(sorted({*problem.muted_dags, *dags}))) if problem.muted_dags else problem
 
 
 def _stance(problem: Problem) -> tuple[object, ...]:

@@ -10,6 +10,10 @@
     │   ├── LoginFailed      Airflow does not let us in with what is set
     │   ├── StorageAway      Airflow cannot read the storage of its logs
     │   └── LogGone          the server is sure that there is no such log
+    ├── GitLabError        GitLab cannot be asked, or refuses
+    │   ├── GitLabGone       there is no such thing, or we may not see it
+    │   ├── GitLabRefused    it said no: nothing was done
+    │   └── GitLabUnsure     it gave no answer, or one that says nothing: what was asked may have been done
     └── ProcessError       a child process or a port
 
 An adapter maps to these in one place, `raise … from exc`; bugs pass through raw.
@@ -64,6 +68,27 @@ class StorageAway(SourceError):
 
 class LogGone(SourceError):
     """The server is sure that there is no log for this try."""
+
+
+class GitLabError(TriageError):
+    """GitLab cannot be asked now, or refuses."""
+
+
+class GitLabGone(GitLabError):
+    """There is no such project, issue or user, or we may not see it: GitLab answers both alike."""
+
+
+class GitLabRefused(GitLabError):
+    """GitLab said no, and did nothing; `retry_after` is in how many seconds it may be asked again, where it says so."""
+
+    def __init__(self, what: str, fix: str = "", status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(what, fix)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class GitLabUnsure(GitLabError):
+    """GitLab gave no answer, or one that says nothing: what was asked may have been done, or may still be done."""
 
 
 class ProcessError(TriageError):

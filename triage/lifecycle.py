@@ -1,85 +1,203 @@
 """The life of a problem: pure functions from a problem and what was counted to the next problem.
 
-Owns the five states and every way between them. `observe` works on absolute counts, never on increments, so that a
-repeated pass decides the same. Times are compared on the Airflow server's clock; `now` is on that clock too.
+Owns when each of the `ways` between the five states is gone. `observe` works on absolute counts, never on increments, so
+that a repeated pass decides the same. Times are compared on the Airflow server's clock; `now` is on that clock too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
+from triage import deploys, quiet, ways
 from triage.errors import InputError
-from triage.records import Change, Problem, Tally, TriageState, problem_id
+from triage.records import Change, Deploy, Outcomes, Problem, Stand, Tally, TriageState, problem_id
+from triage.ways import MUTED, NEW, ONGOING, RESOLVED, WAYS, Event
 
 # After this long without a decision a new or regressed problem is ongoing: Sentry's week.
 SETTLES_AFTER = timedelta(days=7)
-OPEN = frozenset({TriageState.NEW, TriageState.ONGOING, TriageState.REGRESSED})
+OPEN = ways.OPEN
+_STOOD = tuple(it.name for it in fields(Stand) if it.name not in ("left_by", "moves"))
+AIRTRIAGE = "airtriage"  # who decides by itself, and from where
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A problem as decided, and the entry for its history."""
+    """A problem as decided, and the entry for its history; None where only its alarm was set anew."""
 
     problem: Problem
-    change: Change
+    change: Change | None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who decides, when, why and from where (`origin`: page, command, GitLab, policy, airtriage)."""
+
+    who: str
+    at: datetime
+    why: str = ""
+    origin: str = "command"
 
 
 def open_problem(scope: str, fingerprint: str, tally: Tally, now: datetime) -> Decision:
     """Open the problem that `fingerprint` is born with in `scope`."""
+    id = problem_id(scope, fingerprint)
+    first = Change(id, now, AIRTRIAGE, "opened", f"first seen {tally.first_seen:%Y-%m-%d %H:%M} UTC")
     problem = Problem(
-        id=problem_id(scope, fingerprint),
+        id=id,
         scope=scope,
         fingerprint=fingerprint,
         title=tally.title,
         cause=tally.cause,
-        state=TriageState.NEW,
+        state=NEW,
         opened_at=now,
         state_at=now,
         reason="first seen",
         wake_at=now + SETTLES_AFTER,
     )
-    return Decision(
-        problem, Change(problem.id, now, "airtriage", "opened", f"first seen {tally.first_seen:%Y-%m-%d %H:%M} UTC")
-    )
+    return Decision(problem, first)
 
 
-def observe(problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
-    """Decide what time and the occurrences counted so far do to a problem; None when nothing changes."""
+def observe(problem: Problem, tally: Tally | None, now: datetime, answers: Iterable[Outcomes] = ()) -> Decision | None:
+    """Decide what time, the occurrences counted so far and the outcomes of its tasks do to a problem.
+
+    `tally.newer` counts from `problem.muted_from`. `answers` are needed where `awaits_answers`. None when nothing changes.
+    """
     if problem.merged_into:
         return None
-    if tally is not None:
-        if problem.state is TriageState.RESOLVED and problem.resolved_at and tally.last_started > problem.resolved_at:
-            why = f"failed again in a try that started {tally.last_started:%Y-%m-%d %H:%M} UTC, after it was resolved"
-            return _by_itself(problem, TriageState.REGRESSED, "regressed", why, now)
-        if problem.muted_until_count is not None and tally.occurrences >= problem.muted_until_count:
-            return _by_itself(
-                problem, TriageState.ONGOING, "unmuted", "the number of failures it was muted for is reached", now
-            )
-    if problem.muted_until is not None and now >= problem.muted_until:
-        return _by_itself(problem, TriageState.ONGOING, "unmuted", "the time it was muted for is over", now)
-    if problem.state in (TriageState.NEW, TriageState.REGRESSED) and now >= problem.state_at + SETTLES_AFTER:
-        return _by_itself(problem, TriageState.ONGOING, "ongoing", "known for a week", now)
+    if problem.state is RESOLVED:
+        return _observe_resolved(problem, tally, now, answers)
+    if problem.state is MUTED and (found := _mute_over(problem, tally, now)):
+        event, why = found
+        return _move(problem, event, "unmuted", _self(now, why))
+    is_due = problem.wake_at is not None and now >= problem.wake_at
+    span = problem.quiet_for if is_due else None
+    if span is not None and tally is not None and not quiet.waits(span, tally, answers, now):
+        why = f"no failure for {quiet.days(span)}, and every task that it hit ran and succeeded since"
+        return _move(problem, Event.QUIET, "resolved", _self(now, why), resolved_at=now)
+    if problem.state in WAYS[Event.SETTLED].starts and now >= problem.state_at + SETTLES_AFTER:
+        return _move(problem, Event.SETTLED, "ongoing", _self(now, "known for a week"))
+    if span is not None:
+        return Decision(replace(problem, wake_at=_alarm(problem, now, tally)), None)
     return None
 
 
-def precedence(problem: Problem) -> tuple[bool, bool, bool, float, datetime, str]:
+def awaits_answers(problem: Problem) -> bool:
+    """Say whether how its tasks fare decides about a problem: it is to be resolved when quiet, or awaits a deploy."""
+    return problem.quiet_for is not None or (problem.deploy is not None and problem.deploy.seen_at is None)
+
+
+def _observe_resolved(
+    problem: Problem, tally: Tally | None, now: datetime, answers: Iterable[Outcomes]
+) -> Decision | None:
+    if tally is None or problem.resolved_at is None:
+        return None
+    if why := deploys.regression(problem.deploy, problem.resolved_at, tally):
+        return _move(problem, Event.REGRESSED, "regressed", _self(now, why))
+    if problem.deploy is not None and (seen := deploys.seen(problem.deploy, problem.resolved_at, answers)):
+        changed = replace(problem, deploy=seen)
+        return _stay(problem, changed, Event.DEPLOYED, "saw the deploy", _self(now, f"{seen.seen} succeeded"))
+    return None
+
+
+def _mute_over(problem: Problem, tally: Tally | None, now: datetime) -> tuple[Event, str] | None:
+    """Say which end of a mute has come, and why."""
+    if problem.muted_until is not None and now >= problem.muted_until:
+        return Event.WOKEN, "the time it was muted for is over"
+    if problem.muted_until_closed and not problem.gitlab_url:
+        return Event.UNLINKED, "the GitLab issue it was muted until is not linked any more"
+    if tally is None:
+        return None
+    failed = tally.newer if problem.muted_from is not None else tally.occurrences
+    if problem.muted_until_count is not None and failed >= problem.muted_until_count:
+        return Event.USED_UP, "the number of failures it was muted for is reached"
+    since = problem.muted_from
+    new = {
+        part.dag_id
+        for part in tally.ran
+        if since is not None and part.dag_id not in problem.muted_dags and part.last_started > since
+    }
+    if problem.muted_dags and new:
+        return Event.SPREAD, f"it spread to {', '.join(sorted(new))}"
+    return None
+
+
+def precedence(problem: Problem) -> tuple[bool, bool, bool, bool, float, datetime, str]:
     """Rank the problems whose failures turn out to be of one cause: the smallest keeps them.
 
     One that is not resolved first, so that no failure is hidden, and none comes back as a regression that is none; of
-    resolved ones the one resolved last. Then what was decided most about: mirrored, by a person; then the older.
+    resolved ones one that awaits failures of older deploys, then the one resolved last. Then what was decided most
+    about: mirrored, by a person; then the older.
     """
-    is_resolved = problem.state is TriageState.RESOLVED
+    is_resolved = problem.state is RESOLVED
     resolved = -problem.resolved_at.timestamp() if is_resolved and problem.resolved_at else 0.0
-    is_untouched = problem.state_by == "airtriage" and not problem.owner
-    return is_resolved, not problem.gitlab_url, is_untouched, resolved, problem.opened_at, problem.id
+    is_untouched = problem.state_by == AIRTRIAGE and not problem.owner and problem.quiet_for is None
+    return (
+        is_resolved, is_resolved and problem.deploy is None, not problem.gitlab_url, is_untouched, resolved,
+        problem.opened_at, problem.id,
+    )  # fmt: skip
+
+
+def taking_over(problem: Problem, moved: Tally) -> Problem:
+    """Return a problem as it is to be before it takes over failures that were counted and decided about elsewhere.
+
+    So that taking them over changes no state: a mute until a number of failures leaves as many more as it did, one until
+    it spreads knows their DAGs, a resolution their versions. `moved.newer` counts from `problem.muted_from`.
+    """
+    if problem.state is MUTED:
+        count = problem.muted_until_count
+        grown = moved.newer if problem.muted_from is not None else moved.occurrences
+        dags = tuple(sorted({*problem.muted_dags, *moved.dags})) if problem.muted_dags else ()
+        return replace(problem, muted_until_count=None if count is None else count + grown, muted_dags=dags)
+    if problem.state is RESOLVED and problem.resolved_at is not None:
+        deploy = deploys.widened(problem.deploy, moved) if problem.deploy else None
+        return replace(problem, deploy=deploy, resolved_at=max(problem.resolved_at, moved.last_started))
+    return problem
+
+
+# --- what people, GitLab and policies decide
 
 
 def resolve(problem: Problem, who: str, now: datetime, why: str = "", origin: str = "command") -> Decision:
     """Resolve now: a try that starts later is a regression. InputError if it is resolved already."""
-    if problem.state is TriageState.RESOLVED:
-        raise InputError(f"Problem {problem.id} is resolved already.")
-    return _decide(problem, TriageState.RESOLVED, "resolved", who, now, why, origin, resolved_at=now)
+    return _move(problem, Event.RESOLVED, "resolved", Actor(who, now, why, origin), resolved_at=now)
+
+
+def resolve_in_deploy(
+    problem: Problem, by: Actor, tally: Tally | None, answers: Iterable[Outcomes] = (), given: str = "",
+    deployed_at: datetime | None = None,
+) -> Decision:  # fmt: skip
+    """Resolve in the next deploy, or in a `given` one: a commit, or `DAG@NUMBER` for a version of a DAG.
+
+    `deployed_at` is when the given one was deployed, if it was. InputError if it is resolved already, if its tries name
+    neither a DAG version nor a bundle, or if the given deploy cannot be read or failed already.
+    """
+    event = Event.RESOLVED_IN if given else Event.RESOLVED_NEXT
+    _check(problem, event)
+    deploy = deploys.known(tally, answers, given, deployed_at)
+    return _move(problem, event, f"resolved in {deploys.name(deploy)}", by, resolved_at=by.at, deploy=deploy)
+
+
+def resolve_when_quiet(problem: Problem, by: Actor, span: timedelta, tally: Tally | None) -> Decision:
+    """Resolve once no try failed for `span` and all tasks that it hit ran and succeeded since; its state stays till then.
+
+    InputError if it is resolved already, or the span is shorter than an hour.
+    """
+    _check(problem, Event.ARMED)
+    if span < quiet.SHORTEST:
+        raise InputError("The time to be quiet for is shorter than an hour.", "Give a longer one, such as 7d.")
+    armed = replace(problem, quiet_for=span)
+    armed = replace(armed, wake_at=_alarm(armed, by.at, tally, look=timedelta()))
+    return _stay(problem, armed, Event.ARMED, f"to resolve when quiet for {quiet.days(span)}", by)
+
+
+def disarm(problem: Problem, by: Actor) -> Decision:
+    """Take back that a problem is to be resolved when quiet. InputError if it is not."""
+    if problem.quiet_for is None:
+        raise InputError(f"Problem {problem.id} is not to be resolved when quiet.")
+    bare = replace(problem, quiet_for=None)
+    return _stay(problem, replace(bare, wake_at=_alarm(bare, by.at)), Event.DISARMED, "not to resolve when quiet", by)
 
 
 def mute(
@@ -89,53 +207,135 @@ def mute(
     *,
     until: datetime | None = None,
     more: int | None = None,
+    spread: bool = False,
+    closed: bool = False,
     tally: Tally | None = None,
     why: str = "",
     origin: str = "command",
 ) -> Decision:
-    """Mute for good, until a time, or until `more` further occurrences. InputError if resolved, or the end is past."""
-    if problem.state is TriageState.RESOLVED:
-        raise InputError(f"Problem {problem.id} is resolved.", "Reopen it before muting it.")
+    """Mute for good, until a time, until `more` further failures, until it spreads or its GitLab issue closes.
+
+    Of several ends the first one counts. InputError if it is resolved, an end is past, or there is no linked issue.
+    """
+    _check(problem, Event.MUTED)
     if until is not None and until <= now:
         raise InputError("The time to mute until is in the past.", "Give a later one.")
     if more is not None and more < 1:
         raise InputError("The number of further failures to mute for must be at least 1.")
-    end = f"until {until:%Y-%m-%d %H:%M} UTC" if until else f"until {more} more failures" if more else "for good"
-    known = tally.occurrences if tally else 0
-    return _decide(
-        problem, TriageState.MUTED, f"muted {end}", who, now, why, origin,
-        muted_until=until, muted_until_count=known + more if more else None, wake_at=until,
+    if closed and not problem.gitlab_url:
+        raise InputError(
+            f"Problem {problem.id} has no GitLab issue, so it cannot be muted until that closes.",
+            "Link one first, or mute it until a time.",
+        )
+    dags = tuple(sorted(tally.dags)) if spread and tally else ()
+    if spread and not dags:
+        raise InputError(f"It is not known in which DAGs problem {problem.id} was seen.", "Mute it until a time.")
+    ends = (
+        f"until {until:%Y-%m-%d %H:%M} UTC" if until else "",
+        f"until {more} more {'failure' if more == 1 else 'failures'}" if more else "",
+        "until it spreads to another DAG" if spread else "",
+        "until its GitLab issue closes" if closed else "",
+    )
+    end = " or ".join(filter(None, ends)) or "for good"
+    return _move(
+        problem, Event.MUTED, f"muted {end}", Actor(who, now, why, origin), muted_until=until, muted_until_count=more,
+        muted_from=now if more or spread else None, muted_dags=dags, muted_until_closed=closed,
     )  # fmt: skip
 
 
 def unmute(problem: Problem, who: str, now: datetime, why: str = "", origin: str = "command") -> Decision:
-    """Undo a mute: the problem is what it was before. InputError if it is not muted."""
-    if problem.state is not TriageState.MUTED:
-        raise InputError(f"Problem {problem.id} is not muted.")
-    return _decide(problem, problem.before or TriageState.ONGOING, "unmuted", who, now, why, origin)
+    """Take back a mute: the problem is what it was before. InputError if it is not muted."""
+    state = problem.before if problem.before in OPEN else ONGOING
+    return _move(problem, Event.UNMUTED, "unmuted", Actor(who, now, why, origin), end=state)
 
 
 def reopen(problem: Problem, who: str, now: datetime, why: str = "", origin: str = "command") -> Decision:
-    """Undo a resolution: the problem is what it was before. InputError if it is not resolved."""
-    if problem.state is not TriageState.RESOLVED:
-        raise InputError(f"Problem {problem.id} is not resolved.")
-    state = problem.before if problem.before in OPEN else TriageState.ONGOING
-    return _decide(problem, state, "reopened", who, now, why, origin)
+    """Take back a resolution: the problem is what it was before. InputError if it is not resolved."""
+    state = problem.before if problem.before in OPEN else ONGOING
+    return _move(problem, Event.REOPENED, "reopened", Actor(who, now, why, origin), end=state)
 
 
-def _by_itself(problem: Problem, state: TriageState, what: str, why: str, now: datetime) -> Decision:
-    return _decide(problem, state, what, "airtriage", now, why, "airtriage")
+def close(problem: Problem, by: Actor) -> Decision | None:
+    """Resolve a problem whose GitLab issue was closed; None where that changes nothing.
+
+    One that is muted stays so, unless it was muted until then: closing the issue of an accepted failure ends no mute.
+    """
+    if problem.state is RESOLVED or (problem.state is MUTED and not problem.muted_until_closed):
+        return None
+    return _move(problem, Event.CLOSED, "resolved", by, resolved_at=by.at)
 
 
-def _decide(
-    problem: Problem, state: TriageState, what: str, who: str, now: datetime, why: str, origin: str,
-    *, resolved_at: datetime | None = None, muted_until: datetime | None = None,
-    muted_until_count: int | None = None, wake_at: datetime | None = None,
+def undo(problem: Problem, who: str, now: datetime, why: str = "", origin: str = "command") -> Decision:
+    """Put back what stood before a person's last decision. InputError if something was decided since, or nothing was."""
+    if problem.undo is None or problem.undo.moves != problem.moves:
+        raise InputError(
+            f"The last change of problem {problem.id} is no person's decision, so it cannot be undone.",
+            "Resolve, mute or reopen it as it is to be.",
+        )
+    _check(problem, Event.UNDONE)
+    changed = replace(problem, undo=None, **{name: getattr(problem.undo, name) for name in _STOOD})
+    return _entry(changed, Actor(who, now, why, origin), f"took back: {problem.undo.left_by}")
+
+
+# --- how a way is gone
+
+
+def _move(
+    problem: Problem, event: Event, what: str, by: Actor, *, end: TriageState | None = None,
+    resolved_at: datetime | None = None, deploy: Deploy | None = None, muted_until: datetime | None = None,
+    muted_until_count: int | None = None, muted_from: datetime | None = None, muted_dags: tuple[str, ...] = (),
+    muted_until_closed: bool = False,
 ) -> Decision:  # fmt: skip
-    if state in (TriageState.NEW, TriageState.REGRESSED):
-        wake_at = now + SETTLES_AFTER
+    """Go a way that begins a new stand: what held of the old one is gone, but for the wish to resolve it when quiet."""
+    _check(problem, event)
+    state = WAYS[event].end or end or problem.state
     changed = replace(
-        problem, state=state, before=problem.before if problem.state is state else problem.state, state_at=now, state_by=who, reason=why or what,
-        resolved_at=resolved_at, muted_until=muted_until, muted_until_count=muted_until_count, wake_at=wake_at,
+        problem, state=state, before=problem.before if problem.state is state else problem.state, state_at=by.at,
+        state_by=by.who, reason=by.why or what, resolved_at=resolved_at, deploy=deploy, muted_until=muted_until,
+        muted_until_count=muted_until_count, muted_from=muted_from, muted_dags=muted_dags,
+        muted_until_closed=muted_until_closed, quiet_for=None if state is RESOLVED else problem.quiet_for,
+        undo=_stand(problem, what, by),
     )  # fmt: skip
-    return Decision(changed, Change(problem.id, now, who, what, why, origin))
+    return _entry(replace(changed, wake_at=_alarm(changed, by.at)), by, what)
+
+
+def _stay(problem: Problem, changed: Problem, event: Event, what: str, by: Actor) -> Decision:
+    """Go a way that leaves the state as it stands."""
+    _check(problem, event)
+    return _entry(replace(changed, undo=_stand(problem, what, by)), by, what)
+
+
+def _check(problem: Problem, event: Event) -> None:
+    way = WAYS[event]
+    if problem.state not in way.starts:
+        said, fix = way.refused
+        raise InputError(f"Problem {problem.id} {said}", fix)
+
+
+def _entry(changed: Problem, by: Actor, what: str) -> Decision:
+    return Decision(changed, Change(changed.id, by.at, by.who, what, by.why, by.origin))
+
+
+def _stand(problem: Problem, what: str, by: Actor) -> Stand | None:
+    """Return what Undo is to put back after a person's decision."""
+    return (
+        None
+        if by.who == AIRTRIAGE
+        else Stand(what, moves=problem.moves, **{name: getattr(problem, name) for name in _STOOD})
+    )
+
+
+def _self(now: datetime, why: str) -> Actor:
+    return Actor(AIRTRIAGE, now, why, AIRTRIAGE)
+
+
+def _alarm(
+    problem: Problem, now: datetime, tally: Tally | None = None, look: timedelta = quiet.LOOK
+) -> datetime | None:
+    """Say when time alone may change a problem; one to be resolved when quiet is looked at no sooner than after `look`."""
+    times: list[datetime] = [problem.muted_until] if problem.muted_until else []
+    if problem.state in WAYS[Event.SETTLED].starts:
+        times.append(problem.state_at + SETTLES_AFTER)
+    if problem.quiet_for is not None:
+        times.append(max(quiet.due_at(problem.quiet_for, tally), now + look) if tally else now + look)
+    return min(times, default=None)

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 from triage import belonging, lifecycle
 from triage.errors import InputError, StaleProblem
-from triage.records import Membership, Move, MoveKind, Moving, Problem
+from triage.query import Between, Field, Members, both
+from triage.records import Membership, Move, MoveKind, Moving, Problem, Tally
 from triage.redact import facts
 from triage.service import Service
 
@@ -76,6 +77,8 @@ def split(
         problem = service.find(id)
         print_ = _owned(service, problem, fingerprint)
         tries = _counted(service, problem, dag, task, print_)
+        since = problem.muted_from
+        counted = _since(service, problem, since, dag, task, print_) if since else tries
         made = belonging.split_id(problem, print_, dag, task)
         found = service.store.get(Problem, made)
         was = found[0] if found else None
@@ -85,7 +88,7 @@ def split(
                 f"Undo that first: airtriage merge {was.id} --undo.",
             )
         return [
-            replace(_move(service, MoveKind.SPLIT, problem, made, person, at), was=was, fingerprint=print_, dag=dag, task=task, tries=tries)
+            replace(_move(service, MoveKind.SPLIT, problem, made, person, at), was=was, fingerprint=print_, dag=dag, task=task, tries=tries, counted=counted)
         ]  # fmt: skip
 
     return _begin(service, scope, now, decide)[0]
@@ -150,17 +153,25 @@ def _move(service: Service, kind: MoveKind, problem: Problem, into: str, person:
 def _merges(
     service: Service, keeper: Problem, others: Sequence[Problem], person: Person, at: datetime
 ) -> Iterable[Move]:
-    was, had = keeper, _tries(service, keeper)
+    was, holders = keeper, [keeper]
     for other in others:
-        tries = _tries(service, other)
+        tally = service.store.tally(service.members(other), was.muted_from)
+        tries, counted = (tally.occurrences, _counts(tally, was)) if tally else (0, 0)
+        had = sum(_tries(service, one, other) for one in holders)
+        dags = tuple(sorted(tally.dags)) if tally else ()
         move = _move(service, MoveKind.MERGE, other, keeper.id, person, at)
-        yield replace(move, was=was, had=had, tries=tries)
-        was, had = belonging.merged(was, other, had, tries), had + tries
+        yield replace(move, was=was, had=had, tries=tries, counted=counted, dags=dags)
+        was, holders = belonging.merged(was, other, had, counted, dags), [*holders, other]
 
 
-def _tries(service: Service, problem: Problem) -> int:
-    tally = service.store.tally(service.members(problem))
-    return tally.occurrences if tally else 0
+def _tries(service: Service, problem: Problem, muted: Problem) -> int:
+    """Count the failures of a problem that a mute of `muted` until a number of them counts."""
+    tally = service.store.tally(service.members(problem), muted.muted_from)
+    return _counts(tally, muted) if tally else 0
+
+
+def _counts(tally: Tally, muted: Problem) -> int:
+    return tally.newer if muted.muted_from else tally.occurrences
 
 
 # --- what can be split off
@@ -202,6 +213,13 @@ def _counted(service: Service, problem: Problem, dag: str, task: str, fingerprin
     if tries == total:
         raise InputError(f"All failed tries of problem {problem.id} are {which}.", "Name a part of them.")
     return tries
+
+
+def _since(service: Service, problem: Problem, since: datetime, dag: str, task: str, fingerprint: str) -> int:
+    """Count those that would be split off and ended after `since`, as a mute until a number of failures does."""
+    pairs = frozenset(pair for pair in service.members(problem) if fingerprint in ("", pair[1]))
+    names = [Field(name, value.casefold()) for name, value in (("dag", dag), ("task", task)) if value]
+    return service.store.count(both(Members(pairs), Between("at", since + timedelta(microseconds=1), None), *names))
 
 
 # --- what can be undone

@@ -69,10 +69,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Successes:
-    """How many task instances of a task succeeded since some time, and when the newest of them started."""
+    """How many task instances of a task succeeded since some time, when the newest of them started, and what it ran."""
 
     count: int = 0
     newest: datetime | None = None
+    dag_version: int | None = None
+    bundle_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from triage.model import TaskTry
@@ -27,10 +27,27 @@ class TriageState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """What a problem's failed tries of one task ran: a DAG version and a bundle version (None, "": not known).
+
+    `last_started` is the start of the newest of them, `last_seen` its newest end.
+    """
+
+    deployment: str
+    dag_id: str
+    task_id: str
+    dag_version: int | None
+    bundle_version: str
+    last_started: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """The occurrences of a problem, counted from the facts as absolute values.
 
-    `final` counts tries that ended their task instance; `last_started` decides about regressions.
+    `final` counts tries that ended their task instance; `last_started` decides about regressions. `ran` parts them by
+    task and version; `newer` counts those that ended after the time asked for.
     """
 
     occurrences: int
@@ -40,6 +57,81 @@ class Tally:
     last_started: datetime
     title: str
     cause: str
+    ran: tuple[Ran, ...] = ()
+    newer: int = 0
+
+    @property
+    def dags(self) -> frozenset[str]:
+        """Return the names of the DAGs it was seen in."""
+        return frozenset(part.dag_id for part in self.ran)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of a problem's history: who did what, when, why, and from where.
+
+    `origin` is page, command, GitLab, policy, or airtriage.
+    """
+
+    problem: str
+    at: datetime
+    who: str
+    what: str
+    why: str = ""
+    origin: str = "airtriage"
+
+
+@dataclass(frozen=True, slots=True)
+class DagVersion:
+    """The newest version of a DAG that was known at some time; None where its tries name none."""
+
+    deployment: str
+    dag_id: str
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """The deploy that a resolution is bound to: the next one after what was known then, or a given one.
+
+    `dags` and `bundles` are what was known at the resolution: failures of that are expected still. A given deploy is a
+    `commit` (a beginning of it is enough) or the version `number` of the DAG `dag_id`. `seen_at` is the start of the
+    first try of that deploy that was seen, `seen` says which.
+    """
+
+    dags: tuple[DagVersion, ...] = ()
+    bundles: tuple[str, ...] = ()
+    commit: str = ""
+    dag_id: str = ""
+    number: int | None = None
+    seen_at: datetime | None = None
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a problem stood before a person's last decision: what Undo puts back; fields as in `Problem`.
+
+    `left_by` is that decision in the words of the history; `moves` are the merges and splits up to then: after another
+    one it cannot be put back.
+    """
+
+    left_by: str
+    state: TriageState
+    state_at: datetime
+    state_by: str
+    reason: str
+    before: TriageState | None = None
+    resolved_at: datetime | None = None
+    deploy: Deploy | None = None
+    quiet_for: timedelta | None = None
+    muted_until: datetime | None = None
+    muted_until_count: int | None = None
+    muted_from: datetime | None = None
+    muted_dags: tuple[str, ...] = ()
+    muted_until_closed: bool = False
+    wake_at: datetime | None = None
+    moves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +139,14 @@ class Problem:
     """A decision: the recurrences of one cause in one scope, with a triage state.
 
     `id` comes from the scope and the fingerprint it was born with and never changes. `muted_*` is set only in MUTED:
-    until a time, until a total of occurrences (`muted_until_count`), or for good. `wake_at` is when time alone changes
-    the state; `before` the state that an undo goes back to. Saved only when something was decided; counts live in the
-    summaries. `merged_into` is the problem that its failures went to, by the move `merged_by`: it is kept so that its id still
-    leads somewhere. `moves` are the moves that its own state and numbers take into account.
+    until a time, until `muted_until_count` failures ended after `muted_from` (of a record from before there was that
+    field: in all), until it is seen in a DAG beside `muted_dags`, until its GitLab issue closes, or for good.
+    `resolved_at` and `deploy` are set only in RESOLVED; `quiet_for` never there: it is resolved once all its tasks ran
+    well for so long. `wake_at` is when time alone may change the state; `before` the state that unmuting and reopening
+    go back to; `undo` is None after a change of airtriage's own. `told` is the newest entry of its history, so that none is lost
+    between two writes. Saved only when something was decided; counts live in the summaries. `merged_into` is the problem
+    that its failures went to, by the move `merged_by`: it is kept so that its id still leads somewhere. `moves` are the
+    moves that its own state and numbers take into account.
     """
 
     id: str
@@ -70,6 +166,13 @@ class Problem:
     wake_at: datetime | None = None
     owner: str = ""
     gitlab_url: str = ""
+    muted_from: datetime | None = None
+    muted_dags: tuple[str, ...] = ()
+    muted_until_closed: bool = False
+    deploy: Deploy | None = None
+    quiet_for: timedelta | None = None
+    undo: Stand | None = None
+    told: Change | None = None
     merged_into: str = ""
     merged_by: str = ""
     moves: tuple[str, ...] = ()
@@ -107,8 +210,9 @@ class Move:
     """A person's decision that failures of `problem` belong to problem `into`; in force until `undone_at`.
 
     A merge moves all of them; a split those with `fingerprint`, or those of the DAG `dag` (and `task`, where it is named).
-    `was` and `other` are the problems `into` and `problem` as they were, `had` and `tries` the numbers of failures that the
-    former had, and that moved. Times on the Airflow server's clock.
+    `was` and `other` are the problems `into` and `problem` as they were, `tries` the number of failures that moved. `counted`
+    are those of them that the mute of `was` counts, `had` those of `was` that a mute of `other` does; `dags` the DAGs of what
+    moved. Times on the Airflow server's clock.
     """
 
     id: str
@@ -126,7 +230,9 @@ class Move:
     dag: str = ""
     task: str = ""
     tries: int = 0
+    counted: int = 0
     had: int = 0
+    dags: tuple[str, ...] = ()
     undone_at: datetime | None = None
     undone_by: str = ""
     undone_why: str = ""
@@ -184,18 +290,6 @@ class Regroup:
     tries: int = 0
     left: int = 0
     done_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One entry of a problem's history: who did what, when, why, and from where (page, command, airtriage)."""
-
-    problem: str
-    at: datetime
-    who: str
-    what: str
-    why: str = ""
-    origin: str = "airtriage"
 
 
 class Listing(StrEnum):
@@ -323,7 +417,8 @@ class Outcomes:
 
     `began` and `since` are the ends of the problem's first (at most two weeks before) and newest failed try in the task.
     `succeeded` and `failed` count what started after `since`: task instances that succeeded, tries that failed of
-    something else; `between` the successes from `began` to `since`. `healed`, `broken` and `waiting` judge the newest
+    something else; `between` the successes from `began` to `since`; `dag_version` and `bundle_version` are those of the
+    newest success, where they are known. `healed`, `broken` and `waiting` judge the newest
     task instances that the problem hit: succeeded on a later try (mostly on try `healed_on`), failed in the end, retry
     still to come. `as_of` is when it was asked, `next_ask_at` when it is due again.
     """
@@ -347,6 +442,8 @@ class Outcomes:
     is_paused: bool = False
     is_gone: bool = False
     next_run_at: datetime | None = None
+    dag_version: int | None = None
+    bundle_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,10 +551,11 @@ class Mirror:
     """The GitLab issue of a problem, one a problem: an intent before anything is sent, then the link, which holds.
 
     `gitlab` is the address, `project` the path (or number) it is reached by. `sent_at` is None while certainly nothing was
-    sent; `looked_at` is when its issue was last looked for in vain after that. `is_open`, `assignee` and `labels` are
+    sent; `looked_at` is when its issue was last looked for in vain after that, `title` what it was called when it was sent. `is_open`, `assignee` and `labels` are
     as both sides last agreed, `updated_at` the issue's own time as last seen (GitLab's clock). `block` is the digest of the
     block of ours that was last written, at `written_at`, `told` the digest of what it was made from; `comments` the keys
-    of the comments made, `heard` the id of the last comment listened to. `next_at`: nothing is done before. `said` is what
+    of the comments made, `saying` that of one that is being made since `saying_at`, `heard` the id of the last comment
+    listened to. `next_at`: nothing is done before. `said` is what
     went wrong. Times on our clock.
     """
 
@@ -469,6 +567,7 @@ class Mirror:
     sent_at: datetime | None = None
     looked_at: datetime | None = None
     attempts: int = 0
+    title: str = ""
     project_id: int = 0
     issue_id: int = 0
     iid: int = 0
@@ -478,6 +577,8 @@ class Mirror:
     labels: tuple[str, ...] = ()
     updated_at: datetime | None = None
     linked_at: datetime | None = None
+    saying: str = ""
+    saying_at: datetime | None = None
     block: str = ""
     written_at: datetime | None = None
     told: str = ""
@@ -493,7 +594,8 @@ class Tracker:
 
     Every issue of ours created before `found_until` is known here; whatever changed before `read_until` was heard (both
     GitLab's clock). `checked_at`: when last every linked issue was seen to exist. After a refusal nothing is asked before
-    `next_at`. `heard_at` is when it last answered. Times on our clock but for those two.
+    `next_at`. `heard_at` is when it last answered, `steady_at` since when it was asked without a long silence: before that
+    the store may have been restored. Times on our clock but for those two.
     """
 
     gitlab: str
@@ -502,10 +604,12 @@ class Tracker:
     web_url: str = ""
     bot: str = ""
     bot_id: int = 0
+    greeted_at: datetime | None = None
     found_until: datetime | None = None
     read_until: datetime | None = None
     checked_at: datetime | None = None
     heard_at: datetime | None = None
+    steady_at: datetime | None = None
     failures: int = 0
     next_at: datetime | None = None
     troubles: tuple[Trouble, ...] = ()

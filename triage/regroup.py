@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from triage import heirs
 from triage.editions import suffix, tail, version
 from triage.errors import StaleProblem
+from triage.lifecycle import taking_over
 from triage.model import Occurrence, Signature
 from triage.query import Field
-from triage.records import Change, Membership, Problem, Regroup
+from triage.records import Change, Membership, Problem, Ran, Regroup, Tally
 from triage.service import Service
 from triage.store import REGROUP
 
@@ -161,11 +163,11 @@ class Regrouping:
     def _move(self, page: list[Occurrence], intent: Regroup) -> int:
         """Note the heirs of these tries, then give them their new signatures; return how many were given."""
         signed = {fact.key.id: (fact, made) for fact, made in self._signed(page)}
-        for (scope, owner, before, fingerprint), tries in self._flows(signed.values()).items():
+        for (scope, owner, before, fingerprint), moved in self._parted(signed.values()).items():
             heirs.divide(self.service.store, scope, before, fingerprint)
             known = self.service.store.get(Membership, f"{scope}/{before}") if owner else None
             if known:
-                self._inherit(replace(known[0], fingerprint=fingerprint), tries, intent)
+                self._inherit(replace(known[0], fingerprint=fingerprint), moved, intent)
 
         def change(stored: Occurrence) -> Occurrence:
             fact, made = signed[stored.key.id]
@@ -185,18 +187,21 @@ class Regrouping:
                 logger.exception("The kept log of try %s cannot be signed", fact.key.id)
 
     def _flows(self, signed: Iterable[Again]) -> Flows:
+        return Flows({flow: len(moved) for flow, moved in self._parted(signed).items()})
+
+    def _parted(self, signed: Iterable[Again]) -> dict[Flow, list[Occurrence]]:
         owners: dict[tuple[str, str], str] = {}
-        flows = Flows()
+        flows: dict[Flow, list[Occurrence]] = {}
         for fact, made in signed:
             scope = self.service.scope(fact.key.deployment)
             key = (scope, fact.fingerprint)
             if key not in owners:
                 found = self.service.store.get(Membership, "/".join(key))
                 owners[key] = found[0].problem if found else ""
-            flows[scope, owners[key], fact.fingerprint, made.fingerprint] += 1
+            flows.setdefault((scope, owners[key], fact.fingerprint, made.fingerprint), []).append(fact)
         return flows
 
-    def _inherit(self, heir: Membership, tries: int, intent: Regroup) -> None:
+    def _inherit(self, heir: Membership, moved: Sequence[Occurrence], intent: Regroup) -> None:
         """Say which problem a new fingerprint belongs to: its tries' own, or the foremost of several."""
         store = self.service.store
         for attempt in range(_ROUNDS):
@@ -207,10 +212,9 @@ class Regrouping:
                 return
             if found and first.problem != before.problem:
                 pairs = self.service.pairs(heir.scope, [heir.fingerprint])
-                tally = store.tally(pairs)
-                self._allow(first.problem, tally.occurrences if tally else 0)
+                self._prepare(first.problem, partial(store.tally, pairs))
             elif first.problem != heir.problem:
-                self._allow(first.problem, tries)
+                self._prepare(first.problem, partial(counted, moved))
             try:
                 if found is None or first != before:
                     heirs.bind(store, first, found[1] if found else None)
@@ -222,19 +226,18 @@ class Regrouping:
                 self._tell(intent, heir.fingerprint, first.problem, former)
             return
 
-    def _allow(self, id: str, tries: int) -> None:
-        """Leave a problem that is muted until a number of failures as many more as it had, however many it takes over.
+    def _prepare(self, id: str, count: Callable[[datetime | None], Tally | None]) -> None:
+        """Make a problem ready for failures it takes over, so that they change no state: e.g. its mute leaves as many more.
 
         Before they move: after a kill in between it is muted for a few too many, rather than loud too soon.
         """
         for attempt in range(_ROUNDS):
             found = self.service.store.get(Problem, id)
-            if found is None or found[0].muted_until_count is None or not tries:
+            moved = count(found[0].muted_from) if found else None
+            if found is None or moved is None or (ready := taking_over(found[0], moved)) == found[0]:
                 return
-            problem, revision = found
-            assert problem.muted_until_count is not None
             try:
-                self.service.store.save(replace(problem, muted_until_count=problem.muted_until_count + tries), revision)
+                self.service.store.save(ready, found[1])
             except StaleProblem:
                 if attempt == _ROUNDS - 1:
                     raise
@@ -281,6 +284,24 @@ class Regrouping:
                 mine.append(replace(found[0], fingerprint=fingerprint))
         first = {key: heirs.foremost(store, its) for key, its in claims.items()}
         return {key: one.problem if one else "" for key, one in first.items()}
+
+
+def counted(moved: Sequence[Occurrence], since: datetime | None) -> Tally | None:
+    """Count these tries as a store would, but for titles; None where there are none."""
+    if not moved:
+        return None
+    ran = tuple(
+        Ran(
+            it.key.deployment, it.key.dag_id, it.key.task_id, it.dag_version, it.bundle_version,
+            it.started_at or it.ended_at, it.ended_at,
+        )
+        for it in moved
+    )  # fmt: skip
+    return Tally(
+        len(moved), sum(it.is_final is True for it in moved), min(it.ended_at for it in moved),
+        max(it.ended_at for it in moved), max(part.last_started for part in ran), "", "", ran,
+        sum(since is not None and it.ended_at > since for it in moved),
+    )  # fmt: skip
 
 
 def _fate(problem: Problem, flows: Flows, keepers: dict[tuple[str, str], str]) -> Fate:

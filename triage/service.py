@@ -16,7 +16,7 @@ from functools import partial
 from triage import belonging, escalation, heirs, lifecycle, moves, owners, ownership
 from triage.editions import SIGNERS, Signers
 from triage.errors import InputError, StaleProblem
-from triage.lifecycle import Decision
+from triage.lifecycle import Actor, Decision
 from triage.missed import Missed, join
 from triage.model import LogStatus, Occurrence
 from triage.owners import NO_RULES, Ownership
@@ -36,8 +36,10 @@ from triage.records import (
     problem_id,
 )
 from triage.redact import PLAIN, Redactor, facts
-from triage.store import Backlog, Put, Store, Summary, Touched
+from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
 
+NOTE, NOTED = 4000, "noted"  # the longest note, in characters; what the history says of one
+_INSTANT = timedelta(microseconds=1)
 _ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
 
 
@@ -45,7 +47,7 @@ _ROUNDS = 20  # lost races in a row before giving up; each is another writer's s
 class ProblemView:
     """A problem with all that its page shows; `occurrences` newest first, `latest` with its kept log.
 
-    `outcomes` holds the answers about its tasks, the most recently failed first.
+    `outcomes` holds the answers about its tasks, the most recently failed first; `tally.newer` counts from `muted_from`.
     """
 
     row: QueueRow
@@ -54,6 +56,7 @@ class ProblemView:
     history: tuple[Change, ...]
     fingerprints: tuple[str, ...]
     outcomes: tuple[Outcomes, ...] = ()
+    tally: Tally | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,9 @@ class Service:
             made += sum(self._observe(pair, now) for pair in _pairs(touched))
             made += escalation.look(self, _pairs(touched), now)
             self.store.clear(touched)
-        for problem, _ in self.store.records(Problem, wake_before=now):
-            made += self._decide(problem.id, partial(self._wake, now=now)) is not None
+        for problem, _ in self.store.records(Problem, wake_before=self._latest(now)):
+            if problem.wake_at and problem.wake_at <= self._server_now(self.deployments(problem.scope), now):
+                made += self._decide(problem.id, partial(self._wake, now=now)) is not None
         return made + escalation.look_again(self, now)
 
     def finish(self, now: datetime) -> int:
@@ -148,8 +152,8 @@ class Service:
             return self._decide(self._bind(heir).problem, partial(self._wake, now=now)) is not None
         decision = lifecycle.open_problem(scope, fingerprint, tally, self._server_now([deployment], now))
         # The problem first: a membership that names no problem would hide its failures.
-        if self.store.get(Problem, decision.problem.id) is None:
-            self._save_new(decision.problem)
+        if self.store.get(Problem, decision.problem.id) is None and decision.change is not None:
+            self._save_new(replace(decision.problem, told=decision.change))
             self._save_new(decision.change)
         self._bind(Membership(scope, fingerprint, decision.problem.id))
         return True
@@ -184,65 +188,158 @@ class Service:
             self.store.save(facts.record(self.redactor, record), None)
 
     def _wake(self, problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
-        return lifecycle.observe(problem, tally, self._server_now(self.deployments(problem.scope), now))
+        answers = self.answers(problem.id) if lifecycle.awaits_answers(problem) else ()
+        return lifecycle.observe(problem, tally, self._server_now(self.deployments(problem.scope), now), answers)
 
-    # --- people's decisions
+    # --- people's decisions, and those of GitLab and of policies
 
-    def resolve(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Resolve a problem now; a try that starts later makes it a regression."""
-        return self._change(id, now, lambda problem, tally, at: lifecycle.resolve(problem, who, at, why, origin))
+    def resolve(
+        self, id: str, who: str, now: datetime, why: str = "", origin: str = "command", *, next_deploy: bool = False,
+        deploy: str = "", deployed_at: datetime | None = None, quiet_for: timedelta | None = None,
+    ) -> Problem:  # fmt: skip
+        """Resolve a problem now, in the next deploy, in a given `deploy`, or once it was quiet for so long.
+
+        `deploy` is a commit or `DAG@NUMBER`, `deployed_at` (the Airflow server's clock) when that was deployed, if it was.
+        InputError if it is resolved already, if more than one of these is asked for, or if the deploy cannot be told.
+        """
+        if sum((next_deploy, bool(deploy), quiet_for is not None)) > 1:
+            raise InputError("A problem is resolved in one way at a time.", "Choose one of them.")
+
+        def decide(problem: Problem, tally: Tally | None, at: datetime) -> Decision:
+            by = Actor(who, at, why, origin)
+            if quiet_for is not None:
+                return lifecycle.resolve_when_quiet(problem, by, quiet_for, tally)
+            if next_deploy or deploy:
+                return lifecycle.resolve_in_deploy(problem, by, tally, self.answers(problem.id), deploy, deployed_at)
+            return lifecycle.resolve(problem, who, at, why, origin)
+
+        return self._change(id, now, decide)
+
+    def disarm(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
+        """Take back that a problem is to be resolved when quiet."""
+        return self._change(id, now, lambda problem, _, at: lifecycle.disarm(problem, Actor(who, at, why, origin)))
 
     def reopen(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Undo a resolution."""
-        return self._change(id, now, lambda problem, tally, at: lifecycle.reopen(problem, who, at, why, origin))
+        """Take back a resolution."""
+        return self._change(id, now, lambda problem, _, at: lifecycle.reopen(problem, who, at, why, origin))
 
     def mute(
         self, id: str, who: str, now: datetime, *, lasting: timedelta | None = None, more: int | None = None,
-        why: str = "", origin: str = "command",
+        spread: bool = False, closed: bool = False, why: str = "", origin: str = "command",
     ) -> Problem:  # fmt: skip
-        """Mute a problem for good, for a time, or until `more` further failures."""
+        """Mute a problem for good, or for a time, until `more` failures, until it spreads, or until its GitLab issue closes.
+
+        Of several ends the first counts.
+        """
         return self._change(
             id, now,
             lambda problem, tally, at: lifecycle.mute(
-                problem, who, at, until=at + lasting if lasting is not None else None, more=more, tally=tally,
-                why=why, origin=origin,
+                problem, who, at, until=at + lasting if lasting is not None else None, more=more, spread=spread,
+                closed=closed, tally=tally, why=why, origin=origin,
             ),
         )  # fmt: skip
 
     def unmute(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Undo a mute."""
-        return self._change(id, now, lambda problem, tally, at: lifecycle.unmute(problem, who, at, why, origin))
+        """Take back a mute."""
+        return self._change(id, now, lambda problem, _, at: lifecycle.unmute(problem, who, at, why, origin))
 
     def assign(self, id: str, to: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
         """Make somebody a problem's owner; `nobody` takes that back, and the rules say again whose it is."""
         return self._change(id, now, lambda problem, tally, at: owners.assign(problem, to, who, at, why, origin))
 
-    def _change(self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision]) -> Problem:
-        def at_server(problem: Problem, tally: Tally | None) -> Decision:
+    def mirrored(
+        self, id: str, url: str, now: datetime, who: str = "airtriage", origin: str = "GitLab"
+    ) -> Problem | None:
+        """Keep the address of a problem's GitLab issue, none where it is empty; None where it stands so or there is no problem."""
+
+        def decide(problem: Problem, _: Tally | None) -> Decision | None:
+            if problem.gitlab_url == url:
+                return None
+            what = "linked to a GitLab issue" if url else "unlinked from its GitLab issue"
+            change = Change(problem.id, now, who, what, url or problem.gitlab_url, origin)
+            return Decision(replace(problem, gitlab_url=url), change)
+
+        changed = self._decide(id, decide)
+        return (self.wake(id, now) or changed) if changed and not url else changed  # a mute until it closes is over
+
+    def wake(self, id: str, now: datetime) -> Problem | None:
+        """Bring one problem up to what is known of it; None where nothing changes."""
+        return self._decide(id, partial(self._wake, now=now))
+
+    def closed(self, id: str, who: str, now: datetime, why: str = "", origin: str = "GitLab") -> Problem:
+        """Do what the closing of its GitLab issue does to a problem; may be repeated, and may change nothing."""
+        return self._change(id, now, lambda problem, _, at: lifecycle.close(problem, Actor(who, at, why, origin)))
+
+    def undo(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
+        """Put back what stood before a person's last decision; InputError where something was decided since."""
+        return self._change(id, now, lambda problem, _, at: lifecycle.undo(problem, who, at, why, origin))
+
+    def note(self, id: str, who: str, now: datetime, text: str, origin: str = "command") -> Change:
+        """Add what a person wrote to a problem's history, redacted; InputError where it is empty or too long."""
+        text = text.strip()
+        if not text:
+            raise InputError("The note is empty.", "Write what the next one should know.")
+        if len(text) > NOTE:
+            raise InputError(f"The note has {len(text)} characters; {NOTE} are the most.", "Shorten it.")
+        problem = self.find(id)
+        at = self._server_now(self.deployments(problem.scope), now)
+        for _ in range(_ROUNDS):
+            entry = facts.record(self.redactor, Change(problem.id, at, who, NOTED, text, origin))
+            with suppress(StaleProblem):
+                self.store.save(entry, None)
+                return entry
+            at += _INSTANT  # another note of the very same moment
+        raise StaleProblem(f"Notes are written to {problem.id} faster than they can be kept.", "Try again.")
+
+    def unnote(self, id: str, who: str, now: datetime, at: datetime, origin: str = "command") -> None:
+        """Take a note back: its text is gone, and the history says who did it. InputError where there is no such note."""
+        problem = self.find(id)
+        key = record_keys(Change(problem.id, at, who, NOTED))[0]
+        found = self.store.get(Change, key)
+        if found is None:
+            raise InputError(f"Problem {problem.id} has no note of {at:%Y-%m-%d %H:%M:%S} UTC.")
+        self.store.delete(Change, key, found[1])
+        later = max(self._server_now(self.deployments(problem.scope), now), at + _INSTANT)
+        self._save_new(Change(problem.id, later, who, f"took back a note of {found[0].who}", "", origin))
+
+    def _change(
+        self, id: str, now: datetime, decide: Callable[[Problem, Tally | None, datetime], Decision | None]
+    ) -> Problem:
+        def at_server(problem: Problem, tally: Tally | None) -> Decision | None:
             return decide(problem, tally, self._server_now(self.deployments(problem.scope), now))
 
-        changed = self._decide(self.find(id).id, at_server)
-        assert changed is not None
-        return changed
+        found = self.find(id)
+        return self._decide(found.id, at_server) or self.find(found.id)
 
     def _decide(self, id: str, decide: Callable[[Problem, Tally | None], Decision | None]) -> Problem | None:
-        """Load, decide, save; again after a lost race. None when there is nothing to decide."""
+        """Load, decide, save; again after a lost race. None when there is nothing to decide.
+
+        The newest entry of the history is kept in the problem too, and again made sure of before the next one: a kill
+        between the two writes loses none. Each is later than the one before, whatever the clocks do.
+        """
         for attempt in range(_ROUNDS):
             found = self.store.get(Problem, id)
             if found is None:
                 return None
             problem, revision = found
-            decision = decide(problem, self.store.tally(self.members(problem)))
+            decision = decide(problem, self.store.tally(self.members(problem), problem.muted_from))
             if decision is None:
                 return None
+            changed, entry = decision.problem, decision.change
+            if entry is not None:
+                if problem.told is not None:
+                    self._save_new(problem.told)
+                    entry = replace(entry, at=max(entry.at, problem.told.at + _INSTANT))
+                changed = replace(changed, told=entry)
             try:
-                self.store.save(facts.record(self.redactor, decision.problem), revision)
+                self.store.save(facts.record(self.redactor, changed), revision)
             except StaleProblem:
                 if attempt == _ROUNDS - 1:
                     raise
                 continue
-            self._save_new(decision.change)
-            return decision.problem
+            if entry is not None:
+                self._save_new(entry)
+            return changed
         return None
 
     # --- reading
@@ -305,18 +402,28 @@ class Service:
         problem = self.find(id)
         members = self.members(problem)
         occurrences = tuple(self.store.search(Members(frozenset(members)), limit))
-        history = [change for change, _ in self.store.records(Change, parent=problem.id)]
-        answers = [answer for answer, _ in self.store.records(Outcomes, parent=problem.id)]
+        answers = self.answers(problem.id)
         growing = self.store.get(Escalation, problem.id)
         beside = Beside(answers, growing and growing[0], ownership.known(self.store, self.owning))
         return ProblemView(
             row=row_of(problem, self.store.summaries(first_day(now), members), beside, now),
             latest=self.store.occurrence(occurrences[0].key.id) if occurrences else None,
             occurrences=occurrences,
-            history=tuple(sorted(history, key=lambda change: change.at))[::-1],
+            history=self.history(problem),
             fingerprints=tuple(sorted({fingerprint for _, fingerprint in members})),
             outcomes=tuple(sorted(answers, key=lambda answer: answer.since, reverse=True)),
+            tally=self.store.tally(members, problem.muted_from),
         )
+
+    def history(self, problem: Problem) -> tuple[Change, ...]:
+        """Return what was done about a problem and written of it, the newest first."""
+        found = {change for change, _ in self.store.records(Change, parent=problem.id)}
+        told = {problem.told} if problem.told else set()
+        return tuple(sorted(found | told, key=lambda change: (change.at, change.what), reverse=True))
+
+    def answers(self, id: str) -> list[Outcomes]:
+        """Return what is known of how a problem's tasks fared since."""
+        return [answer for answer, _ in self.store.records(Outcomes, parent=id)]
 
     def readable(self, view: ProblemView) -> Occurrence | None:
         """Return the newest failed try of a problem whose log is known, the log included; else its newest."""
@@ -421,6 +528,11 @@ class Service:
         """Move our clock to the Airflow servers' one, the furthest ahead where a scope has several."""
         found = [self.store.get(DeploymentHealth, deployment) for deployment in deployments]
         return now + timedelta(seconds=max((f[0].offset for f in found if f), default=0.0))
+
+    def _latest(self, now: datetime) -> datetime:
+        """Return what the clock furthest ahead shows, as problems wake by their own servers' clocks."""
+        offsets = (health.offset for health, _ in self.store.records(DeploymentHealth))
+        return now + timedelta(seconds=max(offsets, default=0.0))
 
 
 def _moved(problem: Problem, scope: str, now: datetime) -> Decision | None:

@@ -39,34 +39,86 @@ def _decision(name: str) -> Callable[[F], F]:
     return decorate
 
 
-@_decision("resolve")
-def resolve(service: Service, id: str, who: str, at: datetime, why: str) -> Problem:
-    """Resolve problems: a try that starts later makes one REGRESSED."""
-    return service.resolve(id, who, at, why)
+def resolve(
+    service: Service, id: str, who: str, at: datetime, why: str, next_deploy: bool, deploy: str, when_quiet: str | None
+) -> Problem:
+    """Resolve problems: a try that starts later makes one REGRESSED.
+
+    With --next-deploy or --deploy, failures of older DAG versions and bundles are expected still; with --when-quiet it
+    stays as it is until then.
+    """
+    quiet_for = span_of(when_quiet, "--when-quiet")
+    return service.resolve(id, who, at, why, next_deploy=next_deploy, deploy=deploy, quiet_for=quiet_for)
+
+
+resolve.options = [  # type: ignore[attr-defined]
+    click.option("--next-deploy", is_flag=True, help="In the next deploy of its DAGs."),
+    click.option(
+        "--deploy",
+        metavar="DEPLOY",
+        default="",
+        help="In this deploy: a commit, or a DAG and its version as DAG@NUMBER.",
+    ),
+    click.option(
+        "--when-quiet",
+        metavar="SPAN",
+        help="Once it has not failed for so long, such as 7d, and all its tasks ran well.",
+    ),
+]
+_decision("resolve")(resolve)
 
 
 @_decision("unmute")
 def unmute(service: Service, id: str, who: str, at: datetime, why: str) -> Problem:
-    """Undo a mute."""
+    """Take back a mute: the problem is what it was before."""
     return service.unmute(id, who, at, why)
 
 
 @_decision("reopen")
 def reopen(service: Service, id: str, who: str, at: datetime, why: str) -> Problem:
-    """Undo a resolution."""
+    """Take back a resolution, or the wish to resolve when quiet: the problem is what it was before."""
+    if service.find(id).quiet_for is not None:
+        return service.disarm(id, who, at, why)
     return service.reopen(id, who, at, why)
 
 
-def mute(service: Service, id: str, who: str, at: datetime, why: str, lasting: str | None, more: int | None) -> Problem:
-    """Mute problems: for good, --for a time, or until --more failures."""
-    return service.mute(id, who, at, lasting=span_of(lasting), more=more, why=why)
+@_decision("undo")
+def undo(service: Service, id: str, who: str, at: datetime, why: str) -> Problem:
+    """Put back what stood before a person's last decision, as long as nothing was decided since."""
+    return service.undo(id, who, at, why)
+
+
+def mute(
+    service: Service, id: str, who: str, at: datetime, why: str, lasting: str | None, more: int | None,
+    until_spread: bool, until_closed: bool,
+) -> Problem:  # fmt: skip
+    """Mute problems: for good, or until an end; of several ends the first counts."""
+    return service.mute(
+        id, who, at, lasting=span_of(lasting), more=more, spread=until_spread, closed=until_closed, why=why
+    )
 
 
 mute.options = [  # type: ignore[attr-defined]
     click.option("--for", "lasting", metavar="SPAN", help="For a time, such as 8h or 3d."),
     click.option("--more", type=int, help="Until this many more failures."),
+    click.option("--until-spread", is_flag=True, help="Until it fails in a DAG that is not known now."),
+    click.option("--until-closed", is_flag=True, help="Until its GitLab issue closes, which resolves it."),
 ]
 _decision("mute")(mute)
+
+
+@cli.command()
+@click.argument("id")
+@click.argument("words", metavar="TEXT...", nargs=-1, required=True)
+@json_option
+@passes
+def note(context: Context, id: str, words: tuple[str, ...], as_json: bool) -> None:
+    """Write a note into the history of a problem."""
+    entry = context.service.note(id, user(), now(), " ".join(words))
+    if as_json:
+        click.echo(json.dumps({"id": entry.problem, "at": entry.at.isoformat(), "text": entry.why}))
+    else:
+        out.print(f"{entry.problem}: noted.", markup=False)
 
 
 @cli.command()

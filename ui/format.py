@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from triage import deploys, lifecycle, quiet
 from triage.elsewhere import Elsewhere
 from triage.missed import Missed
 from triage.model import Occurrence
 from triage.outcomes import Outcome
 from triage.queue import QueueRow
 from triage.records import Change, Escalation, Move, MoveKind, TriageState
-from triage.service import HealthView
+from triage.service import HealthView, ProblemView
 
 if TYPE_CHECKING:
     from triage.similar import Similar  # brings numpy along
@@ -134,25 +135,47 @@ def sentence(row: QueueRow, now: datetime) -> str:
     )
 
 
-def next_step(row: QueueRow, now: datetime) -> str:
-    """Say what airtriage does to a problem by itself next."""
-    problem = row.problem
+def next_step(view: ProblemView, now: datetime) -> str:
+    """Say what airtriage does to a problem by itself next, and what it waits for."""
+    problem, deploy = view.row.problem, view.row.problem.deploy
     match problem.state:
-        case TriageState.MUTED if problem.muted_until_count is not None:
-            left = max(problem.muted_until_count - row.total, 0)
-            return f"Comes back after {many(left, 'further failure')}."
-        case TriageState.MUTED if problem.muted_until is not None:
-            return f"Comes back {ago(problem.muted_until, now)}."
         case TriageState.MUTED:
-            return "Stays quiet until you unmute it."
+            said = _mute_ends(view, now)
+        case TriageState.RESOLVED if deploy is not None and deploy.seen_at is not None:
+            said = f"The deploy was seen {ago(deploy.seen_at, now)}, {deploy.seen}: a failure in it makes a regression."
+        case TriageState.RESOLVED if deploy is not None:
+            said = f"Waits for {deploys.name(deploy)}: what ran until then may fail still, a failure in it makes a regression."
         case TriageState.RESOLVED:
-            return "Becomes a regression if a try that starts from now on fails of it."
+            said = "Becomes a regression if a try that starts from now on fails of it."
+        case TriageState.ONGOING if problem.quiet_for is None:
+            said = "Nothing by itself: resolve or mute it when you know more."
         case TriageState.ONGOING:
-            return "Nothing by itself: resolve or mute it when you know more."
+            said = ""
         case _:
-            return (
-                f"Counts as ongoing {ago(problem.wake_at, now)}." if problem.wake_at else "Counts as ongoing in a week."
-            )
+            settles = problem.state_at + lifecycle.SETTLES_AFTER
+            said = f"Counts as ongoing {ago(settles, now)}."
+    if problem.quiet_for is not None and view.tally is not None:
+        waits = quiet.waits(problem.quiet_for, view.tally, view.outcomes, now)
+        reason = f"still waits, as {waits}" if waits else "the next look does it"
+        said = f"{said} To be resolved once quiet for {quiet.days(problem.quiet_for)}; {reason}."
+    return said.strip()
+
+
+def _mute_ends(view: ProblemView, now: datetime) -> str:
+    """Say what ends a mute, the first of several."""
+    problem = view.row.problem
+    ends = []
+    if problem.muted_until_count is not None:
+        counted = view.tally.newer if problem.muted_from is not None and view.tally else view.row.total
+        ends.append(f"after {many(max(problem.muted_until_count - counted, 0), 'further failure')}")
+    if problem.muted_until is not None:
+        ends.append(ago(problem.muted_until, now))
+    if problem.muted_dags:
+        ends.append(f"when it fails in another DAG than {names(problem.muted_dags)}")
+    said = f"Comes back {' or '.join(ends)}." if ends else ""
+    if problem.muted_until_closed:
+        return f"{said} Is resolved when its GitLab issue closes.".strip()
+    return said or "Stays quiet until you unmute it."
 
 
 def freshness(view: HealthView, now: datetime) -> str:
@@ -216,6 +239,8 @@ def problem_json(row: QueueRow) -> dict[str, Any]:
         "why": row.why,
         "muted_until": iso(problem.muted_until),
         "resolved_at": iso(problem.resolved_at),
+        "resolved_in": deploys.name(problem.deploy) if problem.deploy else None,
+        "quiet_for": problem.quiet_for.total_seconds() if problem.quiet_for else None,
     }
 
 

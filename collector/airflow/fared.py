@@ -39,8 +39,10 @@ class Fared:
         body = self._newest(dag_id, task_id, 1, state=["success"], start_date_gte=since)
         found = rows.items(body.get("task_instances"))
         count = rows.number(body.get("total_entries"))
-        newest = rows.time(found[0].get("start_date")) if found else None
-        return Successes(len(found) if count is None else count, newest)
+        if not found:
+            return Successes(count or 0)
+        ran = rows.ran(found[0])
+        return Successes(len(found) if count is None else count, rows.time(found[0].get("start_date")), ran[0], ran[1])
 
     def retried(self, dag_id: str, task_id: str, since: datetime) -> Retried:
         """Return how a task's instances stand that started a second or later try from `since` on, the newest 100."""

@@ -168,8 +168,7 @@ def described(occurrence: Occurrence, instance: Row) -> Occurrence:
 
     A try that the scheduler ended is final unless a retry was left to it (Airflow's own rule, `is_eligible_to_retry`).
     """
-    version = instance.get("dag_version")
-    version = version if isinstance(version, dict) else {}
+    number_, bundle, url = ran(instance)
     facts: dict[str, Any] = {
         "started_at": time(instance.get("start_date")),
         "operator": text(instance.get("operator")) or text(instance.get("operator_name")),
@@ -177,15 +176,23 @@ def described(occurrence: Occurrence, instance: Row) -> Occurrence:
         "pool": text(instance.get("pool")),
         "host": text(instance.get("hostname")),
         "map_label": redact(text(instance.get("rendered_map_index"))),
-        "dag_version": number(version.get("version_number")),
-        "bundle_version": text(version.get("bundle_version")),
-        "bundle_url": redact(text(version.get("bundle_url"))),
+        "dag_version": number_,
+        "bundle_version": bundle,
+        "bundle_url": url,
     }
     changes = {name: value for name, value in facts.items() if value and not getattr(occurrence, name)}
     retries = number(instance.get("max_tries"))
     if occurrence.is_final is None and retries is not None:
         changes["is_final"] = occurrence.key.try_number > retries
     return replace(occurrence, **changes) if changes else occurrence
+
+
+def ran(instance: Row) -> tuple[int | None, str, str]:
+    """Return what a task instance ran: the number of its DAG version, the bundle's version and address, where known."""
+    version = instance.get("dag_version")
+    version = version if isinstance(version, dict) else {}
+    bundle = text(version.get("bundle_version")), redact(text(version.get("bundle_url")))
+    return number(version.get("version_number")), *bundle
 
 
 def owned(occurrence: Occurrence, dag: Row) -> Occurrence:
@@ -207,12 +214,7 @@ def good(deployment: str, instance: Row) -> Good | None:
     of, ended_at = key(deployment, instance), time(instance.get("end_date"))
     if of is None or ended_at is None:
         return None
-    version = instance.get("dag_version")
-    version = version if isinstance(version, dict) else {}
-    return Good(
-        of, ended_at, number(version.get("version_number")), text(version.get("bundle_version")),
-        redact(text(version.get("bundle_url"))),
-    )  # fmt: skip
+    return Good(of, ended_at, *ran(instance))
 
 
 def succeeded(deployment: str, event: Row) -> Good | None:

@@ -97,8 +97,11 @@ def record(redactor: Redactor, record: R) -> R:
 
 
 def _problem(redactor: Redactor, one: Problem) -> Problem:
-    title, reason = redactor.texts((one.title, one.reason))
-    return replace(one, title=title, reason=reason)
+    told, undo = one.told, one.undo
+    texts = (one.title, one.reason, told.why if told else "", undo.reason if undo else "")
+    title, reason, why, stood = redactor.texts(texts)
+    told, undo = told and replace(told, why=why), undo and replace(undo, reason=stood)
+    return replace(one, title=title, reason=reason, told=told, undo=undo)
 
 
 def _move(redactor: Redactor, one: Move) -> Move:

@@ -174,8 +174,12 @@ class Store(Protocol):
     def clear(self, touched: Iterable[Touched]) -> None:
         """Forget these touches, unless they were touched again meanwhile."""
 
-    def tally(self, members: Iterable[tuple[str, str]]) -> Tally | None:
-        """Count the occurrences of these (deployment, fingerprint) pairs; None if there are none."""
+    def tally(self, members: Iterable[tuple[str, str]], since: datetime | None = None) -> Tally | None:
+        """Count the occurrences of these (deployment, fingerprint) pairs; None if there are none.
+
+        `ran` comes in order of deployment, DAG, task and newest end. `newer` counts those that ended after `since`; 0
+        where no time is given.
+        """
 
     def summaries(self, since: str | None = None, members: Iterable[tuple[str, str]] | None = None) -> list[Summary]:
         """Return the summary of every fingerprint, or of these (deployment, fingerprint) pairs.

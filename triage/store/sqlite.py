@@ -22,7 +22,7 @@ import msgspec
 from triage.errors import SettingsError, StaleProblem, StoreError
 from triage.model import LogLine, Occurrence, merge
 from triage.query import EVERYTHING, Members, Query
-from triage.records import Record, Tally
+from triage.records import Ran, Record, Tally
 from triage.store import Backlog, Put, Summary, Touched, record_keys
 from triage.store.where import micros, time, where, words
 
@@ -76,11 +76,31 @@ _MIGRATIONS = (
     INSERT INTO hourly
     SELECT fingerprint, deployment, at / 3600000000, count(*) FROM occurrence WHERE fingerprint != '' GROUP BY 1, 2, 3;
     """,
+    # Which DAG version and bundle each try ran, 0 and '' where not known; summaries are made anew, parted by them.
+    """
+    ALTER TABLE occurrence ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE occurrence ADD COLUMN bundle TEXT NOT NULL DEFAULT '';
+    UPDATE occurrence SET version = coalesce(json_extract(CAST(body AS TEXT), '$.dag_version'), 0),
+        bundle = coalesce(json_extract(CAST(body AS TEXT), '$.bundle_version'), '');
+    DROP TABLE summary;
+    CREATE TABLE summary (
+        deployment TEXT NOT NULL, fingerprint TEXT NOT NULL, day TEXT NOT NULL, dag TEXT NOT NULL, task TEXT NOT NULL,
+        owner TEXT NOT NULL, version INTEGER NOT NULL, bundle TEXT NOT NULL, occurrences INTEGER NOT NULL,
+        final INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, last_started INTEGER NOT NULL,
+        PRIMARY KEY (fingerprint, deployment, day, dag, task, owner, version, bundle)
+    ) WITHOUT ROWID;
+    INSERT INTO summary
+    SELECT deployment, fingerprint, day, dag, task, owner, version, bundle, count(*), sum(coalesce(final, 0)), min(at),
+           max(at), max(started)
+    FROM occurrence WHERE fingerprint != ''
+    GROUP BY fingerprint, deployment, day, dag, task, owner, version, bundle;
+    """,
 )
 
 _COLUMNS = (
     "id", "deployment", "dag", "run", "task", "map", "try", "at", "started", "day", "fingerprint", "final", "log",
     "next_fetch", "cause", "title", "exception", "owner", "operator", "queue", "pool", "host", "tags", "words", "body",
+    "version", "bundle",
 )  # fmt: skip
 _UPSERT = (
     f"INSERT INTO occurrence ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
@@ -88,16 +108,23 @@ _UPSERT = (
 )
 _SUMMARISE = """
     INSERT INTO summary
-    SELECT deployment, fingerprint, day, dag, task, owner, count(*), sum(coalesce(final, 0)), min(at), max(at),
-           max(started)
+    SELECT deployment, fingerprint, day, dag, task, owner, version, bundle, count(*), sum(coalesce(final, 0)), min(at),
+           max(at), max(started)
     FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day = ?
-    GROUP BY dag, task, owner
+    GROUP BY dag, task, owner, version, bundle
 """
 _BY_HOUR = """
     INSERT INTO hourly
     SELECT fingerprint, deployment, at / 3600000000 AS hour, count(*)
     FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day = ? GROUP BY hour
 """
+
+
+_RAN = """
+    SELECT sum(occurrences), sum(final), min(first_at), dag, task, version, bundle, max(last_started), max(last_at)
+    FROM summary WHERE fingerprint = ? AND deployment = ? GROUP BY dag, task, version, bundle
+"""
+_NEWER = "SELECT count(*) FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day >= ? AND at > ?"
 
 
 class SqliteStore:
@@ -347,28 +374,25 @@ class SqliteStore:
                 [(touch.fingerprint, touch.deployment, touch.day, touch.stamp) for touch in touched],
             )
 
-    def tally(self, members: Iterable[tuple[str, str]]) -> Tally | None:
+    def tally(self, members: Iterable[tuple[str, str]], since: datetime | None = None) -> Tally | None:
         members = list(members)
-        total = final = 0
-        first, last, started = [], [], []
+        total = final = newer = 0
+        first: list[int] = []
+        ran: list[Ran] = []
         with self._reading() as db:
             for deployment, fingerprint in members:
-                row = db.execute(
-                    "SELECT sum(occurrences), sum(final), min(first_at), max(last_at), max(last_started) FROM summary "
-                    "WHERE fingerprint = ? AND deployment = ?",
-                    (fingerprint, deployment),
-                ).fetchone()
-                if row[0]:
-                    total, final = total + row[0], final + row[1]
-                    first.append(row[2])
-                    last.append(row[3])
-                    started.append(row[4])
-            if not total:
+                for count, ended, begun, *part in db.execute(_RAN, (fingerprint, deployment)):
+                    total, final = total + count, final + ended
+                    first.append(begun)
+                    ran.append(_ran(deployment, *part))
+                newer += _newer(db, deployment, fingerprint, since)
+            if not ran:
                 return None
             clause, params = where(Members(frozenset(members)))
             sql = f"SELECT o.title, o.cause FROM occurrence o WHERE {clause} ORDER BY o.at, o.id LIMIT 1"
             title, cause = db.execute(sql, params).fetchone() or ("", "")
-        return Tally(total, final, time(min(first)), time(max(last)), time(max(started)), title, cause)
+        seen, started = max(part.last_seen for part in ran), max(part.last_started for part in ran)
+        return Tally(total, final, time(min(first)), seen, started, title, cause, _united(ran), newer)
 
     def summaries(self, since: str | None = None, members: Iterable[tuple[str, str]] | None = None) -> list[Summary]:
         clause, params = where(EVERYTHING if members is None else Members(frozenset(members)))
@@ -529,6 +553,29 @@ def _load_kept(db: sqlite3.Connection, id: str) -> tuple[LogLine, ...] | None:
     return msgspec.json.decode(zlib.decompress(row[0]), type=tuple[LogLine, ...]) if row else None
 
 
+def _ran(deployment: str, dag: str, task: str, version: int, bundle: str, started: int, seen: int) -> Ran:
+    return Ran(deployment, dag, task, version or None, bundle, time(started), time(seen))
+
+
+def _united(parts: Iterable[Ran]) -> tuple[Ran, ...]:
+    """Unite what several fingerprints count of the same task and version."""
+    found: dict[tuple[object, ...], Ran] = {}
+    for part in parts:
+        key = (part.deployment, part.dag_id, part.task_id, part.dag_version, part.bundle_version)
+        other = found.get(key, part)
+        started, seen = max(part.last_started, other.last_started), max(part.last_seen, other.last_seen)
+        found[key] = replace(part, last_started=started, last_seen=seen)
+    return tuple(sorted(found.values(), key=lambda part: (part.deployment, part.dag_id, part.task_id, part.last_seen)))
+
+
+def _newer(db: sqlite3.Connection, deployment: str, fingerprint: str, since: datetime | None) -> int:
+    """Count the tries that ended after a time; none where no time is asked for."""
+    if since is None:
+        return 0
+    row = db.execute(_NEWER, (fingerprint, deployment, since.date().isoformat(), micros(since))).fetchone()
+    return int(row[0])
+
+
 def _title(fact: Occurrence) -> str | None:
     return fact.signature.title if fact.signature else None
 
@@ -570,5 +617,5 @@ def _row(fact: Occurrence, words: int | None) -> tuple[Any, ...]:
         micros(fact.ended_at), micros(fact.started_at or fact.ended_at), fact.day, fact.fingerprint, fact.is_final,
         fact.log, micros(fact.next_fetch_at), signed.cause if signed else "", signed.title if signed else "",
         signed.exception or "" if signed else "", fact.owner, fact.operator, fact.queue, fact.pool, fact.host,
-        "\n".join(fact.tags), words, msgspec.json.encode(replace(fact, kept=None)),
+        "\n".join(fact.tags), words, msgspec.json.encode(replace(fact, kept=None)), fact.dag_version or 0, fact.bundle_version,
     )  # fmt: skip

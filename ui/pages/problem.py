@@ -339,7 +339,7 @@ def _similar(view: ProblemView) -> None:
 def _side(view: ProblemView) -> None:
     row, problem, now = view.row, view.row.problem, desk().now()
     show("state", [sheet.p(sheet.state(problem.state), " since ", sheet.when(problem.state_at), f": {row.why}"),
-                   sheet.p(next_step(row, now), tone="quiet")])  # fmt: skip
+                   sheet.p(next_step(view, now), tone="quiet")])  # fmt: skip
     _actions(view)
     latest = view.occurrences[0] if view.occurrences else None
     show("facts", [

@@ -1,0 +1,407 @@
+"""Trials by fault of the mirroring: a seed gives a world, what goes wrong in it, and in which order; then all is well again.
+
+Each ends in checks that hold for every order: no problem has two issues, none that deserves one has none, nothing a person
+wrote or did is gone, no comment stands twice, and both sides agree. The clock is set, so waits cost nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.gitlab_double import FakeGitLab
+from tests.gitlab_faults import Fault, Plan, Request, refusal
+from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag, Project
+from tests.mirroring import Clock, World
+from triage.errors import TriageError
+from triage.hearing import wanted
+from triage.records import Mirror, MirrorStatus, Problem, TriageState
+from triage.store import Store, open_store
+from triage.store.sqlite import SqliteStore
+
+# How far a replica lags at most: behind the wait of a minute that the protocol bets on.
+FAULTS: tuple[tuple[int, Callable[[], Fault]], ...] = (
+    (3, lambda: refusal(502)),
+    (4, lambda: refusal(502, "after")),
+    (2, lambda: refusal(500, "after")),
+    (1, lambda: refusal(503)),
+    (2, lambda: refusal(429)),
+    (2, lambda: refusal(429, retry_after=30)),
+    (2, lambda: Fault("cut", when="before")),
+    (4, lambda: Fault("cut", when="after")),
+    (4, lambda: Fault("stale", lag=Lag(seconds=20))),
+    (4, lambda: Fault("stale", lag=Lag(seconds=50))),
+    (1, lambda: refusal(403)),
+    (1, lambda: refusal(401)),
+)
+
+
+class Killed(BaseException):
+    """The process is gone; nothing of it runs on."""
+
+
+@dataclass
+class Doom:
+    """Kills at a step, counted over all calls to the store and to GitLab, before or after it; the dead do nothing more."""
+
+    at: int = -1
+    after: bool = False
+    steps: int = 0
+    dead: bool = False
+
+    def over(self, thing: Any) -> Any:
+        return _Doomed(thing, self)
+
+
+class _Doomed:
+    def __init__(self, thing: Any, doom: Doom) -> None:
+        self._thing, self._doom = thing, doom
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._thing, name)
+        return self._through(found) if callable(found) else found
+
+    def _through(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        doom = self._doom
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            if doom.dead:
+                raise Killed
+            doom.steps += 1
+            if doom.steps == doom.at and not doom.after:
+                doom.dead = True
+                raise Killed
+            result = call(*args, **kwargs)
+            if doom.steps == doom.at:
+                doom.dead = True
+                raise Killed
+            return result
+
+        return called
+
+
+@dataclass
+class Trial:
+    """One trial: what was done in it, in words, and what it found wrong."""
+
+    seed: int
+    fake: FakeGitLab
+    clock: Clock
+    random: random.Random = field(init=False)
+    world: World = field(init=False)
+    project: Project = field(init=False)
+    other: Project = field(init=False)
+    did: list[str] = field(default_factory=list)
+    injected: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    words: dict[int, list[str]] = field(default_factory=dict)  # what people wrote, by the issue's id
+    titled: dict[int, str] = field(default_factory=dict)
+    closed: dict[str, tuple[datetime, bool]] = field(
+        default_factory=dict
+    )  # by whom people last turned a problem's issue
+    deleted: set[str] = field(default_factory=set)
+    unmarked: set[str] = field(default_factory=set)
+    failed: dict[str, datetime] = field(default_factory=dict)  # when a problem's newest try started
+    facts: list[tuple[int, datetime]] = field(default_factory=list)
+    copies: list[tuple[datetime, sqlite3.Connection]] = field(default_factory=list)
+    late: list[Request] = field(default_factory=list)
+    was_late: bool = False
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        number = len(self.fake.state.projects)
+        self.project = self.fake.project(f"data/dags-{number}", {"bot": MAINTAINER, "anna": DEVELOPER})
+        self.other = self.fake.project(f"data/other-{number}", {"bot": MAINTAINER, "anna": DEVELOPER})
+        self.world = World(self.fake, self.clock, project=self.project.path)
+
+    # --- what happens
+
+    def run(self) -> list[str]:
+        """Let things happen, then heal all and let it settle; return what is wrong."""
+        self.fail()
+        acts = [self.round] * 6 + [self.fail, self.kill] * 3 + [self.eight, self.copy, self.restore] + [self.person] * 5
+        if self.random.random() < 0.5:  # an issue is there already; else what goes wrong meets its opening
+            for _ in range(3):
+                self.pass_time(45)
+                self.world.sync().run()
+        self.spoil()
+        for _ in range(self.random.randint(6, 14)):
+            self.random.choice(acts)()
+        self.heal()
+        self.check()
+        return self.wrong
+
+    def spoil(self) -> None:
+        rate = self.random.choice((0.0, 0.05, 0.15, 0.3))
+        self.fake.faults.plan = Plan(self.seed, rate, FAULTS)
+        if self.random.random() < 0.2:
+            self.fake.faults.add(Fault("cut", when="before", method="POST", path="/issues$", where=self._late))
+
+    def _late(self, request: Request) -> bool:
+        """Take a request whose sender is gone, to carry it out a while later."""
+        if self.was_late:
+            return False
+        self.was_late = True
+        self.late.append(request)
+        return True
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass; what was held back on its way comes through within the time that a server works on it."""
+        if self.late:
+            self.clock.forward(seconds=min(seconds, 20))
+            for request in self.late:
+                self.fake.handle(request)
+                self.injected["carried out after the sender gave up"] += 1
+            self.late = []
+            seconds = max(0.0, seconds - 20)
+        self.clock.forward(seconds=seconds)
+
+    def fail(self) -> None:
+        n = self.random.randint(1, 2)
+        self.pass_time(self.random.choice((1, 30, 4000)))
+        self.facts.append((n, self.clock()))
+        self._record(n, self.clock())
+        self.did.append(f"fails of {n}")
+
+    def _record(self, n: int, at: datetime) -> None:
+        problem = self.world.fail(n, at=at)
+        self.failed[problem] = max(self.failed.get(problem, at), at - timedelta(seconds=5))
+
+    def round(self) -> None:
+        self.pass_time(self.random.choice((5, 30, 30, 61, 130)))
+        self.world.sync().run()
+        self.did.append("round")
+
+    def kill(self) -> None:
+        """Kill a round between any two steps, and begin anew with the same store."""
+        self.pass_time(self.random.choice((5, 30, 61)))
+        doom = Doom(self.random.randint(1, 60), self.random.random() < 0.5)
+        whole, self.world.wrap = self.world.store, doom.over
+        self.world.store = doom.over(whole)
+        with suppress(Killed):
+            self.world.sync().run()
+        self.world.store, self.world.wrap = whole, lambda issues: issues
+        if doom.dead:
+            self.injected["killed"] += 1
+            self.did.append(f"killed at step {doom.at}, {'after' if doom.after else 'before'} it")
+            self.pass_time(self.random.choice((5, 61, 70)))  # its lease runs out in a minute
+
+    def eight(self) -> None:
+        """Let eight syncers work at once."""
+        self.pass_time(self.random.choice((30, 61)))
+        ways = [self.world.sync() for _ in range(8)]
+        threads = [threading.Thread(target=self._quietly, args=(way.run,)) for way in ways]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.injected["eight at once"] += 1
+        self.did.append("eight at once")
+
+    def _quietly(self, run: Callable[[], Any]) -> None:
+        try:
+            run()
+        except TriageError as exc:
+            self.wrong.append(f"a syncer among eight ended with {exc!r}")
+
+    def copy(self) -> None:
+        kept = sqlite3.connect(":memory:", check_same_thread=False)
+        with _sqlite(self.world.store)._connection() as db:
+            db.backup(kept)
+        self.copies.append((self.clock(), kept))
+
+    def restore(self) -> None:
+        """Put an old copy of the store in its place; Airflow still knows what failed since. It takes minutes."""
+        if not self.copies:
+            return
+        at, kept = self.random.choice(self.copies)
+        fresh = open_store("sqlite://")
+        with _sqlite(fresh)._connection() as db:
+            kept.backup(db)
+        self.world.store.close()
+        self.world.store = fresh
+        self.pass_time(self.random.choice((121, 3600)))
+        for n, when in self.facts:
+            self._record(n, when)
+        self.injected["store restored"] += 1
+        self.did.append(f"restored to {at:%H:%M:%S}")
+
+    def person(self) -> None:
+        """Let a person do something to an issue of ours."""
+        issues = [one for one in self._ours() if one.moved_to is None and one.id in self.fake.state.rows("issue")]
+        if not issues:
+            return
+        issue = self.random.choice(issues)
+        self.pass_time(1)
+        act = self.random.choice(
+            (self._turns, self._turns, self._writes, self._writes, self._unlabels, self._unmarks, self._comments, self._titles, self._moves, self._deletes)
+        )  # fmt: skip
+        act(issue)
+        self.injected[f"a person {act.__name__.strip('_')}"] += 1
+        self.did.append(f"a person {act.__name__.strip('_')} #{issue.iid}")
+        self.pass_time(1)
+
+    def _put(self, issue: Issue, **body: Any) -> None:
+        self.fake.do("anna", "PUT", f"/projects/{issue.project}/issues/{issue.iid}", body)
+
+    def _turns(self, issue: Issue) -> None:
+        self._put(issue, state_event="close" if issue.state == "opened" else "reopen")
+        self.closed[self._problem(issue)] = (self.clock(), issue.state == "opened")
+
+    def _writes(self, issue: Issue) -> None:
+        said = f"words of anna {len(self.did)}"
+        self.words.setdefault(issue.id, []).append(said)
+        text = issue.description or ""
+        self._put(issue, description=f"{said}\n{text}" if self.random.random() < 0.5 else f"{text}\n{said}")
+
+    def _unlabels(self, issue: Issue) -> None:
+        self._put(issue, remove_labels="airtriage")
+
+    def _unmarks(self, issue: Issue) -> None:
+        """Take the marker out. Whoever has neither link nor intent from then on cannot know whose issue it is, nor can who has
+        an intent alone, once the title is another too.
+        """
+        found = self.world.store.get(Mirror, self._problem(issue))
+        if found is None or self.copies or (found[0].issue_id != issue.id and issue.id in self.titled):
+            return
+        self._put(issue, description=re.sub("<marker=.*?>", "", issue.description or ""))
+        self.unmarked.add(self._problem(issue))
+        self.restore = lambda: None  # type: ignore[method-assign]
+
+    def _comments(self, issue: Issue) -> None:
+        path = f"/projects/{issue.project}/issues/{issue.iid}/notes"
+        self.fake.do("anna", "POST", path, {"body": "words of anna"})
+
+    def _titles(self, issue: Issue) -> None:
+        found = self.world.store.get(Mirror, self._problem(issue))
+        if self._problem(issue) in self.unmarked and (found is None or found[0].issue_id != issue.id):
+            return
+        self.titled[issue.id] = f"{issue.title.split(', as')[0]}, as anna calls it {len(self.did)}"
+        self._put(issue, title=self.titled[issue.id])
+
+    def _moves(self, issue: Issue) -> None:
+        if issue.project != self.project.id or self.copies:
+            return
+        self.fake.move(issue, self.other, "anna")
+        moved = next(one for one in self._ours() if one.project == self.other.id and one.title == issue.title)
+        self.words[moved.id] = [*self.words.get(issue.id, ())]
+
+    def _deletes(self, issue: Issue) -> None:
+        if self.random.random() < 0.3 and not self.copies:
+            problem = self._problem(issue)
+            with self.fake._lock:
+                self.fake.state.drop("issue", issue.id)
+            self.closed.pop(problem, None)
+            found = self.world.store.get(Mirror, problem)
+            if found is not None and found[0].issue_id:  # else nobody knew of it: another is right
+                self.deleted.add(problem)
+
+    # --- how it ends
+
+    def heal(self) -> None:
+        """End every fault, and make rounds until nothing is to come."""
+        self.pass_time(30)
+        self.injected += Counter(self.fake.faults.injected())
+        self.fake.faults.clear()
+        self.fake.faults.log.clear()
+        quiet = 0
+        for _ in range(40):
+            # A day, after which each issue is seen to exist; then what waits for a minute, twice.
+            reports = [self.world.round(seconds) for seconds in (25 * 3600, 62, 62, 62)]
+            is_busy = any(report.opened or report.told or report.heard or report.adopted for report in reports)
+            quiet = 0 if is_busy else quiet + 1
+            if quiet == 2:
+                return
+        self.wrong.append("it does not come to rest")
+
+    def check(self) -> None:
+        for row in self.world.service.queue(self.clock()):
+            self._check(row.problem)
+        bodies = Counter(
+            (note.issue, note.body)
+            for issue in self._ours()
+            for note in self.fake.notes(issue)
+            if not note.system and note.author == self._bot
+        )
+        self.wrong += [f"the comment {body!r} stands {count} times" for (_, body), count in bodies.items() if count > 1]
+        for issue in self._ours():
+            self.wrong += [
+                f"{said!r} is gone from #{issue.iid}"
+                for said in self.words.get(issue.id, ())
+                if said not in (issue.description or "")
+            ]
+            if self.titled.get(issue.id, issue.title) != issue.title:
+                self.wrong.append(f"the title of #{issue.iid} was overwritten")
+
+    def _check(self, problem: Problem) -> None:
+        n = int(problem.fingerprint.rpartition(":")[2], 16)
+        made = [one for one in self._ours() if one.title.split(",")[0] == f"Error {n}"]
+        targets = {one.moved_to for one in made}
+        first = [one for one in made if one.id not in targets]
+        if len(first) > 1:
+            self.wrong.append(f"problem {n} has {len(first)} issues")
+        found = self.world.store.get(Mirror, problem.id)
+        if problem.id in self.deleted:
+            if found is not None and found[0].status is not MirrorStatus.LOST:
+                self.wrong.append(f"problem {n} does not know that its issue is gone: {found[0].status}")
+            return
+        if found is None or found[0].status is not MirrorStatus.LINKED or not made:
+            if problem.state not in (TriageState.RESOLVED, TriageState.MUTED) or made:
+                self.wrong.append(f"problem {n} has no issue, or not its link: {found and found[0]}")
+            return
+        self._agree(n, problem, found[0], made)
+
+    def _agree(self, n: int, problem: Problem, mirror: Mirror, made: list[Issue]) -> None:
+        issue = next((one for one in made if one.id == mirror.issue_id), None)
+        if issue is None or issue.moved_to is not None:
+            self.wrong.append(f"problem {n} is linked to an issue that is not its own, or moved on")
+            return
+        if problem.gitlab_url != mirror.web_url:
+            self.wrong.append(f"problem {n} does not know where its issue is")
+        if (issue.state == "opened") is not wanted(problem, mirror) or mirror.is_open is not wanted(problem, mirror):
+            self.wrong.append(f"problem {n} is {problem.state}, its issue {issue.state}")
+        at, was_closed = self.closed.get(problem.id, (None, False))
+        if (
+            at is not None
+            and was_closed is (issue.state == "opened")
+            and (not was_closed or self.failed[problem.id] <= at)
+        ):
+            self.wrong.append(f"problem {n}: what anna did at {at:%H:%M:%S} is undone")
+
+    def _ours(self) -> list[Issue]:
+        mine = (self.project.id, self.other.id)
+        return [one for one in self.fake.issues() if one.author == self._bot and one.project in mine]
+
+    @property
+    def _bot(self) -> int:
+        return self.fake.user("bot").id
+
+    def _problem(self, issue: Issue) -> str:
+        n = int(issue.title.split(",")[0].split()[1])
+        return next(
+            row.problem.id for row in self.world.service.queue(self.clock()) if row.problem.fingerprint == f"1:{n:02x}"
+        )
+
+
+def _sqlite(store: Store) -> SqliteStore:
+    assert isinstance(store, SqliteStore)
+    return store
+
+
+def trial(seed: int) -> Trial:
+    """Run the trial of a seed on a double of its own."""
+    clock = Clock()
+    with FakeGitLab(clock) as fake:
+        fake.user("bot", bot=True)
+        its = Trial(seed, fake, clock)
+        its.run()
+        its.world.store.close()
+    return its

@@ -1,0 +1,137 @@
+"""The adapter to GitLab: what it sends and reads, and what each way of failing means, against the double."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.gitlab_double import FakeGitLab
+from tests.gitlab_faults import Fault, refusal
+from tests.gitlab_fixture import gitlab  # noqa: F401
+from tests.gitlab_state import GUEST
+from triage.errors import GitLabError, GitLabGone, GitLabRefused, GitLabUnsure
+from triage.gitlab import Access, GitLab
+from triage.issues import Draft
+
+PROJECT = "data/dags"
+
+
+def way(fake: FakeGitLab, token: str = "bot", **more: object) -> GitLab:
+    return GitLab(Access(fake.url, fake.token(token), timeout=0.5, **more))  # type: ignore[arg-type]
+
+
+def test_who_we_are_in_a_project(gitlab: FakeGitLab) -> None:  # noqa: F811
+    desk = way(gitlab).desk(PROJECT)
+    assert (desk.bot, desk.bot_id, desk.role) == ("bot", gitlab.user("bot").id, 40)
+    assert desk.web_url.endswith(PROJECT)
+
+
+def test_an_issue_is_opened_with_all_that_is_asked(gitlab: FakeGitLab) -> None:  # noqa: F811
+    its = way(gitlab)
+    draft = Draft("KeyError", "text\n", ("airtriage", "crm"), its.user("anna"), True)
+    made = its.open(PROJECT, draft)
+    assert (made.title, made.labels, made.assignee, made.confidential, made.is_open) == (
+        "KeyError",
+        ("airtriage", "crm"),
+        "anna",
+        True,
+        True,
+    )
+    assert its.issue(PROJECT, made.iid) == made
+    assert its.user("nobody") is None
+
+
+def test_every_page_of_a_list_is_read(gitlab: FakeGitLab) -> None:  # noqa: F811
+    its = way(gitlab)
+    for n in range(103):
+        its.open(PROJECT, Draft(f"n {n}", ""))
+    bot = its.desk(PROJECT).bot_id
+    assert [one.title for one in its.made(PROJECT, None, by=bot)] == [f"n {n}" for n in range(103)]
+    assert its.made(PROJECT, None, by=gitlab.user("anna").id) == []
+    assert [one.iid for one in its.several(PROJECT, [3, 7, 999])] == [3, 7]
+
+
+def test_closing_reopening_and_who_did_it(gitlab: FakeGitLab) -> None:  # noqa: F811
+    its, project = way(gitlab), gitlab.state.project_of(PROJECT)
+    assert project is not None
+    issue = its.open(PROJECT, Draft("x", "y"))
+    assert not its.edit(PROJECT, issue.iid, is_open=False).is_open
+    gitlab.do("anna", "PUT", f"/projects/{project.id}/issues/{issue.iid}", {"state_event": "reopen"})
+    assert [(turn.is_open, turn.who) for turn in its.turns(PROJECT, issue.iid)] == [(False, "bot"), (True, "anna")]
+    since = issue.updated_at - timedelta(seconds=1)
+    assert [one.is_open for one in its.changed(PROJECT, since)] == [True]
+
+
+def test_comments_are_read_from_the_newest_back_to_the_last_known(gitlab: FakeGitLab) -> None:  # noqa: F811
+    its = way(gitlab)
+    issue = its.open(PROJECT, Draft("x", "y"))
+    made = [its.comment(PROJECT, issue.iid, f"n {n}") for n in range(3)]
+    assert [note.body for note in its.notes(PROJECT, issue.iid, after=made[0].id) if not note.is_system] == [
+        "n 1",
+        "n 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "says"),
+    [
+        (refusal(401), GitLabRefused, "does not take the token"),
+        (refusal(403), GitLabRefused, "the role Reporter"),
+        (refusal(404), GitLabGone, "Correct gitlab.project"),
+        (refusal(409), GitLabRefused, "409 Conflict"),
+        (refusal(422), GitLabRefused, "base could not be saved"),
+        (refusal(502, "after"), GitLabUnsure, "failed with 502"),
+        (Fault("cut", when="after"), GitLabUnsure, "broke the connection off"),
+        (Fault("hang", when="after", seconds=2), GitLabUnsure, "gave no answer in time"),
+        (refusal(201, "after", body="<html>"), GitLabUnsure, "nothing that GitLab's API would"),
+    ],
+)
+def test_each_failure_says_whether_something_may_have_been_made(
+    gitlab: FakeGitLab, fault: Fault, error: type[GitLabError], says: str  # noqa: F811
+) -> None:  # fmt: skip
+    fault.method = "POST"
+    gitlab.faults.add(fault)
+    with pytest.raises(error) as found:
+        way(gitlab).open(PROJECT, Draft("x", "y"))
+    assert says in str(found.value)
+    assert len(gitlab.faults.requests("POST")) <= 1  # one that hangs is noted when it ends
+    assert len(gitlab.issues()) == (error is GitLabUnsure and fault.when == "after")
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(7, 7.0), (None, None)])
+def test_a_refusal_for_being_asked_too_often_is_not_waited_for(
+    gitlab: FakeGitLab, seconds: int | None, told: float | None  # noqa: F811
+) -> None:  # fmt: skip
+    gitlab.faults.add(refusal(429, retry_after=seconds))
+    with pytest.raises(GitLabRefused) as found:
+        way(gitlab).issue(PROJECT, 1)
+    assert (found.value.status, found.value.retry_after) == (429, told)
+
+
+def test_issues_that_are_switched_off_are_said_to_be(gitlab: FakeGitLab) -> None:  # noqa: F811
+    gitlab.project("data/quiet", issues_enabled=False)
+    with pytest.raises(GitLabRefused, match="issues switched off"):
+        way(gitlab).desk("data/quiet")
+
+
+def test_a_project_that_is_hidden_is_not_there(gitlab: FakeGitLab) -> None:  # noqa: F811
+    gitlab.project("data/secret", {"anna": GUEST})
+    with pytest.raises(GitLabGone, match="the project data/secret"):
+        way(gitlab).desk("data/secret")
+
+
+def test_a_moved_issue_is_found_by_its_new_id(gitlab: FakeGitLab) -> None:  # noqa: F811
+    its, target = way(gitlab), gitlab.project("data/new")
+    issue = its.open(PROJECT, Draft("x", "y"))
+    moved = gitlab.move(gitlab.issues()[0], target, "bot")
+    gone = its.issue(PROJECT, issue.iid)
+    assert gone.moved_to == moved.id
+    found = its.moved(moved.id, its.desk(PROJECT).bot_id, gone.created_at)
+    assert found is not None
+    assert (found.project_id, found.iid) == (target.id, moved.iid)
+
+
+def test_an_address_without_a_gitlab_is_said_to_be_away() -> None:
+    with pytest.raises(GitLabUnsure, match="is away"):
+        GitLab(Access("http://127.0.0.1:9", "t")).desk(PROJECT)

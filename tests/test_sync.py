@@ -1,0 +1,420 @@
+"""Mirroring: exactly one issue for a problem that deserves it, kept true both ways, against the double of GitLab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.gitlab_double import FakeGitLab
+from tests.gitlab_faults import Fault, refusal
+from tests.gitlab_state import DEVELOPER, GUEST, MAINTAINER, Issue, Lag
+from tests.gitlab_trials import trial
+from tests.mirroring import Clock, World
+from triage.policy import Route, Rules, Threshold, Verdict
+from triage.records import Change, MirrorStatus, Tracker, TriageState, tracker_id
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    clock = Clock()
+    with FakeGitLab(clock) as fake:
+        fake.user("bot", bot=True)
+        fake.project("data/dags", {"bot": MAINTAINER, "anna": DEVELOPER})
+        yield World(fake, clock)
+
+
+def opened(world: World, n: int = 1) -> tuple[str, Issue]:
+    """Return a problem, and its issue."""
+    id = world.fail(n)
+    world.settle()
+    return id, issue(world, n)
+
+
+def issue(world: World, n: int = 1) -> Issue:
+    (found,) = [one for one in world.fake.issues() if one.title == f"Error {n}"]
+    return found
+
+
+def person(world: World, on: Issue, **body: object) -> None:
+    world.clock.forward(seconds=1)
+    world.fake.do("anna", "PUT", f"/projects/{on.project}/issues/{on.iid}", body)
+
+
+def posts(world: World) -> int:
+    return len(world.fake.faults.requests("POST", "/issues$"))
+
+
+# --- exactly one
+
+
+def test_a_problem_gets_one_issue_and_knows_where(world: World) -> None:
+    id, its = opened(world)
+    found = world.service.find(id)
+    assert found.gitlab_url == f"{world.fake.url}/data/dags/-/issues/{its.iid}"
+    assert its.labels == ("airtriage",)
+    assert id in (its.description or "")
+    world.settle()
+    assert posts(world) == 1
+
+
+def test_after_a_silence_nothing_is_opened_before_a_minute_and_a_second_look(world: World) -> None:
+    world.fail()
+    report = world.round()
+    assert (report.opened, report.again_at) == (0, world.clock() + timedelta(seconds=61))
+    assert world.round(62).opened == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [refusal(502, "after"), refusal(500, "after"), Fault("cut", when="after")], ids=lambda fault: fault.name
+)
+def test_an_issue_whose_answer_was_lost_is_found_and_not_opened_again(world: World, fault: Fault) -> None:
+    fault.method, fault.path, fault.nth = "POST", "/issues$", 1
+    world.fake.faults.add(fault)
+    id, its = opened(world)
+    assert posts(world) == 1
+    assert world.mirror(id).iid == its.iid
+
+
+def test_an_issue_that_was_not_made_is_sent_again_only_after_two_looks(world: World) -> None:
+    world.fake.faults.add(Fault("cut", when="before", method="POST", nth=1))
+    world.fail()
+    for _ in range(4):  # steady after a minute, then sent and lost
+        world.round()
+    assert posts(world) == 1
+    for _ in range(3):  # within two minutes
+        world.round()
+    assert posts(world) == 1
+    world.settle()
+    assert posts(world) == 2
+    assert len(world.fake.issues()) == 1
+
+
+def test_an_issue_that_a_lagging_replica_hides_is_not_opened_again(world: World) -> None:
+    world.fake.faults.add(refusal(502, "after", method="POST", nth=1))
+    world.fake.lag = Lag(seconds=55)
+    opened(world)
+    assert posts(world) == 1
+
+
+def test_a_store_without_its_links_finds_the_issues_by_their_marker(world: World) -> None:
+    id, its = opened(world)
+    fresh = World(world.fake, world.clock)
+    fresh.fail()
+    fresh.settle()
+    assert (posts(world), fresh.mirror(id).iid) == (1, its.iid)
+
+
+def test_an_issue_of_a_former_token_is_found_by_its_label(world: World) -> None:
+    id, its = opened(world)
+    project = world.fake.state.project_of("data/dags")
+    assert project is not None
+    project.members[world.fake.user("newbot", bot=True).id] = MAINTAINER
+    fresh = World(world.fake, world.clock)
+    fresh.fail()
+    for _ in range(4):
+        world.clock.forward(seconds=62)
+        fresh.sync("newbot").run()
+    assert (posts(world), fresh.mirror(id).iid) == (1, its.iid)
+
+
+def test_one_that_was_opened_twice_is_closed_once_with_a_word(world: World) -> None:
+    id, first = opened(world)
+    text = first.description or ""
+    copy = world.fake.do("bot", "POST", f"/projects/{first.project}/issues", {"title": "copy", "description": text})
+    world.fail(2)
+    world.settle()
+    second = next(one for one in world.fake.issues() if one.iid == copy["iid"])
+    assert second.state == "closed"
+    assert issue(world).state == "opened"
+    assert [note.body for note in world.fake.notes(second) if not note.system] == [
+        f"This problem had an issue already, {world.mirror(id).web_url}, so airtriage closes this one."
+    ]
+    person(world, second, state_event="reopen")
+    world.settle()
+    assert next(one for one in world.fake.issues() if one.iid == copy["iid"]).state == "opened"
+
+
+def test_a_link_holds_where_label_and_marker_were_edited_away(world: World) -> None:
+    id, its = opened(world)
+    person(world, its, description="mine now", remove_labels="airtriage")
+    world.fail()
+    world.clock.forward(hours=3)
+    world.settle()
+    assert posts(world) == 1
+    assert issue(world).description == "mine now"
+    assert world.mirror(id).status is MirrorStatus.LINKED
+
+
+# --- what a refusal does
+
+
+def test_a_definite_refusal_leaves_the_project_alone_for_a_while_and_says_so(world: World) -> None:
+    world.fail()
+    world.fake.faults.add(refusal(429, retry_after=300, method="POST", times=1))
+    for _ in range(4):
+        report = world.round()
+    assert report.troubles[0].what.endswith("is asked too often (Retry later).")
+    assert report.again_at is not None
+    assert timedelta(seconds=300) <= report.again_at - world.clock() <= timedelta(seconds=305)
+    calls = len(world.fake.faults.log)
+    world.round(200)
+    assert len(world.fake.faults.log) == calls
+    world.settle()
+    assert len(world.fake.issues()) == 1
+
+
+def test_an_issue_that_is_refused_does_not_hold_up_the_next(world: World) -> None:
+    world.fail(1)
+    world.fail(2)
+    world.fake.faults.add(refusal(422, method="POST", where=lambda request: request.body["title"] == "Error 1"))
+    world.settle(6)
+    assert [one.title for one in world.fake.issues()] == ["Error 2"]
+    found = world.mirror(world.fail(1))
+    assert (found.status, found.sent_at) == (MirrorStatus.INTENDED, None)
+    assert "could not be saved" in found.said
+
+
+def test_a_gitlab_that_is_away_is_a_trouble_and_the_rest_goes_on(world: World) -> None:
+    id = world.fail()
+    with world.fake.down():
+        assert "is away" in world.round().troubles[0].what
+        assert world.service.resolve(id, "ann", world.clock()).state is TriageState.RESOLVED
+
+
+def test_a_guest_is_told_that_labels_are_left_out(world: World) -> None:
+    project = world.fake.state.project_of("data/dags")
+    assert project is not None
+    project.members[world.fake.user("bot").id] = GUEST
+    id, its = opened(world)
+    assert its.labels == ()
+    assert world.mirror(id).said == "GitLab left out the label airtriage."
+    (tracker, _) = world.store.get(Tracker, tracker_id(world.fake.url, "data/dags")) or (None, 0)
+    assert tracker is not None
+    assert "is a Guest in data/dags" in tracker.troubles[0].what
+
+
+# --- both ways
+
+
+def test_an_issue_that_a_person_closed_resolves_its_problem(world: World) -> None:
+    id, its = opened(world)
+    person(world, its, state_event="close")
+    closed_at = world.clock()
+    world.settle()
+    found = world.service.find(id)
+    assert (found.state, found.state_by, found.resolved_at) == (TriageState.RESOLVED, "anna", closed_at)
+    changes = [change for change, _ in world.store.records(Change, parent=id) if change.what == "resolved"]
+    assert [change.origin for change in changes] == ["GitLab"]
+
+
+def test_an_issue_that_a_person_reopened_reopens_its_problem(world: World) -> None:
+    id, its = opened(world)
+    person(world, its, state_event="close")
+    world.settle()
+    person(world, its, state_event="reopen")
+    world.settle()
+    assert world.service.find(id).state in (TriageState.NEW, TriageState.ONGOING)
+    assert issue(world).state == "opened"
+
+
+def test_a_problem_that_was_resolved_here_closes_its_issue_and_our_own_closing_is_nobodys(world: World) -> None:
+    id, _ = opened(world)
+    world.service.resolve(id, "ann", world.clock(), "fixed")
+    world.settle()
+    assert issue(world).state == "closed"
+    assert world.service.find(id).state_by == "ann"
+    world.service.reopen(id, "ann", world.clock())
+    world.settle()
+    assert issue(world).state == "opened"
+
+
+def test_a_regression_reopens_the_same_issue_and_says_why_once(world: World) -> None:
+    id, its = opened(world)
+    person(world, its, state_event="close")
+    world.settle()
+    world.clock.forward(hours=1)
+    world.fake.faults.add(refusal(502, "after", method="POST", path="notes$", nth=1))
+    world.fail()
+    world.settle()
+    assert (issue(world).state, posts(world)) == ("opened", 1)
+    said = [note.body for note in world.fake.notes(its) if not note.system]
+    assert len(said) == 1
+    assert said[0].startswith("REGRESSED: failed again in a try that started")
+    assert world.service.find(id).state is TriageState.REGRESSED
+
+
+def test_old_failures_after_a_person_closed_the_issue_fight_nobody(world: World) -> None:
+    id, its = opened(world)
+    person(world, its, state_event="close")
+    world.settle()
+    world.fail(at=its.created_at)  # it started before, and is listed late
+    world.settle()
+    assert (issue(world).state, world.service.find(id).state) == ("closed", TriageState.RESOLVED)
+
+
+def test_the_issue_of_a_muted_problem_stays_as_it_is(world: World) -> None:
+    id, _ = opened(world)
+    world.service.mute(id, "ann", world.clock())
+    world.settle()
+    assert issue(world).state == "opened"
+
+
+def test_words_of_a_person_stay_and_our_block_follows_the_problem(world: World) -> None:
+    _, its = opened(world)
+    person(world, its, description=f"above\n{its.description}\nbelow", title="as anna calls it")
+    world.clock.forward(hours=2)
+    world.fail()
+    world.settle()
+    (found,) = world.fake.issues()
+    assert (found.description or "").startswith("above\n<ours>\n2 tries")
+    assert (found.description or "").endswith("\nbelow")
+    assert found.title == "as anna calls it"
+
+
+def test_our_block_is_written_once_an_hour_at_most(world: World) -> None:
+    opened(world)
+    puts = len(world.fake.faults.requests("PUT"))
+    for _ in range(20):
+        world.fail()
+        world.round()
+    assert len(world.fake.faults.requests("PUT")) == puts
+    world.clock.forward(hours=1)
+    world.settle()
+    assert len(world.fake.faults.requests("PUT")) == puts + 1
+
+
+def test_a_moved_issue_is_followed(world: World) -> None:
+    id, its = opened(world)
+    target = world.fake.project("crm/new", {"bot": MAINTAINER, "anna": DEVELOPER})
+    moved = world.fake.move(its, target, "anna")
+    world.settle()
+    assert (world.mirror(id).issue_id, world.service.find(id).state) == (moved.id, TriageState.NEW)
+    person(world, moved, state_event="close")
+    world.settle()
+    assert world.service.find(id).state is TriageState.RESOLVED
+
+
+def test_a_deleted_issue_is_lost_and_never_made_again(world: World) -> None:
+    id, its = opened(world)
+    world.fake.state.drop("issue", its.id)
+    world.clock.forward(hours=25)
+    world.fail()
+    world.settle()
+    found = world.mirror(id)
+    assert found.status is MirrorStatus.LOST
+    assert f"airtriage link {id} URL" in found.said
+    assert (world.fake.issues(), posts(world)) == ([], 1)
+
+
+def test_a_project_that_is_hidden_for_a_while_loses_nothing(world: World) -> None:
+    id, its = opened(world)
+    project = world.fake.state.project_of("data/dags")
+    assert project is not None
+    roles, project.members = project.members, {}
+    world.clock.forward(hours=25)
+    assert "has nothing to show" in world.round().troubles[0].what
+    assert world.mirror(id).status is MirrorStatus.LINKED
+    project.members = roles
+    world.settle()
+    assert (world.mirror(id).status, world.mirror(id).iid) == (MirrorStatus.LINKED, its.iid)
+
+
+def test_a_person_is_listened_to_and_our_own_words_are_not(world: World) -> None:
+    heard: list[str] = []
+    world.listen = lambda problem, issue, note: heard.append(f"{note.author}: {note.body}")
+    id, its = opened(world)
+    path = f"/projects/{its.project}/issues/{its.iid}/notes"
+    world.clock.forward(seconds=5)
+    world.fake.do("anna", "POST", path, {"body": "/airtriage mute 7d"})
+    world.fake.do("bot", "POST", path, {"body": "ours"})
+    world.settle()
+    world.service.resolve(id, "ann", world.clock())
+    world.settle()
+    assert heard == ["anna: /airtriage mute 7d"]
+
+
+# --- which and where
+
+
+def test_the_plan_says_of_every_problem_what_happens_and_why(world: World) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=2)
+    for n in range(1, 5):
+        world.fail(n)
+    world.fail(5, is_final=False)
+    planned = {one.row.problem.title: one.judged for one in world.sync().plan(world.clock())}
+    verdicts = [judged and judged.verdict for judged in planned.values()]
+    assert verdicts.count(Verdict.OPENS) == 2
+    flaky = planned["Error 5"]
+    assert flaky is not None
+    assert flaky.why == "opens no issue while it heals by retry; the storm cap has 0 left"
+    assert sum(judged.is_storm for judged in planned.values() if judged) == 2
+
+
+def test_a_storm_opens_no_more_than_its_cap_within_the_hour(world: World) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=2)
+    for n in range(1, 6):
+        world.fail(n)
+    for _ in range(10):
+        world.round()
+    assert len([one for one in world.fake.issues() if one.title.startswith("Error")]) == 2
+    world.clock.forward(hours=1)
+    world.settle(4)
+    assert len([one for one in world.fake.issues() if one.title.startswith("Error")]) == 4
+
+
+def test_a_failure_whose_log_is_awaited_opens_nothing(world: World) -> None:
+    world.fail(next_fetch_at=world.clock() + timedelta(minutes=5))
+    (planned,) = world.sync().plan(world.clock())
+    assert planned.judged is not None
+    assert planned.judged.why.startswith("opens an issue once the log of its final failure is known")
+
+
+def test_a_tag_is_known_to_a_route(world: World) -> None:
+    world.fake.project("ops/gold", {"bot": MAINTAINER})
+    route = Route("gold", tag="gold", project="ops/gold", open_after=Threshold(2, timedelta(hours=1)))
+    world.rules = Rules(world.fake.url, "data/dags", routes=(route,))
+    world.fail(tags=("gold",))
+    world.settle(6)
+    assert posts(world) == 0
+    world.fail(tags=("gold",))
+    world.settle(6)
+    (found,) = world.fake.issues()
+    assert found.project == world.fake.state.project_of("ops/gold").id  # type: ignore[union-attr]
+
+
+def test_an_intent_whose_problem_was_resolved_meanwhile_is_forgotten(world: World) -> None:
+    id = world.fail()
+    world.round()
+    world.service.resolve(id, "ann", world.clock())
+    world.settle(6)
+    assert (world.fake.issues(), world.sync().plan(world.clock())[0].mirror) == ([], None)
+
+
+def test_a_lease_that_is_held_is_somebody_elses_round(world: World) -> None:
+    from triage.lease import lease
+
+    world.fail()
+    with lease(world.store, tracker_id(world.fake.url, "data/dags"), world.clock) as renew:
+        assert renew is not None
+        assert world.round().busy == 1
+
+
+def test_two_trackers_of_which_one_is_away(world: World) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", routes=(Route("gone", dag="lost", project="data/none"),))
+    world.fail(1, dag="lost")
+    world.fail(2)
+    world.settle()
+    assert [one.title for one in world.fake.issues()] == ["Error 2"]
+    assert any("data/none" in trouble.what for trouble in world.round(700).troubles)
+
+
+# --- whatever goes wrong
+
+
+@pytest.mark.parametrize("first", range(0, 300, 25))
+def test_whatever_goes_wrong_there_is_one_issue_and_nothing_is_lost(first: int) -> None:
+    for seed in range(first, first + 25):
+        done = trial(seed)
+        assert not done.wrong, (seed, done.did, done.wrong)

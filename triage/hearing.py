@@ -1,0 +1,150 @@
+"""What comes back from GitLab: an issue that people closed, reopened, assigned, labelled, moved or deleted.
+
+Owns how both sides agree. Each remembers what they last agreed on; the side that differs from that has changed since, so
+neither overrules the other: closed and reopened are only two, and where both changed they agree again. What our own user
+did never counts as a person's. Decides about problems through the service alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from triage.errors import GitLabGone, InputError
+from triage.issues import Issue, Issues, Note, Turn
+from triage.ledger import Ledger
+from triage.records import Change, Mirror, MirrorStatus, Problem, Tracker, TriageState
+
+ORIGIN = "GitLab"
+Listen = Callable[[Problem, Issue, Note], None]
+
+
+@dataclass(slots=True)
+class Hearing:
+    """Listens to the issues of one project. `listen` is told of each new comment by a person, the oldest first."""
+
+    ledger: Ledger
+    issues: Issues
+    tracker: Tracker
+    clock: Callable[[], datetime]
+    listen: Listen | None = None
+
+    def hear(self, mirror: Mirror, issue: Issue) -> Mirror:
+        """Bring a problem up to its issue as it was answered now, and return the mirror as it is then saved."""
+        if issue.moved_to is not None:
+            return self._follow(mirror, issue)
+        mirror = self.agree(mirror, issue)
+        if issue.assignee != mirror.assignee or issue.labels != mirror.labels:
+            mirror = self._assigned(mirror, issue)
+        if issue.updated_at != mirror.updated_at:
+            mirror = self._commented(mirror, issue)
+        return mirror
+
+    def agree(self, mirror: Mirror, issue: Issue) -> Mirror:
+        """Take a person's closing or reopening over to the problem, unless both sides say the same already."""
+        problem = self._problem(mirror)
+        if problem is not None and wanted(problem, mirror) != mirror.is_open and self._came_from_there(problem):
+            mirror = self._saved(mirror, is_open=wanted(problem, mirror))  # broken off before this was kept
+        if issue.is_open == mirror.is_open:
+            return mirror
+        if problem is not None and wanted(problem, mirror) != issue.is_open:
+            turn = self._turn(issue)
+            if turn.who == self.tracker.bot:  # our own, and the problem changed since: it is told
+                return mirror
+            self._decide(problem, issue, turn)
+        return self._saved(mirror, is_open=issue.is_open)
+
+    def _came_from_there(self, problem: Problem) -> bool:
+        """Say whether a problem is as it is because of its issue: then the issue is never turned for that."""
+        history = self.ledger.service.store.records(Change, parent=problem.id)
+        return any(
+            change.origin == ORIGIN and change.at == problem.state_at and " in GitLab on " in change.why
+            for change, _ in history
+        )
+
+    def _turn(self, issue: Issue) -> Turn:
+        if not issue.is_open and issue.closed_at is not None and issue.closed_by:
+            return Turn(False, issue.closed_by, issue.closed_at)
+        turns = [turn for turn in self._turns(issue) if turn.is_open == issue.is_open]
+        return turns[-1] if turns else Turn(issue.is_open, "somebody", issue.updated_at)
+
+    def _turns(self, issue: Issue) -> list[Turn]:
+        return self.issues.turns(self.tracker.project, issue.iid)
+
+    def _decide(self, problem: Problem, issue: Issue, turn: Turn) -> None:
+        """Resolve or reopen as the person did, as of when they did; done once, whatever breaks off in between."""
+        done = "reopened" if turn.is_open else "closed"
+        why = f"{done} #{issue.iid} in GitLab on {turn.at:%Y-%m-%d %H:%M:%S} UTC"
+        history = self.ledger.service.store.records(Change, parent=problem.id)
+        if any(change.origin == ORIGIN and change.why == why for change, _ in history):
+            return
+        verb = self.ledger.service.reopen if turn.is_open else self.ledger.service.resolve
+        at = min(self.clock(), turn.at)
+        try:
+            verb(problem.id, turn.who or "somebody", at, why, ORIGIN)
+        except InputError:
+            return  # somebody was faster, with the same
+        self.ledger.service.wake(problem.id, self.clock())
+
+    def _assigned(self, mirror: Mirror, issue: Issue) -> Mirror:
+        return self._saved(mirror, assignee=issue.assignee, labels=issue.labels)
+
+    def _commented(self, mirror: Mirror, issue: Issue) -> Mirror:
+        """Listen to what people wrote since; then the issue counts as heard."""
+        heard = mirror.heard
+        problem = self._problem(mirror)
+        if self.listen is not None and problem is not None:
+            for note in self.issues.notes(self.tracker.project, mirror.iid, after=mirror.heard):
+                if not note.is_system and note.author_id != self.tracker.bot_id:
+                    self.listen(problem, issue, note)
+                heard = max(heard, note.id)
+        return self._saved(mirror, heard=heard, updated_at=issue.updated_at)
+
+    def _follow(self, mirror: Mirror, issue: Issue) -> Mirror:
+        """Go where an issue was moved to; where we may not look, it is lost."""
+        assert issue.moved_to is not None
+        target = self.issues.moved(issue.moved_to, self.tracker.bot_id, issue.created_at)
+        if target is None:
+            return self.lose(mirror, f"#{mirror.iid} was moved to a project that the token may not see")
+        moved = self._saved(
+            mirror, project=str(target.project_id), project_id=target.project_id, issue_id=target.id, iid=target.iid,
+            web_url=target.web_url, updated_at=target.created_at,
+        )  # fmt: skip
+        self.ledger.linked(moved, self.clock())
+        return moved
+
+    def lose(self, mirror: Mirror, why: str) -> Mirror:
+        """Keep that an issue is gone: no other is opened for its problem, unless a person says so."""
+        fix = f"airtriage link {mirror.problem} URL names another, airtriage unlink {mirror.problem} parts them."
+        return self._saved(mirror, status=MirrorStatus.LOST, said=f"{why}. {fix}")
+
+    def gone(self, mirror: Mirror) -> Mirror:
+        """Judge an issue that was answered with 404: it is gone, if its project is still there."""
+        try:
+            self.issues.desk(self.tracker.project)
+            issue = self.issues.issue(self.tracker.project, mirror.iid)
+        except GitLabGone as exc:
+            if "project" in exc.what and "issue" not in exc.what:
+                raise
+            return self.lose(mirror, f"#{mirror.iid} is gone from {self.tracker.project}, or the token may not see it")
+        return self.hear(mirror, issue)
+
+    def _problem(self, mirror: Mirror) -> Problem | None:
+        found = self.ledger.service.store.get(Problem, mirror.problem)
+        return found[0] if found else None
+
+    def _saved(self, mirror: Mirror, **changes: object) -> Mirror:
+        found = self.ledger.mirror(mirror.problem)
+        assert found is not None
+        changed = replace(found[0], **changes)  # type: ignore[arg-type]
+        if changed != found[0]:
+            self.ledger.save(changed, found[1])
+        return changed
+
+
+def wanted(problem: Problem, mirror: Mirror) -> bool:
+    """Say whether a problem's issue is to be open; a muted one's is left as it is, closed or not."""
+    if problem.state is TriageState.MUTED:
+        return mirror.is_open
+    return problem.state is not TriageState.RESOLVED

@@ -1,0 +1,120 @@
+"""What we know of GitLab's issues, and the port through which they are read and written.
+
+Plain facts as frozen dataclasses, in our words; `gitlab` makes them of GitLab's answers. The port has the verbs that
+mirroring calls and no others; each says what its failure means, because of a write it matters whether it was done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A project as we meet it: its number, its page, who we are there, and our role (None where that is not said)."""
+
+    project_id: int
+    web_url: str
+    bot: str
+    bot_id: int
+    role: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """A GitLab issue as it was answered. Times are GitLab's; `moved_to` is the id (not the iid) of what it became."""
+
+    id: int
+    iid: int
+    project_id: int
+    title: str
+    description: str
+    is_open: bool
+    web_url: str
+    author: str
+    created_at: datetime
+    updated_at: datetime
+    labels: tuple[str, ...] = ()
+    assignee: str = ""
+    closed_at: datetime | None = None
+    closed_by: str = ""
+    moved_to: int | None = None
+    confidential: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A comment under an issue; `is_system` where GitLab wrote it of what somebody did."""
+
+    id: int
+    body: str
+    author: str
+    author_id: int
+    created_at: datetime
+    is_system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Somebody closed or reopened an issue."""
+
+    is_open: bool
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An issue that is to be opened; the assignee by number."""
+
+    title: str
+    description: str
+    labels: tuple[str, ...] = ()
+    assignee_id: int | None = None
+    confidential: bool = False
+
+
+class Issues(Protocol):
+    """GitLab, as mirroring asks it.
+
+    Every verb raises GitLabGone, GitLabRefused (nothing was done) or GitLabUnsure (it may have been done); none asks twice.
+    `project` is a path or a number.
+    """
+
+    def desk(self, project: str) -> Desk:
+        """Return who we are in a project, and what it is."""
+
+    def made(self, project: str, since: datetime | None, *, by: int | None = None, label: str = "") -> list[Issue]:
+        """Return the issues opened since then, oldest first, all of them: a user's, or those with a label."""
+
+    def changed(self, project: str, since: datetime) -> list[Issue]:
+        """Return the issues that changed since then, the longest unchanged first."""
+
+    def several(self, project: str, iids: list[int]) -> list[Issue]:
+        """Return those of at most 100 issues that exist."""
+
+    def issue(self, project: str, iid: int) -> Issue:
+        """Return one issue."""
+
+    def moved(self, id: int, by: int, created_at: datetime) -> Issue | None:
+        """Return the issue with this id in any project, opened by a user around then; None where we may not see it."""
+
+    def user(self, name: str) -> int | None:
+        """Return the number of the user with this name; None where there is none."""
+
+    def open(self, project: str, draft: Draft) -> Issue:
+        """Open an issue. Not idempotent: after GitLabUnsure there may be one."""
+
+    def edit(self, project: str, iid: int, *, is_open: bool | None = None, description: str | None = None) -> Issue:
+        """Close or reopen an issue, or replace its description; what is so already stays so."""
+
+    def notes(self, project: str, iid: int, after: int = 0) -> list[Note]:
+        """Return the comments of an issue with a higher id than `after`, oldest first."""
+
+    def comment(self, project: str, iid: int, body: str) -> Note:
+        """Write a comment. Not idempotent: after GitLabUnsure it may be there."""
+
+    def turns(self, project: str, iid: int) -> list[Turn]:
+        """Return when an issue was closed and reopened, and by whom, oldest first."""

@@ -1,0 +1,379 @@
+"""One round of mirroring: what opens, what comes back, what is told, project by project, each under its lease.
+
+The shell around `policy`, `opening`, `hearing` and `telling`. Owns the order, the budget and what an operator is told of a
+GitLab that is away or refuses; one project's trouble never holds up another. Every step may be broken off and done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from triage import lifecycle, policy
+from triage.errors import GitLabError, GitLabGone, GitLabRefused, StaleProblem
+from triage.hearing import Hearing, Listen
+from triage.issues import Draft, Issues
+from triage.lease import LeaseLost, lease
+from triage.ledger import Ledger
+from triage.opening import SILENCE, WAIT, Opening, due, pause
+from triage.policy import Case, Judgement, Rules, Verdict
+from triage.query import Members
+from triage.queue import QueueRow
+from triage.records import Mirror, MirrorStatus, Tracker, Trouble
+from triage.service import Service
+from triage.telling import Telling, Words
+
+# GitLab's roles: from Planner on it takes labels and an assignee (facts of its REST API).
+_PLANNER = 15
+_GREET = timedelta(hours=1)  # how often is asked anew who we are in a project
+_CHECK = timedelta(days=1)  # how often every linked issue is seen to exist; a deleted one is told of by nothing
+_OVERLAP = timedelta(minutes=2)  # how far behind what was heard is listened again: a replica that lags
+_READ = 200  # failed tries of a problem that are looked at, the newest
+_SEVERAL = 100  # issues that one list names at most
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is to become of a problem: its issue so far, and of one without an issue the judgement."""
+
+    row: QueueRow
+    mirror: Mirror | None
+    judged: Judgement | None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a round did, by projects; `busy` counts those that another process works on."""
+
+    opened: int = 0
+    adopted: int = 0
+    heard: int = 0
+    told: int = 0
+    busy: int = 0
+    troubles: list[Trouble] = field(default_factory=list)
+    again_at: datetime | None = None
+
+    def soon(self, at: datetime | None) -> None:
+        """Note when there is something to do next."""
+        if at is not None:
+            self.again_at = at if self.again_at is None else min(self.again_at, at)
+
+
+@dataclass(slots=True)
+class Sync:
+    """Mirrors the problems of one store. `rules` maps a deployment to the policy for its problems.
+
+    `connect` opens the way to a project by the GitLab's address and the project, None where the settings know no such.
+    """
+
+    service: Service
+    rules: Mapping[str, Rules]
+    connect: Callable[[str, str], Issues | None]
+    words: Words
+    clock: Callable[[], datetime]
+    listen: Listen | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.service)
+
+    # --- what is to be done
+
+    def plan(self, now: datetime) -> list[Planned]:
+        """Judge every problem, the most urgent first; each that opens an issue takes its place under the storm cap."""
+        mirrors = {mirror.problem: mirror for mirror, _ in self.service.store.records(Mirror)}
+        rooms = _Rooms(mirrors.values(), now)
+        planned = []
+        for row in self.service.queue(now):
+            mirror = mirrors.get(row.problem.id)
+            judged = self._judge(row, rooms, now) if mirror is None else None
+            if judged is not None and judged.verdict is Verdict.OPENS:
+                rooms.take(judged)
+            planned.append(Planned(row, mirror, judged))
+        return planned
+
+    def _judge(self, row: QueueRow, rooms: _Rooms, now: datetime) -> Judgement | None:
+        rules = self._rules(row)
+        if rules is None:
+            return None
+        case = _case(row)
+        first = policy.judge(case, rules, 1, now)
+        by_tag = any(route.tag for route in rules.routes)
+        if row.problem.state in lifecycle.OPEN and not row.is_flaky and (by_tag or first.verdict is not Verdict.NEVER):
+            case = self._read(case, row)
+            first = policy.judge(case, rules, 1, now)
+        return policy.judge(case, rules, rooms.left(rules, first.project), now) if first.project else first
+
+    def _rules(self, row: QueueRow) -> Rules | None:
+        return next((self.rules[name] for name in row.deployments if name in self.rules), None)
+
+    def _read(self, case: Case, row: QueueRow) -> Case:
+        """Read the failures of a problem: which are settled, whose logs are awaited, the tags of their DAGs."""
+        if not row.final:
+            return case
+        facts = self.service.store.search(Members(frozenset(self.service.members(row.problem))), _READ)
+        final = [fact for fact in facts if fact.is_final]
+        settled = tuple(fact.ended_at for fact in final if fact.next_fetch_at is None)
+        tags = tuple(sorted({tag for fact in facts for tag in fact.tags}))
+        return replace(case, settled=settled, awaited=len(settled) < len(final), tags=tags)
+
+    # --- a round
+
+    def run(self, budget: timedelta | None = None, progress: Callable[[str], None] = lambda text: None) -> Report:
+        """Make one round over every project that has or gets an issue; what does not fit into `budget` is the next one's."""
+        report, now = Report(), self.clock()
+        end = now + budget if budget is not None else None
+        planned = self.plan(now)
+        for (gitlab, project), its in _by_project(planned, self.service.store.records(Mirror)).items():
+            issues = self.connect(gitlab, project)
+            if issues is None:
+                what = f"Issues of {project} at {gitlab} are left alone: the settings name no such GitLab."
+                report.troubles.append(Trouble(what, "Set gitlab.url and a token for it, or unlink their problems."))
+                continue
+            progress(project)
+            with lease(self.service.store, Tracker(gitlab, project).id, self.clock) as renew:
+                if renew is None:
+                    report.busy += 1
+                    continue
+                with suppress(LeaseLost, StaleProblem):  # whoever has it now goes on
+                    _Round(self, issues, renew, report, end, its).run(gitlab, project)
+        return report
+
+
+@dataclass(slots=True)
+class _Round:
+    """One round on one project."""
+
+    sync: Sync
+    issues: Issues
+    renew: Callable[[], None]
+    report: Report
+    end: datetime | None
+    planned: list[Planned]
+    opening: Opening = field(init=False)
+    hearing: Hearing = field(init=False)
+
+    def run(self, gitlab: str, project: str) -> None:
+        ledger, now = self.sync.ledger, self.sync.clock()
+        tracker, revision = ledger.tracker(gitlab, project)
+        if tracker.next_at is not None and now < tracker.next_at:
+            self.report.troubles += tracker.troubles
+            self.report.soon(tracker.next_at)
+            return
+        try:
+            tracker = self._work(tracker)
+            tracker = replace(tracker, heard_at=self.sync.clock(), failures=0, next_at=None)
+        except GitLabError as exc:
+            tracker = self.opening.tracker if hasattr(self, "opening") else tracker
+            failures = tracker.failures + 1
+            tracker = replace(
+                tracker, failures=failures, next_at=self.sync.clock() + pause(exc, failures),
+                troubles=(Trouble(exc.what, exc.fix),),
+            )  # fmt: skip
+        self.report.troubles += tracker.troubles
+        self.report.soon(tracker.next_at)
+        ledger.save_tracker(tracker, revision)
+
+    def _work(self, tracker: Tracker) -> Tracker:
+        sync, now = self.sync, self.sync.clock()
+        silent = tracker.heard_at is None or now - tracker.heard_at > SILENCE
+        tracker = replace(tracker, steady_at=now if silent else tracker.steady_at or now)
+        tracker = self._greeted(tracker, now)
+        rules = next((one for one in sync.rules.values() if one.gitlab == tracker.gitlab), Rules(tracker.gitlab))
+        self.opening = Opening(
+            sync.ledger, self.issues, tracker, sync.clock, self.renew, sync.words.marked, rules.labels[0]
+        )
+        self.hearing = Hearing(sync.ledger, self.issues, tracker, sync.clock, sync.listen)
+        self._open()
+        self._hear()
+        self._check()
+        self._tell()
+        return self.opening.tracker
+
+    def _greeted(self, tracker: Tracker, now: datetime) -> Tracker:
+        """Ask who we are, once an hour and after a trouble, and say what our role there does not allow."""
+        asked = tracker.greeted_at
+        if asked is not None and now - asked < _GREET and not tracker.failures:
+            return tracker
+        desk = self.issues.desk(tracker.project)
+        troubles: tuple[Trouble, ...] = ()
+        if desk.role is not None and desk.role < _PLANNER:
+            what = f"{desk.bot} is a Guest in {tracker.project}: GitLab leaves labels and assignee out without a word."
+            troubles = (Trouble(what, "Give the token's user the role Reporter."),)
+        return replace(
+            tracker, project_id=desk.project_id, web_url=desk.web_url, bot=desk.bot, bot_id=desk.bot_id,
+            greeted_at=now, troubles=troubles,
+        )  # fmt: skip
+
+    # --- its parts
+
+    def _open(self) -> None:
+        sync, opening = self.sync, self.opening
+        opens = [p for p in self.planned if p.judged is not None and p.judged.verdict is Verdict.OPENS]
+        intended = [m for m in sync.ledger.mirrors(opening.tracker) if m.status is MirrorStatus.INTENDED]
+        if not opens and not intended and opening.is_steady(sync.clock()):
+            return
+        for mirror, issue in opening.look():
+            self.report.adopted += 1
+            self.hearing.hear(mirror, issue)
+        for planned in opens:
+            opening.intend(planned.row.problem.id)
+        for mirror in due(sync.ledger.mirrors(opening.tracker), sync.clock()):
+            if self._is_over():
+                break
+            with self._one_by_one(mirror):
+                self.report.opened += opening.proceed(mirror.problem, partial(self._draft, mirror.problem))
+        for mirror in sync.ledger.mirrors(opening.tracker):
+            if mirror.status is MirrorStatus.INTENDED:
+                steady = opening.tracker.steady_at
+                self.report.soon(mirror.next_at or (steady and steady + WAIT))
+
+    def _draft(self, problem: str) -> Draft | None:
+        """Return the issue of a problem as it is by now; None where it deserves none here any more."""
+        sync, now = self.sync, self.sync.clock()
+        row = sync.words.now(problem)
+        rules = sync._rules(row) if row is not None else None
+        if row is None or rules is None or row.problem.state not in lifecycle.OPEN:
+            return None
+        judged = policy.judge(sync._read(_case(row), row), rules, 1, now)
+        if judged.verdict is Verdict.NEVER or judged.project != self.opening.tracker.project:
+            return None
+        draft = sync.words.draft(row, judged)
+        return replace(draft, assignee_id=self.issues.user(judged.assignee)) if judged.assignee else draft
+
+    def _hear(self) -> None:
+        tracker = self.opening.tracker
+        linked = self._linked()
+        if not linked:
+            return
+        since = tracker.read_until or min(mirror.updated_at or mirror.intended_at for mirror in linked.values())
+        until = since
+        for issue in self.issues.changed(tracker.project, since - _OVERLAP):
+            mirror = linked.get(issue.id)
+            if mirror is not None and issue.updated_at != mirror.updated_at:
+                with self._one_by_one(mirror):
+                    self.hearing.hear(mirror, issue)
+                    self.report.heard += 1
+            until = max(until, issue.updated_at)
+            self.opening.tracker = replace(tracker, read_until=until)
+
+    def _check(self) -> None:
+        """Once a day see that every linked issue exists, and hear what was missed."""
+        tracker, now = self.opening.tracker, self.sync.clock()
+        if tracker.checked_at is not None and now - tracker.checked_at < _CHECK:
+            return
+        old = [mirror for mirror in self._linked().values() if mirror.linked_at and now - mirror.linked_at > _GREET]
+        known = sorted(old, key=lambda mirror: mirror.iid)
+        for first in range(0, len(known), _SEVERAL):
+            part = known[first : first + _SEVERAL]
+            found = {one.id: one for one in self.issues.several(tracker.project, [mirror.iid for mirror in part])}
+            for mirror in part:
+                with self._one_by_one(mirror):
+                    if mirror.issue_id not in found:
+                        self.hearing.gone(mirror)
+                    elif found[mirror.issue_id].updated_at != mirror.updated_at:
+                        self.hearing.hear(mirror, found[mirror.issue_id])
+        self.opening.tracker = replace(self.opening.tracker, checked_at=now)
+
+    def _tell(self) -> None:
+        sync = self.sync
+        telling = Telling(sync.ledger, self.issues, self.hearing, sync.words, sync.clock)
+        rows = {planned.row.problem.id: planned.row for planned in self.planned}
+        for mirror in self._linked().values():
+            row = rows.get(mirror.problem)
+            if row is None:
+                continue
+            if row.problem.gitlab_url != mirror.web_url:
+                sync.ledger.linked(mirror, sync.clock())
+            if not telling.is_due(mirror, row, sync.clock()):
+                continue
+            if self._is_over():
+                break
+            with self._one_by_one(mirror):
+                telling.tell(mirror, row)
+                self.report.told += 1
+
+    def _linked(self) -> dict[int, Mirror]:
+        found = self.sync.ledger.mirrors(self.opening.tracker)
+        return {one.issue_id: one for one in found if one.status is MirrorStatus.LINKED}
+
+    def _is_over(self) -> bool:
+        self.renew()
+        return self.end is not None and self.sync.clock() >= self.end
+
+    def _one_by_one(self, mirror: Mirror) -> _OneByOne:
+        return _OneByOne(self, mirror.problem)
+
+
+@dataclass(slots=True)
+class _OneByOne:
+    """Keeps what is wrong with one issue from holding up the others; what is wrong with all of them goes on up."""
+
+    round: _Round
+    problem: str
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> bool:
+        if isinstance(exc, StaleProblem):
+            return True  # somebody changed it meanwhile; the next round sees what it is then
+        is_its_own = isinstance(exc, GitLabGone) or (isinstance(exc, GitLabRefused) and exc.status not in (0, 401, 429))
+        if not is_its_own:
+            return False
+        assert isinstance(exc, GitLabError)
+        ledger, now = self.round.sync.ledger, self.round.sync.clock()
+        found = ledger.mirror(self.problem)
+        if found is None:
+            return True
+        if isinstance(exc, GitLabGone) and found[0].status is MirrorStatus.LINKED:
+            self.round.hearing.gone(found[0])
+        else:
+            attempts = found[0].attempts + (found[0].status is MirrorStatus.LINKED)
+            mirror = replace(found[0], attempts=attempts, said=str(exc), next_at=now + pause(exc, attempts))
+            ledger.save(mirror, found[1])
+        self.round.report.troubles.append(Trouble(exc.what, exc.fix))
+        return True
+
+
+class _Rooms:
+    """How many more issues each project may have under its storm cap."""
+
+    def __init__(self, mirrors: Iterable[Mirror], now: datetime) -> None:
+        self._now = now
+        self._opened: dict[tuple[str, str], list[datetime]] = {}
+        for mirror in mirrors:
+            if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED):
+                self._opened.setdefault((mirror.gitlab, mirror.project), []).append(mirror.intended_at)
+
+    def left(self, rules: Rules, project: str) -> int:
+        return policy.room(self._opened.get((rules.gitlab, project), ()), rules.storm_cap, self._now)
+
+    def take(self, judged: Judgement) -> None:
+        self._opened.setdefault((judged.gitlab, judged.project), []).append(self._now)
+
+
+def _case(row: QueueRow) -> Case:
+    owners = tuple(name.strip() for name in row.owner.split(",") if name.strip())
+    dags = tuple(dag for dag, _ in row.dags)
+    its = row.problem
+    return Case(its.id, its.state, its.cause, row.is_flaky, row.deployments, dags, owners)
+
+
+def _by_project(
+    planned: Iterable[Planned], mirrors: Iterable[tuple[Mirror, int]]
+) -> dict[tuple[str, str], list[Planned]]:
+    """Sort what is planned by the project that it concerns; a mirror whose problem has no failures left counts too."""
+    found: dict[tuple[str, str], list[Planned]] = {}
+    for mirror, _ in mirrors:
+        if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED):
+            found.setdefault((mirror.gitlab, mirror.project), [])
+    for one in planned:
+        if one.mirror is not None:
+            found.setdefault((one.mirror.gitlab, one.mirror.project), []).append(one)
+        elif one.judged is not None and one.judged.verdict is Verdict.OPENS:
+            found.setdefault((one.judged.gitlab, one.judged.project), []).append(one)
+    return found

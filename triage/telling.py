@@ -1,0 +1,161 @@
+"""What a linked issue is told: closed or reopened as its problem is, our block kept true, and few comments.
+
+Owns when something is told and that each comment is made once. Touches nothing of a description but our own block, reads
+it right before, and gives up where a person edits meanwhile. A comment that comes back by its key is not made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from triage.errors import GitLabError, GitLabUnsure
+from triage.hearing import Hearing, wanted
+from triage.issues import Draft, Issues
+from triage.ledger import Ledger
+from triage.opening import WAIT
+from triage.policy import Judgement
+from triage.queue import QueueRow
+from triage.records import Mirror
+
+# Our block is written anew at most so often, however often a problem fails: each edit shows in the issue's activity.
+REFRESH = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A comment to be made once: its text, and the key that stands hidden in it."""
+
+    key: str
+    text: str
+
+
+class Words(Protocol):
+    """What an issue says; `words` makes it of what is known, tests of little."""
+
+    def now(self, problem: str) -> QueueRow | None:
+        """Return a problem as it is by now; None where it has no failures of its own any more."""
+
+    def draft(self, row: QueueRow, judged: Judgement) -> Draft:
+        """Return the issue to be opened, all but the assignee; its description holds the marker."""
+
+    def marked(self, description: str) -> str | None:
+        """Return the id of the problem that an issue is the mirror of, by its description."""
+
+    def block(self, row: QueueRow) -> str:
+        """Return our part of the description; the same as long as nothing new is to be said."""
+
+    def refreshed(self, description: str, block: str) -> str | None:
+        """Return a description with our part replaced; None where there is nothing to replace."""
+
+    def remarks(self, row: QueueRow, mirror: Mirror) -> list[Remark]:
+        """Return the comments that a problem deserves now, made already or not."""
+
+
+@dataclass(slots=True)
+class Telling:
+    """Tells the issues of one project."""
+
+    ledger: Ledger
+    issues: Issues
+    hearing: Hearing
+    words: Words
+    clock: Callable[[], datetime]
+
+    @property
+    def _project(self) -> str:
+        return self.hearing.tracker.project
+
+    def is_due(self, mirror: Mirror, row: QueueRow, now: datetime) -> bool:
+        """Say whether an issue is to be told anything now; cheap, as it is asked for every problem at every round."""
+        if mirror.next_at is not None and now < mirror.next_at:
+            return False
+        if wanted(row.problem, mirror) != mirror.is_open or mirror.saying:
+            return True
+        return stamp(row) != mirror.told and (mirror.written_at is None or now - mirror.written_at >= REFRESH)
+
+    def tell(self, mirror: Mirror, row: QueueRow) -> None:
+        """Bring an issue up to its problem; what a person did there meanwhile is heard first, and goes before."""
+        issue = self.issues.issue(self._project, mirror.iid)
+        mirror = self.hearing.hear(mirror, issue)
+        if issue.moved_to is not None:
+            return
+        found = self.words.now(mirror.problem)
+        if found is None:
+            return
+        row = found
+        for remark in self.words.remarks(row, mirror):
+            self._remark(mirror.problem, remark)
+        self._turn(mirror.problem, row)
+        self._refresh(mirror.problem, row)
+
+    def _turn(self, problem: str, row: QueueRow) -> None:
+        mirror, _ = self._mirror(problem)
+        if (is_open := wanted(row.problem, mirror)) != mirror.is_open:
+            self.issues.edit(self._project, mirror.iid, is_open=is_open)
+            self._save(problem, is_open=is_open)
+
+    def _refresh(self, problem: str, row: QueueRow) -> None:
+        """Write our block anew, if it says something else than when it was last written."""
+        mirror, _ = self._mirror(problem)
+        block = self.words.block(row)
+        digest = hashlib.sha256(block.encode()).hexdigest()[:16]
+        if digest != mirror.block:
+            issue = self.issues.issue(self._project, mirror.iid)  # right before: GitLab has no If-Match
+            text = self.words.refreshed(issue.description, block)
+            if text is not None and text != issue.description:
+                self.issues.edit(self._project, mirror.iid, description=text)
+        self._save(problem, block=digest, told=stamp(row), written_at=self.clock(), attempts=0, next_at=None)
+
+    def _remark(self, problem: str, remark: Remark) -> None:
+        """Make a comment, once: looked for by its key before, and after a lost answer only once it would show."""
+        mirror, _ = self._mirror(problem)
+        now = self.clock()
+        if remark.key in mirror.comments:
+            return
+        if mirror.saying == remark.key and mirror.saying_at is not None and now - mirror.saying_at < WAIT:
+            return
+        if any(remark.key in note.body for note in self.issues.notes(self._project, mirror.iid)):
+            self._save(problem, comments=(*mirror.comments, remark.key), saying="", saying_at=None)
+            return
+        self._save(problem, saying=remark.key, saying_at=now)
+        try:
+            self.issues.comment(self._project, mirror.iid, remark.text)
+        except GitLabUnsure:
+            raise
+        except GitLabError:
+            self._save(problem, saying="", saying_at=None)
+            raise
+        mirror, _ = self._mirror(problem)
+        self._save(problem, comments=(*mirror.comments, remark.key), saying="", saying_at=None)
+
+    def _mirror(self, problem: str) -> tuple[Mirror, int]:
+        found = self.ledger.mirror(problem)
+        assert found is not None
+        return found
+
+    def _save(self, problem: str, **changes: object) -> None:
+        mirror, revision = self._mirror(problem)
+        changed = replace(mirror, **changes)  # type: ignore[arg-type]
+        if changed != mirror:
+            self.ledger.save(changed, revision)
+
+
+def stamp(row: QueueRow) -> str:
+    """Return a digest of what an issue says of a problem, without making its text."""
+    its = row.problem
+    said = (
+        row.total,
+        row.final,
+        row.dags,
+        row.owner,
+        its.state,
+        its.state_at,
+        its.reason,
+        its.title,
+        row.outcome and row.outcome.said,
+    )
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
