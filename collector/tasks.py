@@ -21,6 +21,7 @@ from kombu.exceptions import OperationalError
 from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
+from collector.mirroring import syncer
 from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
 from triage import asking
@@ -34,6 +35,8 @@ from triage.settings import Settings
 from triage.settings.sections import Deployment
 from triage.settings.values import revealed
 from triage.store import open_store
+from triage.sync import Report as SyncReport
+from triage.sync import Sync
 
 PASS = "airtriage.pass"
 SERVE = "airtriage.serve"
@@ -43,6 +46,8 @@ REGROUP = "airtriage.regroup"
 REGROUP_EVERY = (
     30.0  # seconds; how often is looked for tries of another edition of signing, and how long one tick signs
 )
+SYNC = "airtriage.sync"
+SYNC_EVERY = 30.0  # seconds; how often GitLab is looked at, and how long one tick works on it
 SETTLE_EVERY = 30.0  # seconds; wakes problems whose mute or week is over
 ERRANDS_EVERY = 3.0  # seconds; how long a person at a page waits for a collector at most, where no pass runs
 
@@ -132,6 +137,14 @@ class Collector:
         """Bring problems up to the clock."""
         return self.service.settle(now())
 
+    @functools.cached_property
+    def _mirroring(self) -> Sync:
+        return syncer(self._settings, self.service, now)
+
+    def sync(self) -> SyncReport | None:
+        """Make a round over the GitLab issues; None where no GitLab is set up."""
+        return self._mirroring.run(timedelta(seconds=SYNC_EVERY)) if self._settings.gitlabs else None
+
     def regroup(
         self, told: Callable[[int], None] = lambda tries: None, budget: timedelta | None = None
     ) -> Regroup | None:
@@ -200,6 +213,10 @@ def make_app(settings: Settings) -> Celery:
     @app.task(name=REGROUP)  # type: ignore[untyped-decorator]
     def regroup() -> None:
         collector().regroup(budget=timedelta(seconds=REGROUP_EVERY))
+
+    @app.task(name=SYNC)  # type: ignore[untyped-decorator]
+    def sync() -> None:
+        collector().sync()
 
     @app.task(name=SETTLE)  # type: ignore[untyped-decorator]
     def settle() -> None:
@@ -272,6 +289,8 @@ def _ticks(settings: Settings) -> dict[str, Any]:
             ("regroup", REGROUP, REGROUP_EVERY),
         )
     }
+    if settings.gitlabs:
+        ticks["sync"] = {"task": SYNC, "schedule": SYNC_EVERY, "options": {"expires": SYNC_EVERY}}
     for name, its in settings.deployments.items():
         poll = its.poll.total_seconds()
         ticks[f"pass {name}"] = {"task": PASS, "schedule": poll, "args": (name,), "options": {"expires": poll}}

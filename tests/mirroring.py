@@ -14,11 +14,11 @@ from triage.hearing import Listen
 from triage.issues import Draft, Issues
 from triage.policy import Judgement, Rules
 from triage.queue import QueueRow
-from triage.records import Mirror, TriageState
+from triage.records import Mirror
+from triage.remarks import Remark
 from triage.service import Service
 from triage.store import Store, open_store
 from triage.sync import Report, Sync
-from triage.telling import Remark
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 _OURS = re.compile(r"<ours>.*?<marker=([0-9a-f]+)>", re.S)
@@ -60,12 +60,11 @@ class PlainWords:
     def refreshed(self, description: str, block: str) -> str | None:
         return _OURS.sub(lambda found: block, description, count=1) if _OURS.search(description) else None
 
-    def remarks(self, row: QueueRow, mirror: Mirror) -> list[Remark]:
-        its = row.problem
-        if (its.state is TriageState.RESOLVED) != mirror.is_open or its.state is TriageState.MUTED:
-            return []
-        key = f"{its.state}:{its.state_at.isoformat()}"
-        return [Remark(key, f"{its.state}: {its.reason} <{key}>")]
+    def comment(self, row: QueueRow, remark: Remark) -> str:
+        return f"{remark.kind}: {remark.why} <{remark.key}>"
+
+    def is_said(self, text: str, remark: Remark) -> bool:
+        return f"<{remark.key}>" in text
 
 
 @dataclass

@@ -241,7 +241,7 @@ def test_a_regression_reopens_the_same_issue_and_says_why_once(world: World) -> 
     assert (issue(world).state, posts(world)) == ("opened", 1)
     said = [note.body for note in world.fake.notes(its) if not note.system]
     assert len(said) == 1
-    assert said[0].startswith("REGRESSED: failed again in a try that started")
+    assert said[0].startswith("regressed: failed again in a try that started")
     assert world.service.find(id).state is TriageState.REGRESSED
 
 

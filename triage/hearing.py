@@ -7,6 +7,7 @@ did never counts as a person's. Decides about problems through the service alone
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,9 +15,12 @@ from datetime import datetime
 from triage.errors import GitLabGone, InputError
 from triage.issues import Issue, Issues, Note, Turn
 from triage.ledger import Ledger
-from triage.records import Change, Mirror, MirrorStatus, Problem, Tracker, TriageState
+from triage.records import Mirror, MirrorStatus, Problem, Tracker
+from triage.remarks import wanted
 
 ORIGIN = "GitLab"
+# The reason of a problem that is as it is because a person turned its issue, as `Hearing` writes it.
+_FROM_THERE = re.compile(r"(?:closed|reopened) #\d+ in GitLab on ")
 Listen = Callable[[Problem, Issue, Note], None]
 
 
@@ -48,7 +52,7 @@ class Hearing:
             mirror = self._saved(mirror, is_open=wanted(problem, mirror))  # broken off before this was kept
         if issue.is_open == mirror.is_open:
             return mirror
-        if problem is not None and wanted(problem, mirror) != issue.is_open:
+        if problem is not None and not problem.merged_into and wanted(problem, mirror) != issue.is_open:
             turn = self._turn(issue)
             if turn.who == self.tracker.bot:  # our own, and the problem changed since: it is told
                 return mirror
@@ -57,11 +61,7 @@ class Hearing:
 
     def _came_from_there(self, problem: Problem) -> bool:
         """Say whether a problem is as it is because of its issue: then the issue is never turned for that."""
-        history = self.ledger.service.store.records(Change, parent=problem.id)
-        return any(
-            change.origin == ORIGIN and change.at == problem.state_at and " in GitLab on " in change.why
-            for change, _ in history
-        )
+        return _FROM_THERE.match(problem.reason) is not None
 
     def _turn(self, issue: Issue) -> Turn:
         if not issue.is_open and issue.closed_at is not None and issue.closed_by:
@@ -76,10 +76,10 @@ class Hearing:
         """Resolve or reopen as the person did, as of when they did; done once, whatever breaks off in between."""
         done = "reopened" if turn.is_open else "closed"
         why = f"{done} #{issue.iid} in GitLab on {turn.at:%Y-%m-%d %H:%M:%S} UTC"
-        history = self.ledger.service.store.records(Change, parent=problem.id)
-        if any(change.origin == ORIGIN and change.why == why for change, _ in history):
+        history = self.ledger.service.history(problem)
+        if any(change.origin == ORIGIN and change.why == why for change in history):
             return
-        verb = self.ledger.service.reopen if turn.is_open else self.ledger.service.resolve
+        verb = self.ledger.service.reopen if turn.is_open else self.ledger.service.closed
         at = min(self.clock(), turn.at)
         try:
             verb(problem.id, turn.who or "somebody", at, why, ORIGIN)
@@ -141,10 +141,3 @@ class Hearing:
         if changed != found[0]:
             self.ledger.save(changed, found[1])
         return changed
-
-
-def wanted(problem: Problem, mirror: Mirror) -> bool:
-    """Say whether a problem's issue is to be open; a muted one's is left as it is, closed or not."""
-    if problem.state is TriageState.MUTED:
-        return mirror.is_open
-    return problem.state is not TriageState.RESOLVED

@@ -83,6 +83,9 @@ class Issues(Protocol):
     `project` is a path or a number.
     """
 
+    def close(self) -> None:
+        """Close the connections; the next question opens others."""
+
     def desk(self, project: str) -> Desk:
         """Return who we are in a project, and what it is."""
 

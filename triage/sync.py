@@ -7,7 +7,7 @@ GitLab that is away or refuses; one project's trouble never holds up another. Ev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from triage.opening import SILENCE, WAIT, Opening, due, pause
 from triage.policy import Case, Judgement, Rules, Verdict
 from triage.query import Members
 from triage.queue import QueueRow
-from triage.records import Mirror, MirrorStatus, Tracker, Trouble
+from triage.records import Mirror, MirrorStatus, Problem, Tracker, Trouble
 from triage.service import Service
 from triage.telling import Telling, Words
 
@@ -43,6 +43,23 @@ class Planned:
     mirror: Mirror | None
     judged: Judgement | None
 
+    @property
+    def says(self) -> str:
+        """What comes next for the problem at GitLab, and why, in a sentence; it does not change with the time alone."""
+        its = self.mirror
+        if its is None:
+            return self.judged.why if self.judged else "opens no issue: no GitLab is set for its deployment"
+        match its.status:
+            case MirrorStatus.INTENDED:
+                what = "its issue was sent, and is looked for" if its.sent_at else f"opens an issue in {its.project}"
+            case MirrorStatus.LINKED:
+                what = f"has the issue #{its.iid} in {its.project}, {'open' if its.is_open else 'closed'}"
+            case MirrorStatus.LOST:
+                what = "its issue is lost, and no other is opened"
+            case MirrorStatus.UNLINKED:
+                what = "was parted from its issue by a person, and gets no other"
+        return f"{what}: {its.said}" if its.said else what
+
 
 @dataclass(slots=True)
 class Report:
@@ -55,6 +72,12 @@ class Report:
     busy: int = 0
     troubles: list[Trouble] = field(default_factory=list)
     again_at: datetime | None = None
+
+    def add(self, other: Report) -> None:
+        """Add what a later round did; its troubles are those that are left."""
+        for name in ("opened", "adopted", "heard", "told"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.busy, self.troubles, self.again_at = other.busy, other.troubles, other.again_at
 
     def soon(self, at: datetime | None) -> None:
         """Note when there is something to do next."""
@@ -138,7 +161,7 @@ class Sync:
                 if renew is None:
                     report.busy += 1
                     continue
-                with suppress(LeaseLost, StaleProblem):  # whoever has it now goes on
+                with closing(issues), suppress(LeaseLost, StaleProblem):  # whoever has it now goes on
                     _Round(self, issues, renew, report, end, its).run(gitlab, project)
         return report
 
@@ -285,6 +308,7 @@ class _Round:
         for mirror in self._linked().values():
             row = rows.get(mirror.problem)
             if row is None:
+                self._emptied(telling, mirror)
                 continue
             if row.problem.gitlab_url != mirror.web_url:
                 sync.ledger.linked(mirror, sync.clock())
@@ -295,6 +319,15 @@ class _Round:
             with self._one_by_one(mirror):
                 telling.tell(mirror, row)
                 self.report.told += 1
+
+    def _emptied(self, telling: Telling, mirror: Mirror) -> None:
+        """Tell the issue of a problem without failures of its own that another has them, if people merged it away."""
+        found = self.sync.service.store.get(Problem, mirror.problem)
+        if found is None or not found[0].merged_into:
+            return
+        heir = self.sync.service.living(found[0])
+        with self._one_by_one(mirror):
+            telling.merged(mirror, found[0], heir.gitlab_url or f"problem {heir.id}")
 
     def _linked(self) -> dict[int, Mirror]:
         found = self.sync.ledger.mirrors(self.opening.tracker)

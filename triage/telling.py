@@ -13,24 +13,18 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from triage.errors import GitLabError, GitLabUnsure
-from triage.hearing import Hearing, wanted
+from triage.hearing import Hearing
 from triage.issues import Draft, Issues
 from triage.ledger import Ledger
 from triage.opening import WAIT
 from triage.policy import Judgement
-from triage.queue import QueueRow
-from triage.records import Mirror
+from triage.queue import Beside, QueueRow, row_of
+from triage.records import Mirror, Problem
+from triage.remarks import Remark, due, merged, wanted
+from triage.report import CommentKind
 
 # Our block is written anew at most so often, however often a problem fails: each edit shows in the issue's activity.
 REFRESH = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A comment to be made once: its text, and the key that stands hidden in it."""
-
-    key: str
-    text: str
 
 
 class Words(Protocol):
@@ -51,8 +45,11 @@ class Words(Protocol):
     def refreshed(self, description: str, block: str) -> str | None:
         """Return a description with our part replaced; None where there is nothing to replace."""
 
-    def remarks(self, row: QueueRow, mirror: Mirror) -> list[Remark]:
-        """Return the comments that a problem deserves now, made already or not."""
+    def comment(self, row: QueueRow, remark: Remark) -> str:
+        """Return a comment, its key hidden in it."""
+
+    def is_said(self, text: str, remark: Remark) -> bool:
+        """Say whether a comment that was read is this one, by its key."""
 
 
 @dataclass(slots=True)
@@ -73,7 +70,7 @@ class Telling:
         """Say whether an issue is to be told anything now; cheap, as it is asked for every problem at every round."""
         if mirror.next_at is not None and now < mirror.next_at:
             return False
-        if wanted(row.problem, mirror) != mirror.is_open or mirror.saying:
+        if wanted(row.problem, mirror) != mirror.is_open or mirror.saying or due(row, mirror, now):
             return True
         return stamp(row) != mirror.told and (mirror.written_at is None or now - mirror.written_at >= REFRESH)
 
@@ -87,8 +84,8 @@ class Telling:
         if found is None:
             return
         row = found
-        for remark in self.words.remarks(row, mirror):
-            self._remark(mirror.problem, remark)
+        for remark in due(row, self._mirror(mirror.problem)[0], self.clock()):
+            self._remark(row, remark)
         self._turn(mirror.problem, row)
         self._refresh(mirror.problem, row)
 
@@ -108,29 +105,50 @@ class Telling:
             text = self.words.refreshed(issue.description, block)
             if text is not None and text != issue.description:
                 self.issues.edit(self._project, mirror.iid, description=text)
-        self._save(problem, block=digest, told=stamp(row), written_at=self.clock(), attempts=0, next_at=None)
+        self._save(
+            problem,
+            block=digest,
+            told=stamp(row),
+            written_at=self.clock(),
+            attempts=0,
+            next_at=None,
+            dags=mirror.dags or len(row.dags),
+        )
 
-    def _remark(self, problem: str, remark: Remark) -> None:
+    def _remark(self, row: QueueRow, remark: Remark) -> None:
         """Make a comment, once: looked for by its key before, and after a lost answer only once it would show."""
+        problem, now = remark.problem, self.clock()
         mirror, _ = self._mirror(problem)
-        now = self.clock()
-        if remark.key in mirror.comments:
-            return
         if mirror.saying == remark.key and mirror.saying_at is not None and now - mirror.saying_at < WAIT:
             return
-        if any(remark.key in note.body for note in self.issues.notes(self._project, mirror.iid)):
-            self._save(problem, comments=(*mirror.comments, remark.key), saying="", saying_at=None)
+        if any(self.words.is_said(note.body, remark) for note in self.issues.notes(self._project, mirror.iid)):
+            self._said(row, remark)
             return
         self._save(problem, saying=remark.key, saying_at=now)
         try:
-            self.issues.comment(self._project, mirror.iid, remark.text)
+            self.issues.comment(self._project, mirror.iid, self.words.comment(row, remark))
         except GitLabUnsure:
             raise
         except GitLabError:
             self._save(problem, saying="", saying_at=None)
             raise
-        mirror, _ = self._mirror(problem)
-        self._save(problem, comments=(*mirror.comments, remark.key), saying="", saying_at=None)
+        self._said(row, remark)
+
+    def _said(self, row: QueueRow, remark: Remark) -> None:
+        mirror, _ = self._mirror(remark.problem)
+        dags = len(row.dags) if remark.kind is CommentKind.SPREAD else mirror.dags
+        self._save(remark.problem, comments=(*mirror.comments, remark.key), saying="", saying_at=None, dags=dags)
+
+    def merged(self, mirror: Mirror, problem: Problem, heir: str) -> None:
+        """Close the issue of a problem that was merged away, once, with a word; whoever reopens it has a reason."""
+        remark = merged(problem, heir)
+        if remark.key in mirror.comments:
+            return
+        self._remark(row_of(problem, [], Beside(), self.clock()), remark)
+        mirror, _ = self._mirror(problem.id)
+        if remark.key in mirror.comments and mirror.is_open:
+            self.issues.edit(self._project, mirror.iid, is_open=False)
+            self._save(problem.id, is_open=False)
 
     def _mirror(self, problem: str) -> tuple[Mirror, int]:
         found = self.ledger.mirror(problem)

@@ -1,6 +1,6 @@
 """What every command shares: the group, the settings and the service it opens, its options, its ways of printing.
 
-Hides who asks and what time it is. The commands themselves stand in `running`, `reading`, `deciding`, `moving` and `keeping`; `cli` puts
+Hides who asks and what time it is. The commands themselves stand in `running`, `reading`, `deciding`, `moving`, `tracking` and `keeping`; `cli` puts
 them together.
 """
 

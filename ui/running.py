@@ -52,15 +52,15 @@ def up(context: Context) -> None:
 
 @cli.command()
 @click.option("--beat", is_flag=True, help="Run the schedule in this worker too.")
-@click.option("--concurrency", type=click.IntRange(1, 256), help="Ticks at once (one a deployment and two more).")
+@click.option("--concurrency", type=click.IntRange(1, 256), help="Ticks at once (one a deployment and three more).")
 @passes
 def worker(context: Context, beat: bool, concurrency: int | None) -> None:
     """Run a Celery worker; start as many as needed, one of them with --beat."""
     from collector.tasks import work
 
     needs_deployments(context.settings)
-    # One thread a deployment: one that hangs delays no other.
-    work(context.settings, beat=beat, concurrency=concurrency or len(context.settings.deployments) + 2)
+    # One thread a deployment, and one for GitLab: one that hangs delays no other.
+    work(context.settings, beat=beat, concurrency=concurrency or len(context.settings.deployments) + 3)
 
 
 @cli.command(hidden=True)

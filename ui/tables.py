@@ -23,6 +23,7 @@ from ui import format as fmt
 
 if TYPE_CHECKING:
     from triage.similar import Similar
+    from triage.sync import Planned
 
 _STATE_STYLE = {
     "NEW": "bold red",
@@ -69,6 +70,16 @@ def tries_table(rows: Iterable[Occurrence], at: datetime) -> Table:
         title = fmt.one_line(fact.signature.title) if fact.signature else "(its log is awaited)"
         cells = (fact.key.deployment, task, fact.key.run_id, str(fact.key.try_number), fact.log, title)
         table.add_row(fmt.ago(fact.ended_at, at), *(Text(cell) for cell in cells))
+    return table
+
+
+def plan_table(rows: Iterable[Planned]) -> Table:
+    """Draw what becomes of each problem at GitLab."""
+    table = _table("id", "state", "problem", "at GitLab")
+    for row in rows:
+        its = row.row.problem
+        state = Text(its.state, _STATE_STYLE[its.state])
+        table.add_row(its.id[:8], state, Text(fmt.one_line(its.title)), Text(fmt.one_line(row.says)))
     return table
 
 

@@ -181,12 +181,21 @@ class Web(Section):
     host: str = Field("127.0.0.1", description="the address to listen on; loopback until told otherwise")
     port: int = Field(8501, ge=1, le=65535, description="the port to listen on")
     base_path: str = Field("", description="the path prefix a proxy serves us under, such as /triage")
+    public_url: str = Field(
+        "",
+        description="where people reach the page, e.g. https://triage.example.com/, for links to it in GitLab issues",
+    )
     user_header: str = Field(
         "", description="a header set by a trusted proxy that names the person, e.g. X-Forwarded-User"
     )
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (), description="other names the page is reached by, behind a proxy"
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, value: str) -> str:
+        return address(value, "nothing; people log in at the proxy") if value else value
 
     @property
     def url(self) -> str:

@@ -1,0 +1,53 @@
+"""Mirroring as the settings have it: which GitLab, with which token, by which rules, with which words.
+
+The place where settings become a `Sync`, for the tick and for the command line. Connects to nothing until asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from triage.errors import SettingsError
+from triage.gitlab import Access, GitLab
+from triage.hearing import Listen
+from triage.issues import Issues
+from triage.service import Service
+from triage.settings import Settings
+from triage.settings.gitlab import GitLab as Section
+from triage.sync import Sync
+from triage.words import Written
+
+
+def access(its: Section) -> Access:
+    """Say how to reach a GitLab, from its settings."""
+    return Access(its.url, its.token.get_secret_value(), its.ca_file, its.timeout.total_seconds())
+
+
+def way(settings: Settings, gitlab: str, project: str) -> Issues | None:
+    """Return the way to a project: with the token set for it, else with one of that GitLab; None where there is none."""
+    known = [its for its in (settings.gitlab, *settings.gitlabs.values()) if its.url == gitlab]
+    named = [its for its in known if project in (its.project, *(route.project for route in its.routes.values()))]
+    return next((GitLab(access(its)) for its in (*named, *known)), None)
+
+
+def words(settings: Settings, service: Service, clock: Callable[[], datetime]) -> Written:
+    """Return what writes the texts of issues."""
+    urls = {name: its.url for name, its in settings.deployments.items()}
+    return Written(service, clock, urls, settings.web.public_url, settings.gitlab.title, settings.gitlab.body)
+
+
+def syncer(settings: Settings, service: Service, clock: Callable[[], datetime], listen: Listen | None = None) -> Sync:
+    """Return what mirrors the problems of a store; SettingsError where no GitLab is set up."""
+    if not settings.gitlabs:
+        raise SettingsError(
+            "No GitLab is set up.", "Set gitlab.url, gitlab.token and gitlab.project, as docs/gitlab.md shows."
+        )
+    return Sync(
+        service,
+        {name: its.rules for name, its in settings.gitlabs.items()},
+        lambda gitlab, project: way(settings, gitlab, project),
+        words(settings, service, clock),
+        clock,
+        listen,
+    )

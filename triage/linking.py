@@ -1,0 +1,86 @@
+"""Links made and cut by people: a problem and an issue that exists, and nothing that opens another afterwards.
+
+The shell of `airtriage link` and `unlink`. What is linked is kept true like what was opened; what stands in the issue stays,
+our block comes below it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from triage.errors import InputError
+from triage.issues import Issues
+from triage.ledger import Ledger
+from triage.records import Mirror, MirrorStatus, Problem
+from triage.service import Service
+from triage.telling import Words, stamp
+
+_ADDRESS = re.compile(r"(?P<project>[^#?]+?)/-/(?:issues|work_items)/(?:incident/)?(?P<iid>\d+)/?(?:[?#].*)?\Z")
+_SHORT = re.compile(r"(?P<project>[\w.-]+(?:/[\w.-]+)+)#(?P<iid>\d+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an issue is: its project and number there."""
+
+    project: str
+    iid: int
+
+
+def place(gitlab: str, text: str) -> Place:
+    """Read what a person names an issue by: its address at this GitLab, or `group/project#12`; else InputError."""
+    inner = text.removeprefix(f"{gitlab}/") if text.startswith(f"{gitlab}/") else text
+    found = _SHORT.match(text) or (_ADDRESS.match(inner) if inner != text else None)
+    if found is None:
+        raise InputError(
+            f"{text!r} names no issue at {gitlab}.",
+            f"Give its address, {gitlab}/GROUP/PROJECT/-/issues/12, or GROUP/PROJECT#12.",
+        )
+    return Place(found["project"], int(found["iid"]))
+
+
+def link(
+    service: Service, issues: Issues, words: Words, gitlab: str, problem: Problem, at: Place, who: str, now: datetime
+) -> Mirror:
+    """Make an issue the mirror of a problem, in place of the one it had, and write our block below its description.
+
+    The problem's state counts: an issue that is closed is reopened for an open problem by the next round. InputError where
+    it is the issue of another problem.
+    """
+    ledger = Ledger(service)
+    issue = issues.issue(at.project, at.iid)
+    for other, _ in service.store.records(Mirror):
+        is_same = other.gitlab == gitlab and other.issue_id == issue.id and other.status is MirrorStatus.LINKED
+        if is_same and other.problem != problem.id:
+            raise InputError(
+                f"#{issue.iid} of {at.project} is the issue of problem {other.problem} already.",
+                f"Merge the problems, or part them first with airtriage unlink {other.problem}.",
+            )
+    known, revision = ledger.mirror(problem.id) or (None, None)
+    mirror = Mirror(
+        problem.id, gitlab, at.project, MirrorStatus.LINKED, now if known is None else known.intended_at,
+        project_id=issue.project_id, issue_id=issue.id, iid=issue.iid, web_url=issue.web_url, is_open=issue.is_open,
+        assignee=issue.assignee, labels=issue.labels, linked_at=now, comments=known.comments if known else (),
+    )  # fmt: skip
+    revision = ledger.save(mirror, revision)
+    service.mirrored(problem.id, issue.web_url, now, who, "command")
+    row = words.now(problem.id)
+    if row is not None and words.marked(issue.description) != problem.id:
+        block = words.block(row)
+        issues.edit(at.project, at.iid, description=f"{issue.description.rstrip()}\n\n{block}\n".lstrip())
+        ledger.save(replace(mirror, told=stamp(row), written_at=now, dags=len(row.dags)), revision)
+    return mirror
+
+
+def unlink(service: Service, problem: Problem, who: str, now: datetime) -> Mirror:
+    """Part a problem from its issue, which stays as it is; InputError where it has none."""
+    ledger = Ledger(service)
+    found = ledger.mirror(problem.id)
+    if found is None or found[0].status is MirrorStatus.UNLINKED:
+        raise InputError(f"Problem {problem.id} has no GitLab issue.")
+    parted = replace(found[0], status=MirrorStatus.UNLINKED, next_at=None, sent_at=None, said="")
+    ledger.save(parted, found[1])
+    service.mirrored(problem.id, "", now, who, "command")
+    return parted

@@ -1,0 +1,103 @@
+"""Which comments the GitLab issue of a problem deserves now: few, each once, never one per failure.
+
+Pure. Owns the occasions (closed or reopened by us, growth, spread, quiet, merged away) and what makes two of them the same. Says nothing
+itself: `report` has the words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from triage import lifecycle
+from triage.queue import QueueRow
+from triage.records import Mirror, Problem, TriageState
+from triage.report import CommentKind, comment_key
+
+# After this long without a failure an issue is told once that it is quiet: two of a queue's weeks.
+QUIET = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A comment to be made once: its kind, the event it tells of (the same whenever it is told), and why."""
+
+    kind: CommentKind
+    problem: str
+    event: str
+    why: str
+
+    @property
+    def key(self) -> str:
+        """What stands hidden in the comment, by which it is found again."""
+        return comment_key(self.kind, self.problem, self.event)
+
+
+def wanted(problem: Problem, mirror: Mirror) -> bool:
+    """Say whether a problem's issue is to be open; one that is muted or merged away leaves it as it is."""
+    if problem.state is TriageState.MUTED or problem.merged_into:
+        return mirror.is_open
+    return problem.state is not TriageState.RESOLVED
+
+
+def due(row: QueueRow, mirror: Mirror, now: datetime) -> list[Remark]:
+    """Return the comments that are due, those that were made already left out."""
+    return [
+        one
+        for one in (_turn(row, mirror), _growth(row), _spread(row, mirror), _quiet(row, now))
+        if one and one.key not in mirror.comments
+    ]
+
+
+def merged(problem: Problem, heir: str) -> Remark:
+    """Return the comment for the issue of a problem that was merged away; `heir` names the other one."""
+    return Remark(
+        CommentKind.MERGED,
+        problem.id,
+        problem.merged_by or problem.merged_into,
+        f"Its failures belong to {heir} from now on.",
+    )
+
+
+def _turn(row: QueueRow, mirror: Mirror) -> Remark | None:
+    its = row.problem
+    if wanted(its, mirror) == mirror.is_open:
+        return None
+    if its.state is TriageState.RESOLVED:
+        kind, why = (
+            CommentKind.RESOLVED,
+            f"{its.state_by}: {its.reason}" if its.reason != "resolved" else f"By {its.state_by}.",
+        )
+    elif its.state is TriageState.REGRESSED:
+        kind, why = CommentKind.REGRESSED, its.reason
+    else:
+        kind, why = CommentKind.REOPENED, f"{its.state_by}: {its.reason}"
+    return Remark(kind, its.id, its.state_at.isoformat(), why)
+
+
+def _growth(row: QueueRow) -> Remark | None:
+    if row.growth is None or row.problem.state not in lifecycle.OPEN:
+        return None
+    return Remark(CommentKind.ESCALATED, row.problem.id, row.growth.since.isoformat(), row.growth.why)
+
+
+def _spread(row: QueueRow, mirror: Mirror) -> Remark | None:
+    """Tell that a problem is in twice as many DAGs as when that was last told, or the issue opened."""
+    if not mirror.dags or len(row.dags) < 2 * mirror.dags or row.problem.state not in lifecycle.OPEN:
+        return None
+    names = ", ".join(name for name, _ in row.dags[:5]) + (
+        f" and {len(row.dags) - 5} more" if len(row.dags) > 5 else ""
+    )
+    return Remark(
+        CommentKind.SPREAD,
+        row.problem.id,
+        f"twice {mirror.dags}",
+        f"From {mirror.dags} to {len(row.dags)} DAGs: {names}.",
+    )
+
+
+def _quiet(row: QueueRow, now: datetime) -> Remark | None:
+    if row.problem.state not in lifecycle.OPEN or now - row.last_seen < QUIET:
+        return None
+    why = f"No failure since {row.last_seen:%Y-%m-%d}. Closing this issue resolves the problem."
+    return Remark(CommentKind.QUIET, row.problem.id, row.last_seen.isoformat(), why)
