@@ -61,8 +61,11 @@ def _commit(call: Call, project: Project, record: str) -> dict[str, Any]:
 
 
 def _rev(call: Call, name: str | None, missing: str = "Commit") -> str:
-    """Return the sha of a branch, a tag or a sha; the default branch where none is named."""
+    """Return the sha of a branch, a tag or a sha, or the range between two; the default branch where none is named."""
     rev = name or call.project().default_branch
+    if ".." in rev:
+        first, last = (_rev(call, end, missing) for end in rev.split(".."))
+        return f"{first}..{last}"
     if rev.startswith("-"):
         raise Refused(404, f"404 {missing} Not Found")
     return _git(call, missing, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}").decode().strip()

@@ -1,4 +1,4 @@
-"""GitLab over its REST API: the adapter behind `issues.Issues`, and the only file that speaks python-gitlab.
+"""GitLab over its REST API: the adapter behind `issues.Issues` and `suspects.History`, and the only file that speaks python-gitlab.
 
 Owns how GitLab is asked (once, with a time-out, no waiting inside) and what each of its refusals means for an operator.
 Asks by path rather than through python-gitlab's objects: those drop parameters and send stray ones without a word.
@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import gitlab
 import requests
 from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabHttpError, GitlabParsingError, RedirectError
 
+from triage import links
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, GitLabUnsure
 from triage.issues import Desk, Draft, Issue, Note, Turn
+from triage.suspects import Commit, MergeRequest, Span
 
 _PAGE = 100  # GitLab's most
 # GitLab's roles from which on labels and assignee are taken; Planner is 15, Reporter 20 (facts of its REST API).
@@ -146,6 +148,32 @@ class GitLab:
     def user(self, name: str) -> int | None:
         found = self._list("/users", {"username": name}, f"the user {name}")
         return found[0]["id"] if found else None
+
+    def commits(self, span: Span) -> list[Commit]:
+        project = self._project_at(span.repository)
+        if not project:
+            return []
+        query = {"ref_name": f"{span.good}..{span.bad}", "path": span.path, "per_page": _PAGE}
+        found = self._list(f"{_at(project)}/repository/commits", query, f"the commits of {project}")
+        return [
+            Commit(one["id"], one["title"], one["author_name"], _time(one["committed_date"]), one["web_url"])
+            for one in found
+        ]
+
+    def merge_requests(self, repository: str, sha: str) -> list[MergeRequest]:
+        project = self._project_at(repository)
+        path = f"{_at(project)}/repository/commits/{sha}/merge_requests"
+        found = self._list(path, {"per_page": _PAGE}, f"the merge requests of {project}") if project else []
+        return [
+            MergeRequest(one["iid"], one["title"], one["web_url"], (one.get("author") or {}).get("name") or "")
+            for one in found
+        ]
+
+    def _project_at(self, address: str) -> str:
+        """Return the path of the project with this address; "" where it is another host's."""
+        prefix = f"{links.home(self._access.url)}/"
+        home = links.home(address)
+        return unquote(home.removeprefix(prefix)).removesuffix(".git") if home.startswith(prefix) else ""
 
     def _issues(self, project: str, query: dict[str, Any]) -> list[Issue]:
         # By keyset: what comes or goes between two pages shifts no row over their border.

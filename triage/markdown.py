@@ -36,7 +36,9 @@ _COLOUR = re.compile(r"\s*(?:#[0-9a-f]{3,8}|(?:rgb|hsl)a?\([^()]*\))\s*", re.I)
 
 # Behind each of these a joiner ends what GitLab would find: mention, issue, merge request, label, milestone, epic, snippet,
 # alert, iteration, emoji, address, tag, attribute, definition.
-_TRIGGER = re.compile(r"[@#!~%&$^:<](?=\S|$)|\*(?=i)|\](?=[(\[:])|\[(?=[\[^+\-!~ xX]|[A-Za-z_]+[:\]])|\{(?=[+\-\w])")
+_TRIGGER = re.compile(
+    r"[@#!~%&$^<](?=\S|$)|:(?=[\w+\-]+:|//|$)|(?<=mailto):|(?<=xmpp):|\*(?=i)|\](?=[(\[:])|\[(?=[\[^+\-!~ xX]|[A-Za-z_]+[:\]])|\{(?=[+\-\w])"
+)
 _BEFORE_END = re.compile(r"(?<=[\w.\-])>")
 _WWW = re.compile(r"\b(www)\.", re.I)
 # `PROJ-1` of Jira and YouTrack, `T1` of Phorge, `bug 1` of EWM: GitLab links to trackers that a project has.
