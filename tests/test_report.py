@@ -52,7 +52,7 @@ def test_an_issue_says_what_an_engineer_needs() -> None:
         "**Code error** in `deployment`, `blue`: 1,203 failed tries since 2026-11-25 20:41 UTC", "[Problem in airtriage](https://airtriage.example.com/",
         "[Newest try in Airflow](https://airflow.example.com/", "**Regressed** since 2026-11-25 20:41 UTC: state's_reason", " KeyError: 'id'\n",
         "[`file_name:12`](https://gitlab.example.com/data/dags/-/blob/", "1. Open the last frame", "| `dag_id.task_id` | 9 |", "at most 9 a day",
-        "Owner: owner", "[`!7`](https://gitlab.example.com/data/dags/-/merge_requests/7) merge_request_title, by commit_author",
+        " Owner: owner.\n", "[`!7`](https://gitlab.example.com/data/dags/-/merge_requests/7) merge_request_title, by commit_author",
         "- [other_scope](https://airtriage.example.com/problem): new, 2 failed tries", "**Next:** next_step", "- and 2 more commits",
     ):  # fmt: skip
         assert told in said, told
@@ -155,10 +155,10 @@ def test_what_a_person_wrote_into_our_block_is_kept_below_it_and_does_nothing() 
 
 
 def test_a_word_changed_in_a_line_of_ours_is_kept_and_a_deleted_line_comes_back() -> None:
-    stored = block(FACTS).replace("Owner: owner", "Owner: Berta").replace("- and 2 more commits\n", "")
+    stored = block(FACTS).replace(" Owner: owner.", " Owner: Berta!").replace("- and 2 more commits\n", "")
     made = refreshed(stored, block(GROWN))
     assert made is not None
-    assert made.removeprefix(block(GROWN)).count("Berta") == 1
+    assert made.removeprefix(block(GROWN)).count("Berta!") == 1
     assert "- and 2 more commits" in made
 
 
@@ -186,7 +186,7 @@ def test_a_description_without_room_for_a_longer_block_stays() -> None:
 
 def test_a_comment_is_found_again_by_its_key() -> None:
     said = comment(CommentKind.REGRESSED, FACTS, "2026-11-25T20:41", "failed again, after it was resolved")
-    assert said.startswith("**It came back.** failed again, after it was resolved\n")
+    assert said.startswith("**It came back.** Failed again, after it was resolved\n")
     assert key_of(said) == comment_key(CommentKind.REGRESSED, ID, "2026-11-25T20:41")
     assert key_of(said) != comment_key(CommentKind.REGRESSED, ID, "another time")
     assert key_of("thanks!") is None
@@ -196,7 +196,7 @@ def test_a_comment_is_found_again_by_its_key() -> None:
 @pytest.mark.parametrize("kind", CommentKind)
 def test_every_comment_says_something_and_only_those_of_failures_show_one(kind: CommentKind) -> None:
     said = comment(kind, FACTS, "e", "because")
-    assert "because" in said
+    assert "Because" in said
     assert ("KeyError: 'id'" in said) == (kind in (CommentKind.REGRESSED, CommentKind.ESCALATED, CommentKind.SPREAD))
     assert key_of(said) == comment_key(kind, ID, "e")
 

@@ -178,7 +178,8 @@ def comment(kind: CommentKind, facts: Facts, event: str, why: str = "", redactor
     """Return a comment with its hidden key. `event` names what happened, the same each time it is told, e.g. its time."""
     say = templates.Pen(redactor)
     head = f"**{_HEADS[kind]}** " if _HEADS[kind] else ""
-    lines = [f"{head}{say.plain(why)}".strip()]
+    said = say.plain(why)
+    lines = [f"{head}{said[:1].upper()}{said[1:]}".strip()]
     if kind in _OF_FAILURES and facts.newest is not None:
         lines += [
             "",

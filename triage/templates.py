@@ -28,7 +28,8 @@ TITLE = "{{ title }}{% if tasks|length == 1 %} ({{ tasks[0].name }}){% endif %}"
 BODY = """\
 **{{ cause.name|capitalize }}**{% if deployments %} in {{ deployments|codes }}{% endif %}: \
 {{ total|many("failed try", "failed tries") }}{% if total > 1 %} since {{ first_seen }}, the last{% else %},{% endif %} {{ last_seen }}.\
-{% if outcome %} {{ outcome }}{% endif +%}
+{% if outcome %} {{ outcome }}{% endif %}
+{% if owner %} Owner: {{ owner }}.{% endif +%}
 
 {% if links %}
 {{ links }}
@@ -75,10 +76,6 @@ In the code: {{ source.link }}, at the commit that ran.
 
 {% if trend %}
 {{ trend }}
-
-{% endif %}
-{% if owner %}
-Owner: {{ owner }}
 
 {% endif %}
 {% if suspects %}
