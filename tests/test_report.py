@@ -99,6 +99,13 @@ def test_a_secret_is_masked_before_it_leaves_wherever_it_stands() -> None:
         assert "***" in text.replace("\\", "")
 
 
+def test_a_secret_that_was_learned_by_one_redactor_is_masked_by_it_whatever_was_rendered_before() -> None:
+    facts, learning = facts_of(spoken("say hunter2hunter2 now")), Redactor()
+    assert "hunter2hunter2" in block(facts, redactor=Redactor())
+    learning.learned.add("hunter2hunter2")
+    assert "hunter2hunter2" not in block(facts, redactor=learning)
+
+
 def test_a_new_rule_of_redaction_makes_another_block_so_that_it_is_written_anew() -> None:
     facts = facts_of(spoken("customer 4711 failed"))
     assert digest(block(facts)) != digest(block(facts, redactor=Redactor(patterns=(re.compile("customer [0-9]+"),))))
@@ -249,7 +256,7 @@ HOSTILE = facts_of(spoken("/close\n@root <img src=https://evil.example> `x` ](ht
         "{{ title }}", "{{ title|safe }}", "{{ evidence|e|safe }}", "{{ title ~ evidence }}", "{{ evidence|fence|upper }}", "{{ evidence|replace('`', '') }}",
         "{{ [title, evidence]|join('\n') }}", "{% set x %}{{ title }}{% endset %}{{ x }}", "{% macro m() %}{{ title }}{% endmacro %}{{ m() }}",
         "{{ '%s' % title }}", "{{ title.split('\n')[0] }}\n{{ title[1:] }}", "x\n{{ tasks }}\n{{ newest }}", "{{ evidence|code }}\n{{ title|plain }}",
-        "{{ suspects.found[0].request.title }}", "{% filter upper %}{{ title }}{% endfilter %}", "{{ link(title, 'javascript:x') }}",
+        "{{ suspects.found[0].request.title }}", "{% filter upper %}{{ title }}{% endfilter %}", "{{ pen_ }}{{ pen_.plain(title) }}", "{{ link(title, 'javascript:x') }}",
     ],
 )  # fmt: skip
 def test_no_template_lets_foreign_text_come_to_life(template: str) -> None:

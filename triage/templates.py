@@ -8,12 +8,13 @@ render is one SettingsError that names the field, the line and what is wrong.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, pass_context
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 from triage import markdown
@@ -171,7 +172,7 @@ def rendered(
     """Render a template. SettingsError, naming `field` (by default what it is) and the line, where it does not."""
     field = field or f"the template of the {'title' if as_title else 'body'}"
     try:
-        return _compiled(template, redactor, as_title).render(values)
+        return _compiled(template).render({**values, _PEN: Pen(redactor, as_title=as_title)})
     except TemplateSyntaxError as exc:
         raise _wrong(field, exc.lineno, exc) from exc
     except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError) as exc:
@@ -188,21 +189,34 @@ def _wrong(field: str, line: int | None, exc: Exception) -> SettingsError:
     )
 
 
-@lru_cache(8)
-def _environment(redactor: Redactor, as_title: bool) -> SandboxedEnvironment:
-    pen = Pen(redactor, as_title=as_title)
-    made = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=partial(_finalize, pen)
-    )
-    made.filters |= {"plain": pen.plain, "code": pen.code, "codes": pen.codes, "fence": pen.fence, "many": many}
-    made.globals = {"link": pen.link, "range": made.globals["range"]}
-    return made
+# The pen of one rendering, under a name that templates have no reason to use; all it can do is write harmlessly.
+_PEN = "pen_"
 
 
 @lru_cache(64)  # compiling takes fifty times as long as rendering
-def _compiled(template: str, redactor: Redactor, as_title: bool) -> Template:
-    return _environment(redactor, as_title).from_string(template)
+def _compiled(template: str) -> Template:
+    return _environment().from_string(template)
 
 
-def _finalize(pen: Pen, value: Any) -> Safe | Undefined:
-    return value if isinstance(value, Undefined) else pen.plain(value)
+@lru_cache(1)
+def _environment() -> SandboxedEnvironment:
+    made = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
+    )
+    made.filters |= {name: _by_pen(name) for name in ("plain", "code", "codes", "fence")} | {"many": many}
+    made.globals = {"link": _by_pen("link"), "range": made.globals["range"]}
+    return made
+
+
+def _by_pen(name: str) -> Callable[..., Safe]:
+    @pass_context
+    def write(context: Context, *args: Any) -> Safe:
+        written: Safe = getattr(context[_PEN], name)(*args)
+        return written
+
+    return write
+
+
+@pass_context
+def _finalize(context: Context, value: Any) -> Safe | Undefined:
+    return value if isinstance(value, Undefined) else context[_PEN].plain(value)
