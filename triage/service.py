@@ -315,7 +315,7 @@ class Service:
         """Load, decide, save; again after a lost race. None when there is nothing to decide.
 
         The newest entry of the history is kept in the problem too, and again made sure of before the next one: a kill
-        between the two writes loses none. Each is later than the one before, whatever the clocks do.
+        between the two writes loses none.
         """
         for attempt in range(_ROUNDS):
             found = self.store.get(Problem, id)
@@ -329,8 +329,10 @@ class Service:
             if entry is not None:
                 if problem.told is not None:
                     self._save_new(problem.told)
-                    entry = replace(entry, at=max(entry.at, problem.told.at + _INSTANT))
-                changed = replace(changed, told=entry)
+                at = self._free(entry, problem.told)
+                stood = at if changed.state_at == entry.at else changed.state_at
+                entry = replace(entry, at=at)
+                changed = replace(changed, told=entry, state_at=stood)
             try:
                 self.store.save(facts.record(self.redactor, changed), revision)
             except StaleProblem:
@@ -341,6 +343,13 @@ class Service:
                 self._save_new(entry)
             return changed
         return None
+
+    def _free(self, entry: Change, told: Change | None) -> datetime:
+        """Return when an entry is to stand in the history: behind another one of the very same moment."""
+        at = entry.at
+        while (told and at == told.at) or self.store.get(Change, record_keys(replace(entry, at=at))[0]):
+            at += _INSTANT
+        return at
 
     # --- reading
 
