@@ -261,6 +261,20 @@ def test_the_issue_of_a_muted_problem_stays_as_it_is(world: World) -> None:
     assert issue(world).state == "opened"
 
 
+@pytest.mark.parametrize("until", [{"closed": True}, {}])
+def test_closing_the_issue_of_a_muted_problem_resolves_the_one_that_was_muted_until_then(
+    world: World, until: dict[str, bool]
+) -> None:
+    id, its = opened(world)
+    world.service.mute(id, "ann", world.clock(), **until)
+    person(world, its, state_event="close")
+    world.settle()
+    assert issue(world).state == "closed"
+    assert world.service.find(id).state is (TriageState.RESOLVED if until else TriageState.MUTED)
+    world.settle()
+    assert issue(world).state == "closed"
+
+
 def test_words_of_a_person_stay_and_our_block_follows_the_problem(world: World) -> None:
     _, its = opened(world)
     person(world, its, description=f"above\n{its.description}\nbelow", title="as anna calls it")
