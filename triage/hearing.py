@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from triage.errors import GitLabGone, InputError
+from triage.errors import GitLabGone, InputError, StaleProblem
 from triage.issues import Issue, Issues, Note, Turn
 from triage.ledger import Ledger
 from triage.records import Mirror, MirrorStatus, Problem, Tracker
@@ -21,6 +21,10 @@ from triage.remarks import wanted
 ORIGIN = "GitLab"
 # The reason of a problem that is as it is because a person turned its issue, as `Hearing` writes it.
 _FROM_THERE = re.compile(r"(?:closed|reopened) #\d+ in GitLab on ")
+# How long the history of an issue may lag behind the issue itself; an imported issue has none at all.
+_BEHIND = timedelta(minutes=5)
+# GitLab dates a turn right after the change of the issue that it tells of.
+_SAME = timedelta(seconds=2)
 Listen = Callable[[Problem, Issue, Note], None]
 
 
@@ -51,6 +55,13 @@ class Hearing:
         if problem is not None and wanted(problem, mirror) != mirror.is_open and self._came_from_there(problem):
             mirror = self._saved(mirror, is_open=wanted(problem, mirror))  # broken off before this was kept
         if issue.is_open == mirror.is_open:
+            if (
+                problem is not None
+                and not problem.merged_into
+                and wanted(problem, mirror) != issue.is_open
+                and (undid := self._undid(mirror, issue))
+            ):
+                self._decide(problem, issue, undid)
             return mirror
         if problem is not None and not problem.merged_into and wanted(problem, mirror) != issue.is_open:
             turn = self._turn(issue)
@@ -66,8 +77,21 @@ class Hearing:
     def _turn(self, issue: Issue) -> Turn:
         if not issue.is_open and issue.closed_at is not None and issue.closed_by:
             return Turn(False, issue.closed_by, issue.closed_at)
-        turns = [turn for turn in self._turns(issue) if turn.is_open == issue.is_open]
-        return turns[-1] if turns else Turn(issue.is_open, "somebody", issue.updated_at)
+        turns = self._turns(issue)
+        if turns and turns[-1].is_open == issue.is_open:
+            return turns[-1]
+        if turns and self.clock() - issue.updated_at < _BEHIND:
+            raise StaleProblem(issue.web_url)  # who did it shows as soon as the history does not lag any more
+        return Turn(issue.is_open, "somebody", issue.updated_at)
+
+    def _undid(self, mirror: Mirror, issue: Issue) -> Turn | None:
+        """Return a person's turning back of what we turned and never heard was done; None where there is none."""
+        if mirror.updated_at is None or issue.updated_at <= mirror.updated_at:
+            return None
+        unheard = [turn for turn in self._turns(issue) if turn.at > mirror.updated_at + _SAME]
+        if len(unheard) < 2 or unheard[-1].is_open != issue.is_open or unheard[-1].who == self.tracker.bot:
+            return None
+        return unheard[-1]
 
     def _turns(self, issue: Issue) -> list[Turn]:
         return self.issues.turns(self.tracker.project, issue.iid)

@@ -58,7 +58,7 @@ class Opening:
         since = tracker.found_until and tracker.found_until - _MARGIN
         ours = self.issues.made(project, since, by=tracker.bot_id)
         # A token made anew may be another user's: then the label leads to what the former one opened.
-        labelled = self.issues.made(project, since, label=self.label)
+        labelled = self.issues.made(project, since, label=self.label) if self.label else []
         self._strays = [issue for issue in ours if self.marked(issue.description) is None and issue.moved_to is None]
         found: dict[str, dict[int, Issue]] = {}
         for issue in (*ours, *labelled):

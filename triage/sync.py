@@ -207,7 +207,7 @@ class _Round:
         tracker = self._greeted(tracker, now)
         rules = next((one for one in sync.rules.values() if one.gitlab == tracker.gitlab), Rules(tracker.gitlab))
         self.opening = Opening(
-            sync.ledger, self.issues, tracker, sync.clock, self.renew, sync.words.marked, rules.labels[0]
+            sync.ledger, self.issues, tracker, sync.clock, self.renew, sync.words.marked, "".join(rules.labels[:1])
         )
         self.hearing = Hearing(sync.ledger, self.issues, tracker, sync.clock, sync.listen)
         self._open()
@@ -237,7 +237,7 @@ class _Round:
         sync, opening = self.sync, self.opening
         opens = [p for p in self.planned if p.judged is not None and p.judged.verdict is Verdict.OPENS]
         intended = [m for m in sync.ledger.mirrors(opening.tracker) if m.status is MirrorStatus.INTENDED]
-        if not opens and not intended and opening.is_steady(sync.clock()):
+        if not opens and not intended and opening.is_steady(sync.clock()) and not self._is_check_due():
             return
         for mirror, issue in opening.look():
             self.report.adopted += 1
@@ -283,10 +283,14 @@ class _Round:
             until = max(until, issue.updated_at)
             self.opening.tracker = replace(tracker, read_until=until)
 
+    def _is_check_due(self) -> bool:
+        checked = self.opening.tracker.checked_at
+        return checked is None or self.sync.clock() - checked >= _CHECK
+
     def _check(self) -> None:
         """Once a day see that every linked issue exists, and hear what was missed."""
         tracker, now = self.opening.tracker, self.sync.clock()
-        if tracker.checked_at is not None and now - tracker.checked_at < _CHECK:
+        if not self._is_check_due():
             return
         old = [mirror for mirror in self._linked().values() if mirror.linked_at and now - mirror.linked_at > _GREET]
         known = sorted(old, key=lambda mirror: mirror.iid)

@@ -1,0 +1,172 @@
+"""Mirroring where somebody, or GitLab itself, acts in the worst moment: nobody's act is undone, and no issue is made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.gitlab_double import FakeGitLab
+from tests.gitlab_faults import Fault, refusal
+from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag
+from tests.mirroring import Clock, World
+from triage.policy import Rules
+from triage.records import MirrorStatus, TriageState
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    clock = Clock()
+    with FakeGitLab(clock) as fake:
+        fake.user("bot", bot=True)
+        fake.project("data/dags", {"bot": MAINTAINER, "anna": DEVELOPER})
+        yield World(fake, clock)
+
+
+def opened(world: World) -> tuple[str, Issue]:
+    """Return a problem, and its issue."""
+    id = world.fail()
+    world.settle()
+    return id, issue(world)
+
+
+def issue(world: World) -> Issue:
+    return next(one for one in world.fake.issues() if one.title == "Error 1")
+
+
+def anna(world: World, **body: object) -> None:
+    """Let anna edit the issue, a second later."""
+    world.clock.forward(seconds=1)
+    its = issue(world)
+    world.fake.do("anna", "PUT", f"/projects/{its.project}/issues/{its.iid}", body)
+
+
+def made(world: World) -> int:
+    return len(world.fake.faults.requests("POST", "/issues$"))
+
+
+# --- exactly one
+
+
+def test_looks_that_lag_after_a_lost_answer_open_no_second_issue(world: World) -> None:
+    world.fake.faults.add(refusal(502, "after", method="POST", path="/issues$", nth=1))
+    world.fake.faults.add(Fault("stale", lag=Lag(seconds=55), method="GET", path="/issues$"))
+    opened(world)
+    assert made(world) == 1
+
+
+def test_an_answer_later_than_our_patience_is_found(world: World) -> None:
+    world.fake.faults.add(Fault("hang", when="after", method="POST", path="/issues$", nth=1, seconds=2.5))
+    opened(world)
+    assert made(world) == 1
+
+
+def test_a_request_that_a_proxy_sent_twice_leaves_one_open_issue_after_a_day(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.sync._CHECK", timedelta(minutes=10))  # a day, with a round every half minute
+    world.fake.faults.add(Fault("duplicate", method="POST", path="/issues$", nth=1))
+    id = world.fail()
+    for _ in range(30):
+        world.round()
+    assert sorted(one.state for one in world.fake.issues()) == ["closed", "opened"]
+    linked = next(one for one in world.fake.issues() if one.state == "opened")
+    assert world.mirror(id).iid == linked.iid
+
+
+def test_a_copy_that_a_person_made_with_our_marker_is_theirs(world: World) -> None:
+    id, its = opened(world)
+    copy = {"title": "a copy", "description": its.description, "labels": "airtriage"}
+    world.fake.do("anna", "POST", f"/projects/{its.project}/issues", copy)
+    world.fail(2)
+    world.settle()
+    assert [one.state for one in world.fake.issues()] == ["opened"] * 3
+    assert world.mirror(id).iid == its.iid
+
+
+def test_without_any_label_issues_are_opened_and_found_all_the_same(world: World) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", labels=())
+    world.fake.faults.add(refusal(502, "after", method="POST", path="/issues$", nth=1))
+    opened(world)
+    assert made(world) == 1
+
+
+def test_issues_switched_off_for_a_day_lose_nothing(world: World) -> None:
+    id, its = opened(world)
+    project = world.fake.state.projects[its.project]
+    project.issues_enabled = False
+    world.fail(2)
+    world.clock.forward(hours=26)
+    world.settle()
+    assert world.mirror(id).status is MirrorStatus.LINKED
+    project.issues_enabled = True
+    world.settle()
+    assert len(world.fake.issues()) == 2
+
+
+# --- nobody's act is undone
+
+
+def test_words_written_right_after_our_first_look_at_an_issue_stay(world: World) -> None:
+    opened(world)
+    before = issue(world).description
+    words = Fault("meanwhile", when="after", method="GET", path="/issues/1$", times=1)
+    words.act = lambda: anna(world, description=f"hers\n{before}")
+    world.fake.faults.add(words)
+    world.clock.forward(hours=2)
+    world.fail()
+    world.settle()
+    assert words.struck == 1
+    assert (issue(world).description or "").startswith("hers\n<ours>\n2 tries")
+
+
+def test_who_reopens_what_we_closed_without_hearing_that_we_did_is_heard(world: World) -> None:
+    id, _ = opened(world)
+    world.fake.faults.add(refusal(502, "after", method="PUT", times=1))
+    world.service.resolve(id, "ann", world.clock(), "fixed")
+    world.round()
+    assert issue(world).state == "closed"
+    anna(world, state_event="reopen")
+    world.settle()
+    assert issue(world).state == "opened"
+    found = world.service.find(id)
+    assert (found.state is TriageState.RESOLVED, found.state_by) == (False, "anna")
+
+
+def test_a_reopening_whose_history_lags_is_heard_once_it_shows(world: World) -> None:
+    id, _ = opened(world)
+    for verb in (world.service.resolve, world.service.reopen, world.service.resolve):
+        verb(id, "ann", world.clock())
+        world.settle()
+    anna(world, state_event="reopen")
+    world.fake.faults.add(Fault("stale", lag=Lag(seconds=90), path="resource_state_events"))
+    world.settle()
+    found = world.service.find(id)
+    assert issue(world).state == "opened"
+    assert (found.state is TriageState.RESOLVED, found.state_by) == (False, "anna")
+
+
+def test_who_closes_right_after_we_reopened_for_a_regression_is_heard(world: World) -> None:
+    id, _ = opened(world)
+    anna(world, state_event="close")
+    world.settle()
+    world.clock.forward(hours=1)
+    world.fail()
+    closing = Fault("meanwhile", when="after", method="PUT", path="/issues/1$", times=1)
+    closing.act = lambda: anna(world, state_event="close")
+    world.fake.faults.add(closing)
+    world.settle()
+    assert (closing.struck, issue(world).state, world.service.find(id).state) == (1, "closed", TriageState.RESOLVED)
+
+
+def test_a_comment_whose_answer_was_lost_stands_once_even_where_lists_lag(world: World) -> None:
+    _, its = opened(world)
+    anna(world, state_event="close")
+    world.settle()
+    world.clock.forward(hours=1)
+    world.fake.faults.add(refusal(502, "after", method="POST", path="/notes$", nth=1))
+    world.fake.faults.add(Fault("stale", lag=Lag(seconds=55), method="GET", path="/notes$"))
+    world.fail()
+    world.settle()
+    assert len([note for note in world.fake.notes(its) if not note.system]) == 1
