@@ -7,9 +7,9 @@ Asks by path rather than through python-gitlab's objects: those drop parameters 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -19,7 +19,7 @@ from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabHttp
 
 from triage import links
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, GitLabUnsure
-from triage.issues import Desk, Draft, Issue, Note, Turn
+from triage.issues import Desk, Draft, Issue, Note, Token, Turn, Webhook
 from triage.suspects import Commit, MergeRequest, Span
 
 _PAGE = 100  # GitLab's most
@@ -70,6 +70,39 @@ class GitLab:
         granted = its.get("permissions") or {}
         roles = [its["access_level"] for its in (granted.get("project_access"), granted.get("group_access")) if its]
         return Desk(its["id"], its.get("web_url") or "", me["username"], me["id"], max(roles, default=None))
+
+    def version(self) -> str:
+        """Return which GitLab it is."""
+        return str(self._get("/version", "its version")["version"])
+
+    def token(self) -> Token:
+        """Return what our token may do and how long; GitLabRefused or GitLabGone where its kind tells nothing of itself."""
+        its = self._get("/personal_access_tokens/self", "the token itself")
+        ends = its.get("expires_at")
+        return Token(tuple(its.get("scopes") or ()), date.fromisoformat(ends[:10]) if ends else None)
+
+    def webhooks(self, project: str) -> list[Webhook]:
+        """Return the webhooks of a project; GitLabRefused below the role Maintainer."""
+        return [
+            _webhook(its)
+            for its in self._list(f"{_at(project)}/hooks", {"per_page": _PAGE}, f"the webhooks of {project}")
+        ]
+
+    def role(self, project: str, user: int) -> int:
+        """Return the role of a user in a project, inherited ones included; 0 for whoever is no member."""
+        try:
+            its = self._get(f"{_at(project)}/members/all/{user}", f"the member {user} of {project}")
+        except GitLabGone:
+            return 0
+        with self._asking(f"the member {user} of {project}"):
+            return int(its["access_level"]) if its.get("membership_state", "active") == "active" else 0
+
+    def award(self, project: str, iid: int, note: int, name: str) -> None:
+        """Put an emoji of ours on a comment; what is there already stays, and a comment that is gone gets none."""
+        path = f"{_at(project)}/issues/{iid}/notes/{note}/award_emoji"
+        with suppress(GitLabGone), self._asking(f"an emoji on a comment of #{iid} of {project}", writes=True):
+            # "has already been taken" is a 404 (facts of its REST API)
+            self._client.http_post(path, post_data={"name": name}, obey_rate_limit=False)
 
     def made(self, project: str, since: datetime | None, *, by: int | None = None, label: str = "") -> list[Issue]:
         query: dict[str, Any] = {"order_by": "created_at", "sort": "asc"}
@@ -286,6 +319,18 @@ def _note(its: dict[str, Any]) -> Note:
         its["id"], its["body"], author.get("username") or "", author.get("id") or 0, _time(its["created_at"]),
         bool(its.get("system")),
     )  # fmt: skip
+
+
+_NEEDED = {
+    "issues_events": "issues", "confidential_issues_events": "confidential issues", "note_events": "comments",
+    "confidential_note_events": "confidential comments",
+}  # fmt: skip
+
+
+def _webhook(its: dict[str, Any]) -> Webhook:
+    until = its.get("disabled_until")
+    missing = tuple(words for name, words in _NEEDED.items() if its.get(name) is False)
+    return Webhook(its["url"], its.get("alert_status") or "", _time(until) if until else None, missing)
 
 
 def _words(message: object) -> str:

@@ -7,7 +7,7 @@ mirroring calls and no others; each says what its failure means, because of a wr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 
@@ -20,6 +20,24 @@ class Desk:
     bot: str
     bot_id: int
     role: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What GitLab says of the token that we have; `expires_at` is None for one that does not."""
+
+    scopes: tuple[str, ...]
+    expires_at: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook of a project: where it leads, whether GitLab has switched it off, and what we need that it does not send."""
+
+    url: str
+    alert: str = ""
+    disabled_until: datetime | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ FIELDS = {
     "run_id": "run", "try": "try", "try_number": "try", "map": "map", "map_index": "map", "cause": "cause",
     "title": "title", "exception": "exception", "text": "text", "owner": "owner", "operator": "operator",
     "queue": "queue", "pool": "pool", "host": "host", "tag": "tag", "log": "log", "at": "at",
-    "fingerprint": "fingerprint", "state": "state", "is": "is", "problem": "problem",
+    "fingerprint": "fingerprint", "state": "state", "is": "is", "has": "has", "problem": "problem",
 }  # fmt: skip
-PROBLEM_FIELDS = frozenset({"state", "is", "problem"})
+PROBLEM_FIELDS = frozenset({"state", "is", "has", "problem"})
 NUMBERS = frozenset({"try", "map"})
 _RELATIVE = re.compile(r"now(?:-(\d{1,6})([mhdw]))?\Z")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -503,6 +503,10 @@ class Service:
                             f"is:{value} is not known.", f"Try one of {', '.join(sorted([*Pill, 'growing']))}."
                         )
                     return members_where(lambda row: row.pill.startswith(value) or value == Pill.ALL)
+                case "has":
+                    if value != "gitlab":
+                        raise InputError(f"has:{value} is not known.", "has:gitlab finds problems with a GitLab issue.")
+                    return members_where(lambda row: bool(row.problem.gitlab_url))
                 case "problem":
                     known = self.store.get(Problem, value)
                     start = self.living(known[0]).id if known else value.removesuffix("*")

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import lifecycle, policy
+from triage import inbox, lifecycle, policy
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, StaleProblem
 from triage.hearing import Hearing, Listen
 from triage.issues import Draft, Issues
+from triage.judging import Judging, Rooms, case_of
 from triage.lease import LeaseLost, lease
 from triage.ledger import Ledger
 from triage.opening import SILENCE, WAIT, Opening, due, pause
-from triage.policy import Case, Judgement, Rules, Verdict
-from triage.query import Members
+from triage.policy import Judgement, Rules, Verdict
 from triage.queue import QueueRow
-from triage.records import Mirror, MirrorStatus, Problem, Tracker, Trouble
+from triage.records import HeardKind, Mirror, MirrorStatus, Problem, Tracker, Trouble
 from triage.service import Service
 from triage.telling import Telling, Words
 
@@ -31,7 +31,6 @@ _PLANNER = 15
 _GREET = timedelta(hours=1)  # how often is asked anew who we are in a project
 _CHECK = timedelta(days=1)  # how often every linked issue is seen to exist; a deleted one is told of by nothing
 _OVERLAP = timedelta(minutes=2)  # how far behind what was heard is listened again: a replica that lags
-_READ = 200  # failed tries of a problem that are looked at, the newest
 _SEVERAL = 100  # issues that one list names at most
 
 
@@ -100,6 +99,10 @@ class Sync:
     listen: Listen | None = None
 
     @property
+    def judging(self) -> Judging:
+        return Judging(self.service, self.rules)
+
+    @property
     def ledger(self) -> Ledger:
         return Ledger(self.service)
 
@@ -108,40 +111,15 @@ class Sync:
     def plan(self, now: datetime) -> list[Planned]:
         """Judge every problem, the most urgent first; each that opens an issue takes its place under the storm cap."""
         mirrors = {mirror.problem: mirror for mirror, _ in self.service.store.records(Mirror)}
-        rooms = _Rooms(mirrors.values(), now)
+        rooms = Rooms(mirrors.values(), now)
         planned = []
         for row in self.service.queue(now):
             mirror = mirrors.get(row.problem.id)
-            judged = self._judge(row, rooms, now) if mirror is None else None
+            judged = self.judging.judge(row, rooms, now) if mirror is None else None
             if judged is not None and judged.verdict is Verdict.OPENS:
                 rooms.take(judged)
             planned.append(Planned(row, mirror, judged))
         return planned
-
-    def _judge(self, row: QueueRow, rooms: _Rooms, now: datetime) -> Judgement | None:
-        rules = self._rules(row)
-        if rules is None:
-            return None
-        case = _case(row)
-        first = policy.judge(case, rules, 1, now)
-        by_tag = any(route.tag for route in rules.routes)
-        if row.problem.state in lifecycle.OPEN and not row.is_flaky and (by_tag or first.verdict is not Verdict.NEVER):
-            case = self._read(case, row)
-            first = policy.judge(case, rules, 1, now)
-        return policy.judge(case, rules, rooms.left(rules, first.project), now) if first.project else first
-
-    def _rules(self, row: QueueRow) -> Rules | None:
-        return next((self.rules[name] for name in row.deployments if name in self.rules), None)
-
-    def _read(self, case: Case, row: QueueRow) -> Case:
-        """Read the failures of a problem: which are settled, whose logs are awaited, the tags of their DAGs."""
-        if not row.final:
-            return case
-        facts = self.service.store.search(Members(frozenset(self.service.members(row.problem))), _READ)
-        final = [fact for fact in facts if fact.is_final]
-        settled = tuple(fact.ended_at for fact in final if fact.next_fetch_at is None)
-        tags = tuple(sorted({tag for fact in facts for tag in fact.tags}))
-        return replace(case, settled=settled, awaited=len(settled) < len(final), tags=tags)
 
     # --- a round
 
@@ -163,6 +141,7 @@ class Sync:
                     continue
                 with closing(issues), suppress(LeaseLost, StaleProblem):  # whoever has it now goes on
                     _Round(self, issues, renew, report, end, its).run(gitlab, project)
+        inbox.forget(self.service.store, now)
         return report
 
 
@@ -211,6 +190,7 @@ class _Round:
         )
         self.hearing = Hearing(sync.ledger, self.issues, tracker, sync.clock, sync.listen)
         self._open()
+        self._told()
         self._hear()
         self._check()
         self._tell()
@@ -258,10 +238,10 @@ class _Round:
         """Return the issue of a problem as it is by now; None where it deserves none here any more."""
         sync, now = self.sync, self.sync.clock()
         row = sync.words.now(problem)
-        rules = sync._rules(row) if row is not None else None
+        rules = sync.judging.rules_for(row) if row is not None else None
         if row is None or rules is None or row.problem.state not in lifecycle.OPEN:
             return None
-        judged = policy.judge(sync._read(_case(row), row), rules, 1, now)
+        judged = policy.judge(sync.judging.read(case_of(row), row), rules, 1, now)
         if judged.verdict is Verdict.NEVER or judged.project != self.opening.tracker.project:
             return None
         draft = sync.words.draft(row, judged)
@@ -286,6 +266,20 @@ class _Round:
     def _is_check_due(self) -> bool:
         checked = self.opening.tracker.checked_at
         return checked is None or self.sync.clock() - checked >= _CHECK
+
+    def _told(self) -> None:
+        """Look at what the webhook told of issues here: read each by itself, which no replica's list holds up."""
+        tracker, store = self.opening.tracker, self.sync.service.store
+        linked = {mirror.iid: mirror for mirror in self._linked().values()}
+        for told, revision in inbox.waiting(store, self.sync.clock()):
+            if (told.gitlab, told.project) != (tracker.gitlab, tracker.project_id):
+                continue
+            mirror = linked.get(told.number) if told.kind in (HeardKind.ISSUE, HeardKind.NOTE) else None
+            if mirror is not None and told.by != tracker.bot_id:
+                with self._one_by_one(mirror):
+                    self.hearing.hear(mirror, self.issues.issue(tracker.project, mirror.iid))
+                    self.report.heard += 1
+            inbox.looked_at(store, told, revision)
 
     def _check(self) -> None:
         """Once a day see that every linked issue exists, and hear what was missed."""
@@ -374,30 +368,6 @@ class _OneByOne:
             ledger.save(mirror, found[1])
         self.round.report.troubles.append(Trouble(exc.what, exc.fix))
         return True
-
-
-class _Rooms:
-    """How many more issues each project may have under its storm cap."""
-
-    def __init__(self, mirrors: Iterable[Mirror], now: datetime) -> None:
-        self._now = now
-        self._opened: dict[tuple[str, str], list[datetime]] = {}
-        for mirror in mirrors:
-            if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED):
-                self._opened.setdefault((mirror.gitlab, mirror.project), []).append(mirror.intended_at)
-
-    def left(self, rules: Rules, project: str) -> int:
-        return policy.room(self._opened.get((rules.gitlab, project), ()), rules.storm_cap, self._now)
-
-    def take(self, judged: Judgement) -> None:
-        self._opened.setdefault((judged.gitlab, judged.project), []).append(self._now)
-
-
-def _case(row: QueueRow) -> Case:
-    owners = tuple(name.strip() for name in row.owner.split(",") if name.strip())
-    dags = tuple(dag for dag, _ in row.dags)
-    its = row.problem
-    return Case(its.id, its.state, its.cause, row.is_flaky, row.deployments, dags, owners)
 
 
 def _by_project(

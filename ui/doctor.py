@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -20,19 +19,11 @@ from triage.errors import LogGone, SourceError, TriageError
 from triage.settings import Settings
 from triage.settings.sections import Deployment
 from triage.store import open_store
+from ui import probing
+from ui.finding import Finding
 
 _NOTHING = object()
 _LOOKED_FOR = 20  # failed tries whose logs are looked for in a storage; a worker that is killed uploads none
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing checked: its name, whether it is well, what was found, and the fix where it is not."""
-
-    name: str
-    ok: bool
-    text: str
-    fix: str = ""
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -49,6 +40,8 @@ def check(settings: Settings) -> Iterator[Finding]:
         )
     for name, its in settings.deployments.items():
         yield from _deployment(name, its)
+    if settings.gitlab.is_on or settings.gitlabs:
+        yield from probing.check(settings, now())
 
 
 def _deployment(name: str, its: Deployment) -> Iterator[Finding]:

@@ -17,12 +17,13 @@ from triage.merging import in_force
 from triage.model import Occurrence
 from triage.query import parse
 from triage.queue import QueueRow, open_row
-from triage.records import ComparisonStatus, TriageState
+from triage.records import ComparisonStatus, Mirror, TriageState
 from triage.service import Service
 from ui import answers
 from ui import format as fmt
 from ui.command import Context, cli, json_option, limit_option, needs_deployments, now, out, passes, user
-from ui.tables import evidence, print_comparison, print_problem, print_similar, queue_table, tries_table
+from ui.mirrored import gitlab_json, mirrored
+from ui.tables import evidence, print_comparison, print_mirror, print_problem, print_similar, queue_table, tries_table
 
 
 @cli.command()
@@ -49,7 +50,8 @@ def problems(
         for row in shown:
             click.echo(json.dumps(fmt.problem_json(row)))
     else:
-        out.print(queue_table(shown, at))
+        mirrors = {mirror.problem: mirror for mirror, _ in context.service.store.records(Mirror)}
+        out.print(queue_table(shown, at, mirrors))
         if len(rows) > len(shown):
             out.print(f"{len(rows) - len(shown)} more; --limit {len(rows)} shows them all.")
         if not rows and (query or states):
@@ -78,6 +80,7 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
 
     similar = Known(context.service).similar(view, now())
     there = elsewhere(context.service, view.row.problem, view.fingerprints)
+    its = mirrored(context.service, context.settings, view.row, now())
     if as_json:
         click.echo(json.dumps(fmt.problem_json(view.row) | {
             "evidence": [{"line": e.number, "text": e.text} for e in evidence(view)],
@@ -89,12 +92,13 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
             "similar": fmt.similar_json(similar),
             "fingerprints": list(view.fingerprints),
             "moves": [fmt.move_json(move) for move in in_force(context.service, view.row.problem)],
-            "elsewhere": fmt.elsewhere_json(there),
+            "elsewhere": fmt.elsewhere_json(there), "gitlab": gitlab_json(its, now()),
         }))  # fmt: skip
     else:
         print_problem(out, view, now())
         for one in there:
             out.print(f"Also in {fmt.also_in(one)}: problem {one.problem.id}.", markup=False)
+        print_mirror(out, its, now())
         print_similar(out, similar)
         if found and fact:
             print_comparison(out, found, fact, now())

@@ -5,7 +5,7 @@ Owns columns and colours of the terminal; foreign text never becomes markup or c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,11 @@ from rich.text import Text
 
 from triage.model import Evidence, Occurrence
 from triage.queue import QueueRow
-from triage.records import Comparison
+from triage.records import Comparison, Mirror, MirrorStatus
 from triage.service import ProblemView
-from ui import answers
+from ui import answers, mirrored
 from ui import format as fmt
+from ui.mirrored import Mirrored
 
 if TYPE_CHECKING:
     from triage.similar import Similar
@@ -40,10 +41,14 @@ def progress_bar(console: Console, quiet: bool) -> Progress:
     return Progress(*columns, console=console, disable=quiet or not console.is_terminal)
 
 
-def queue_table(rows: Iterable[QueueRow], at: datetime) -> Table:
-    """Draw the queue, a row a problem."""
-    table = _table("id", "state", "problem", "cause", "tries", "where", "owner", "last seen")
+def queue_table(rows: Iterable[QueueRow], at: datetime, mirrors: Mapping[str, Mirror] | None = None) -> Table:
+    """Draw the queue, a row a problem; `mirrors` are the GitLab issues by problem."""
     several = list(rows)
+    issues = {id: name for id, mirror in (mirrors or {}).items() if (name := mirrored.named(mirror))}
+    has_issues = any(row.problem.id in issues for row in several)
+    table = _table(
+        "id", "state", "problem", "cause", "tries", "where", "owner", *(["GitLab"] if has_issues else []), "last seen"
+    )
     names = len({row.deployments for row in several}) > 1
     for row in several:
         where = (f"{', '.join(row.deployments)}: " if names else "") + (row.tasks[0][0] if row.tasks else "")
@@ -57,6 +62,7 @@ def queue_table(rows: Iterable[QueueRow], at: datetime) -> Table:
             fmt.number(row.total),
             Text(fmt.one_line(where) + more),
             Text(fmt.one_line(fmt.first(row.owned.names), 40)),
+            *([Text(issues.get(row.problem.id, ""))] if has_issues else []),
             fmt.ago(row.last_seen, at),
         )
     return table
@@ -106,6 +112,27 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
         why = f": {change.why}" if change.why else ""
         console.print(Text(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}{why}", "dim"))
     console.print(tries_table(view.occurrences[:10], at))
+
+
+def print_mirror(console: Console, its: Mirrored, at: datetime) -> None:
+    """Print where a problem's GitLab issue stands, and what happens by itself next."""
+    mirror, tracker = its.mirror, its.tracker
+    if mirror is not None:
+        told = f", in step {fmt.ago(tracker.heard_at, at)}" if tracker and mirror.status is MirrorStatus.LINKED else ""
+        people = f", assigned to {mirror.assignee}" if mirror.assignee else ""
+        labels = f", labelled {', '.join(mirror.labels)}" if mirror.labels else ""
+        name = f"{mirrored.named(mirror)} ".lstrip()
+        console.print(
+            Text(
+                fmt.one_line(
+                    f"GitLab {name}{mirrored.stands(mirror)[1]}{people}{labels}{told}: {mirror.web_url}".rstrip(": ")
+                )
+            )
+        )
+        if mirror.said:
+            console.print(Text(fmt.one_line(mirror.said), "yellow"))
+    if step := mirrored.next_step(its, at):
+        console.print(Text(f"GitLab: {fmt.one_line(step)}", "dim"))
 
 
 def print_similar(console: Console, found: Iterable[Similar]) -> None:

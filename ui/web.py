@@ -43,6 +43,7 @@ from ui.answers import comparison_json, outcomes_json
 from ui.format import elsewhere_json, move_json, occurrence_json, problem_json, similar_json
 from ui.front.desk import Desk, open_desk
 from ui.hooks import Door, senders
+from ui.mirrored import gitlab_json, mirrored
 
 # Measured against every page, charts included: blob: is our components' inline JS, the hash Streamlit's one inline script.
 _POLICY = (
@@ -74,7 +75,7 @@ def make_app(
     """Return the app on one service; the pages of this process then work with it. `nudge` tells that a webhook came."""
     desk = Desk(service, settings, now)
     open_desk(desk)
-    api = _Api(service, now, desk.known)
+    api = _Api(service, settings, now, desk.known)
     prefix = _prefix(settings)
     door = Door(service.store, senders(settings), now, nudge)
     routes: list[tuple[str, Callable[..., Any]]] = [
@@ -159,8 +160,9 @@ def _shell(title: str, request: Request) -> Response:
 class _Api:
     """The routes beside the pages; each answers JSON, errors as one sentence under `error`."""
 
-    def __init__(self, service: Service, now: Callable[[], datetime], known: Known) -> None:
+    def __init__(self, service: Service, settings: Settings, now: Callable[[], datetime], known: Known) -> None:
         self._service = service
+        self._settings = settings
         self._now = now
         self._known = known
         self._registry = CollectorRegistry()
@@ -211,6 +213,7 @@ class _Api:
                 **problem_json(view.row), "fingerprints": view.fingerprints, "latest": tries, "history": history,
                 "outcomes": [outcomes_json(answer) for answer in view.outcomes], "last_good_run": comparison_json(found, fact),
                 "similar": similar_json(self._known.similar(view, self._now())),
+                "gitlab": gitlab_json(mirrored(self._service, self._settings, view.row, self._now()), self._now()),
                 "moves": [move_json(move) for move in in_force(self._service, view.row.problem)],
                 "elsewhere": elsewhere_json(elsewhere(self._service, view.row.problem, view.fingerprints)),
             }  # fmt: skip

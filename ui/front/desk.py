@@ -17,7 +17,7 @@ from triage import links
 from triage.model import TaskTry
 from triage.query import Query
 from triage.queue import QueueRow
-from triage.records import Membership
+from triage.records import Membership, Mirror
 from triage.service import HealthView, Service
 from triage.settings import Settings
 from triage.similar import Known
@@ -76,6 +76,13 @@ class Desk:
             return {owned.get((service.scope(deployment), print_), "") for deployment, print_ in pairs}
 
         return self.remembered(("matching", text), revision, find)
+
+    def mirrors(self) -> dict[str, Mirror]:
+        """Return what is known of the GitLab issue of each problem that has one. Remembered while the store is unchanged."""
+        store = self.service.store
+        return self.remembered(
+            "mirrors", store.revision(), lambda: {mirror.problem: mirror for mirror, _ in store.records(Mirror)}
+        )
 
     def health(self) -> list[HealthView]:
         """Return the health of every deployment that is watched, at most two seconds old."""

@@ -136,12 +136,17 @@ export default component((root, first) => {
     node.classList.remove(`s-${d.state[i]}`);
     const spark = el("span", `s-${d.state[i]}`, sparkline(d.daily[i]));
     node.append(box, state(d.state[i]),
-      el("div", "main", el("div", "one", attrs(el("span", "title", d.title[i]), { title: d.title[i] }), d.cause[i] ? el("span", "chip", d.cause[i]) : null),
+      el("div", "main", el("div", "one", attrs(el("span", "title", d.title[i]), { title: d.title[i] }), d.cause[i] ? el("span", "chip", d.cause[i]) : null, d.issue[i] ? issue(i) : null),
         el("div", "two", el("span", "mono", d.task[i]), more ? el("span", "more", more) : null, meta.deployments.length > 1 ? el("span", "dep", d.deployments[i].join(", ")) : null, d.how[i] ? attrs(el("span", "how", d.how[i]), { title: d.said[i] }) : null, attrs(el("span", "why", d.why[i]), { title: d.why[i] }))),
       attrs(el("span", "owner hide", d.owner[i]), { title: d.owner[i] }), spark, el("span", "tries r", num(d.recent[i])), el("span", "when r", time(d.last[i], bare)), el("span", "when r hide", time(d.first[i], bare)));
     attrs(node, { role: "listitem", "data-id": id, tabindex: "-1" }).style.top = `${place * ROW}px`;
     box.addEventListener("change", (event) => event.stopPropagation());
     node.addEventListener("mousedown", () => { cursor = place; });
+    return node;
+  }
+  function issue(i) { // a link within the row's own link: it opens GitLab, and the row stays
+    const node = attrs(el("a", "issue", rows.gitlab[i]), { href: rows.issue[i], target: "_blank", rel: "noreferrer", title: rows.stands[i], tabindex: "-1" });
+    node.addEventListener("click", (event) => event.stopPropagation());
     return node;
   }
   function pick(place, range) {

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from triage.records import Component, ImportFailure, PoolLoad
+from triage.records import Component, ImportFailure, MirrorStatus, PoolLoad, Tracker
 from triage.service import HealthView
 from ui.format import length, many, missed, number
-from ui.front import sheet
+from ui.front import mirror, sheet
 from ui.front.components import sheet as show
 from ui.front.desk import desk
 from ui.front.frame import guarded
@@ -46,8 +46,24 @@ def _draw() -> None:
                 show(f"health-{name}", _former(view))
             else:
                 show(f"health-{name}", _deployment(view) if view else _unread(name))
+    _gitlab()
     with st.container(border=True, key="ours"):
         show("airtriage", _ours())
+
+
+def _gitlab() -> None:
+    """Draw every project of GitLab that is mirrored to, or how GitLab is switched on."""
+    at = desk()
+    trackers = [tracker for tracker, _ in at.service.store.records(Tracker)]
+    if not trackers and not at.settings.gitlab.is_on:
+        with st.container(border=True, key="gitlab"):
+            show("gitlab-off", mirror.off())
+    for place, tracker in enumerate(trackers):
+        its = [one for one in at.mirrors().values() if (one.gitlab, one.project) == (tracker.gitlab, tracker.project)]
+        linked = sum(one.status is MirrorStatus.LINKED for one in its)
+        opening = sum(one.status is MirrorStatus.INTENDED for one in its)
+        with st.container(border=True, key=f"gitlab-{place}"):
+            show(f"gitlab-health-{place}", mirror.health(tracker, linked, opening, at.now()))
 
 
 def _unread(name: str) -> list[Block]:

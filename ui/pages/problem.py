@@ -21,8 +21,9 @@ from triage.queue import QueueRow
 from triage.records import Comparison, ComparisonStatus, TriageState
 from triage.service import ProblemView
 from triage.signature import differs, masked
+from ui import mirrored
 from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
-from ui.front import sheet, since
+from ui.front import mirror, sheet, since
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -341,6 +342,8 @@ def _side(view: ProblemView) -> None:
     show("state", [sheet.p(sheet.state(problem.state), " since ", sheet.when(problem.state_at), f": {row.why}"),
                    sheet.p(next_step(view, now), tone="quiet")])  # fmt: skip
     _actions(view)
+    its = mirrored.mirrored(desk().service, desk().settings, row, now)
+    show("gitlab", mirror.card(its, now))
     latest = view.occurrences[0] if view.occurrences else None
     show("facts", [
         sheet.label("Facts"),

@@ -14,7 +14,9 @@ import streamlit as st
 from triage.errors import InputError, TriageError
 from triage.query import EVERYTHING, Both, Query, Text, parse
 from triage.queue import QueueRow
-from ui.format import many, one_line
+from triage.records import Mirror
+from ui import mirrored
+from ui.format import many, one_line, web_address
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
 from ui.front.frame import guarded, who
@@ -52,7 +54,7 @@ def _draw() -> None:
         if (since is None or row.last_seen >= since) and (wanted is None or wanted(row))
     ]  # fmt: skip
     state = (at.service.store.revision(), text, error, now.date(), tuple(row.problem.id for row in rows))
-    body = at.remembered(("bytes", text, span), state, lambda: columns(_columns(rows)))
+    body = at.remembered(("bytes", text, span), state, lambda: columns(_columns(rows, at.mirrors())))
     head = {
         "q": text, "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "error": error, "note": "",
         "deployments": sorted({*at.settings.deployments, *(name for row in rows for name in row.deployments)}),
@@ -85,7 +87,8 @@ def _own_text(row: QueueRow) -> str:
     return f"{row.problem.title} {row.problem.cause} {row.owner} {names} {row.problem.id}".casefold()
 
 
-def _columns(rows: list[QueueRow]) -> dict[str, Any]:
+def _columns(rows: list[QueueRow], mirrors: dict[str, Mirror]) -> dict[str, Any]:
+    linked = [mirrors.get(row.problem.id) for row in rows]
     return {
         "id": [row.problem.id for row in rows],
         "title": [one_line(row.problem.title) for row in rows],
@@ -104,6 +107,9 @@ def _columns(rows: list[QueueRow]) -> dict[str, Any]:
         "last": [int(row.last_seen.timestamp()) for row in rows],
         "first": [int(row.first_seen.timestamp()) for row in rows],
         "daily": [row.daily for row in rows],
+        "gitlab": [mirrored.named(it) if it else "" for it in linked],
+        "issue": [web_address(it.web_url) if it else "" for it in linked],
+        "stands": [f"GitLab issue, {mirrored.stands(it)[1]}" if it else "" for it in linked],
     }
 
 

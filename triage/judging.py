@@ -1,0 +1,88 @@
+"""What a round would do about a problem that has no issue: its case read from the store, and judged.
+
+The shell around `policy`, shared by the round, the dry run and everybody who shows a problem, so that all say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from triage import lifecycle, policy
+from triage.policy import Case, Judgement, Rules, Verdict
+from triage.query import Members
+from triage.queue import QueueRow
+from triage.records import Mirror, MirrorStatus
+from triage.service import Service
+
+_READ = 200  # failed tries of a problem that are looked at, the newest
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Judges the problems of one store; `rules` maps a deployment to the policy for its problems."""
+
+    service: Service
+    rules: Mapping[str, Rules]
+
+    def alone(self, row: QueueRow, now: datetime) -> Judgement | None:
+        """Judge one problem as if no other opened an issue now; None where the settings give it no GitLab."""
+        rules = self.rules_for(row)
+        if rules is None:
+            return None
+        return self.judge(row, Rooms((mirror for mirror, _ in self.service.store.records(Mirror)), now), now)
+
+    def judge(self, row: QueueRow, rooms: Rooms, now: datetime) -> Judgement | None:
+        """Judge a problem; None where the settings give it no GitLab."""
+        rules = self.rules_for(row)
+        if rules is None:
+            return None
+        case = case_of(row)
+        first = policy.judge(case, rules, 1, now)
+        by_tag = any(route.tag for route in rules.routes)
+        if row.problem.state in lifecycle.OPEN and not row.is_flaky and (by_tag or first.verdict is not Verdict.NEVER):
+            case = self.read(case, row)
+            first = policy.judge(case, rules, 1, now)
+        return policy.judge(case, rules, rooms.left(rules, first.project), now) if first.project else first
+
+    def rules_for(self, row: QueueRow) -> Rules | None:
+        """Return the policy for a problem: that of the first of its deployments that has one."""
+        return next((self.rules[name] for name in row.deployments if name in self.rules), None)
+
+    def read(self, case: Case, row: QueueRow) -> Case:
+        """Read the failures of a problem: which are settled, whose logs are awaited, the tags of their DAGs."""
+        if not row.final:
+            return case
+        facts = self.service.store.search(Members(frozenset(self.service.members(row.problem))), _READ)
+        final = [fact for fact in facts if fact.is_final]
+        settled = tuple(fact.ended_at for fact in final if fact.next_fetch_at is None)
+        tags = tuple(sorted({tag for fact in facts for tag in fact.tags}))
+        return replace(case, settled=settled, awaited=len(settled) < len(final), tags=tags)
+
+
+class Rooms:
+    """How many more issues each project may have under its storm cap."""
+
+    def __init__(self, mirrors: Iterable[Mirror], now: datetime) -> None:
+        self._now = now
+        self._opened: dict[tuple[str, str], list[datetime]] = {}
+        for mirror in mirrors:
+            if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED):
+                self._opened.setdefault((mirror.gitlab, mirror.project), []).append(mirror.intended_at)
+
+    def left(self, rules: Rules, project: str) -> int:
+        """Return how many more issues a project may have."""
+        return policy.room(self._opened.get((rules.gitlab, project), ()), rules.storm_cap, self._now)
+
+    def take(self, judged: Judgement) -> None:
+        """Count an issue that is to be opened now."""
+        self._opened.setdefault((judged.gitlab, judged.project), []).append(self._now)
+
+
+def case_of(row: QueueRow) -> Case:
+    """Return what a policy looks at of a problem, but for what its failures say."""
+    owners = tuple(name.strip() for name in row.owner.split(",") if name.strip())
+    dags = tuple(dag for dag, _ in row.dags)
+    its = row.problem
+    return Case(its.id, its.state, its.cause, row.is_flaky, row.deployments, dags, owners)
