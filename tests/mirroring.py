@@ -19,6 +19,7 @@ from triage.remarks import Remark
 from triage.service import Service
 from triage.store import Store, open_store
 from triage.sync import Report, Sync
+from triage.telling import Words
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 _OURS = re.compile(r"<ours>.*?<marker=([0-9a-f]+)>", re.S)
@@ -78,6 +79,7 @@ class World:
     rules: Rules | None = None
     listen: Listen | None = None
     wrap: Callable[[Issues], Issues] = lambda issues: issues
+    words: Callable[[Service, Clock], Words] = PlainWords
     runs: int = 0
 
     @property
@@ -101,7 +103,7 @@ class World:
         service = self.service
         return Sync(
             service, {"prod": rules}, lambda gitlab, project: self.wrap(GitLab(access)),
-            PlainWords(service, self.clock), self.clock, self.listen,
+            self.words(service, self.clock), self.clock, self.listen,
         )  # fmt: skip
 
     def round(self, seconds: float = 30) -> Report:

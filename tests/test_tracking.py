@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,9 +42,9 @@ class Bench:
 
     def steady(self) -> None:
         """Let the project be one that was asked all the while, so that nothing is waited for."""
-        self.service.store.save(
-            Tracker(self.fake.url, "data/dags", heard_at=made_up.NOW, steady_at=NOW - timedelta(hours=1)), None
-        )
+        now = datetime.now(UTC)
+        known = Tracker(self.fake.url, "data/dags", heard_at=now, steady_at=now - timedelta(hours=1))
+        self.service.store.save(known, None)
 
     @property
     def settings(self) -> Settings:
