@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +23,11 @@ from gitlab.exceptions import GitlabCreateError, GitlabError, GitlabGetError, Gi
 from tests.gitlab_contract import Contract, matched
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_state import REPORTER
+from tests.mirroring import Clock, World
+from triage.gitlab import Access, GitLab
+from triage.issues import Draft
+from triage.policy import Rules
+from triage.words import Written
 
 NAMED = ("GITLAB_URL", "GITLAB_TOKEN", "GITLAB_PROJECT")
 FENCE = "`````"
@@ -34,6 +39,7 @@ class Place:
 
     client: gitlab.Gitlab
     path: str
+    token: str
     wrong: list[str] = field(default_factory=list)
     opened: list[int] = field(default_factory=list)
     _contract: Contract = field(default_factory=Contract)
@@ -78,17 +84,17 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         with FakeGitLab() as fake:
             fake.user("bot", bot=True)
             fake.project("data/dags", {"bot": REPORTER})
-            yield from _used(fake.client(), "data/dags")
+            yield from _used(fake.client(), "data/dags", fake.token("bot"))
         return
     missing = [name for name in NAMED if not os.environ.get(name)]
     if missing:
         pytest.skip(f"no real GitLab is named: {', '.join(missing)} not set")
     url, token, path = (os.environ[name] for name in NAMED)
-    yield from _used(gitlab.Gitlab(url, private_token=token, timeout=30), path)
+    yield from _used(gitlab.Gitlab(url, private_token=token, timeout=30), path, token)
 
 
-def _used(client: gitlab.Gitlab, path: str) -> Iterator[Place]:
-    place = Place(client, path)
+def _used(client: gitlab.Gitlab, path: str, token: str) -> Iterator[Place]:
+    place = Place(client, path, token)
     yield place
     place.tidy()
     assert place.wrong == []
@@ -213,3 +219,67 @@ def test_the_token_says_what_it_may_and_until_when(place: Place) -> None:
 def test_the_role_in_a_project_is_said(place: Place) -> None:
     granted = [its for its in place.project.permissions.values() if its]
     assert max(its["access_level"] for its in granted) >= REPORTER
+
+
+# Our own adapter, and whole rounds with the texts that people get.
+
+
+def test_the_adapter_opens_reads_and_turns_an_issue(place: Place) -> None:
+    way = GitLab(Access(place.client.url, place.token, timeout=30))
+    desk = way.desk(place.path)
+    made = way.open(place.path, Draft("airtriage's tests", "words", ("airtriage-tests",)))
+    place.opened.append(made.iid)
+    note = way.comment(place.path, made.iid, "said")
+    way.edit(place.path, made.iid, is_open=False, description="other words")
+    now = way.issue(place.path, made.iid)
+    assert (now.description, now.is_open, now.closed_by, now.author) == ("other words", False, desk.bot, desk.bot)
+    assert [(turn.is_open, turn.who) for turn in way.turns(place.path, made.iid)] == [(False, desk.bot)]
+    assert note.id in [its.id for its in way.notes(place.path, made.iid) if not its.is_system]
+    since = made.created_at - timedelta(seconds=1)
+    for found in (
+        way.made(place.path, since, by=desk.bot_id),
+        way.made(place.path, since, label="airtriage-tests"),
+        way.changed(place.path, since),
+        way.several(place.path, [made.iid]),
+    ):
+        assert made.id in [its.id for its in found]
+    assert way.user(desk.bot) == desk.bot_id
+
+
+@dataclass
+class Reached:
+    """A GitLab as rounds are led to one."""
+
+    url: str
+    secret: str
+
+    def token(self, name: str) -> str:
+        return self.secret
+
+
+def test_a_problem_is_mirrored_from_its_first_failure_to_its_regression(place: Place) -> None:
+    clock = Clock(datetime.now(UTC))
+    world = World(Reached(place.client.url, place.token), clock, project=place.path, words=Written)  # type: ignore[arg-type]
+    world.rules = Rules(place.client.url, place.path, labels=("airtriage-tests",))
+    problem = world.fail(uuid.uuid4().int >> 80)  # a cause that no earlier run has left an issue of
+
+    def issue() -> Any:
+        return place.project.issues.get(world.mirror(problem).iid)
+
+    world.settle(5)
+    place.opened.append(world.mirror(problem).iid)
+    assert f"problem={problem}" in issue().description
+    assert (issue().state, issue().labels) == ("opened", ["airtriage-tests"])
+    place.project.issues.update(issue().iid, {"description": f"Words above.\n\n{issue().description}"})
+    world.service.resolve(problem, "ann", clock(), "fixed")
+    world.settle(5)
+    assert issue().state == "closed"
+    clock.forward(hours=2)
+    world.fail(int(world.service.find(problem).fingerprint.partition(":")[2], 16))
+    world.settle(5)
+    assert issue().state == "opened"
+    assert issue().description.startswith("Words above.\n\n<!-- airtriage:begin -->")
+    said = [note.body for note in issue().notes.list(get_all=True) if not note.system]
+    assert len([body for body in said if body.startswith("**It came back.**")]) == 1
+    ours = place.found(author_id=place.client.http_get("/user")["id"], labels="airtriage-tests")
+    assert len([one for one in ours if f"problem={problem}" in one.description]) == 1
