@@ -6,12 +6,16 @@ The place where settings become a `Sync`, for the tick and for the command line.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 
+from triage import links, ownership
 from triage.errors import SettingsError
 from triage.gitlab import Access, GitLab
 from triage.hearing import Listen
 from triage.issues import Issues
+from triage.records import Trouble
 from triage.service import Service
 from triage.settings import Settings
 from triage.settings.gitlab import GitLab as Section
@@ -51,3 +55,23 @@ def syncer(settings: Settings, service: Service, clock: Callable[[], datetime], 
         clock,
         listen,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Repositories:
+    """Reads files of the repositories that are at one of the GitLabs of the settings."""
+
+    settings: Settings
+
+    def file(self, repository: str, path: str) -> bytes | None:
+        known = {its.url: its for its in (self.settings.gitlab, *self.settings.gitlabs.values()) if its.url}
+        its = next((known[url] for url in known if repository.startswith(f"{links.home(url)}/")), None)
+        if its is None:
+            return None
+        with closing(GitLab(access(its))) as way:
+            return way.file(repository, path)
+
+
+def ask_owners(settings: Settings, service: Service, now: datetime) -> list[Trouble]:
+    """Ask for the CODEOWNERS of the DAGs' repositories where it is time; return what an operator should mend."""
+    return ownership.refresh(service.store, settings.ownership, Repositories(settings), service.redactor, now)

@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
-from collector.mirroring import syncer
+from collector.mirroring import ask_owners, syncer
 from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
 from triage import asking
@@ -143,7 +143,12 @@ class Collector:
 
     def sync(self) -> SyncReport | None:
         """Make a round over the GitLab issues; None where no GitLab is set up."""
-        return self._mirroring.run(timedelta(seconds=SYNC_EVERY)) if self._settings.gitlabs else None
+        if not self._settings.gitlabs:
+            return None
+        troubles = ask_owners(self._settings, self.service, now())
+        report = self._mirroring.run(timedelta(seconds=SYNC_EVERY))
+        report.troubles += troubles
+        return report
 
     def regroup(
         self, told: Callable[[int], None] = lambda tries: None, budget: timedelta | None = None

@@ -181,13 +181,14 @@ def test_codeowners_is_asked_for_once_an_hour_where_gitlab_looks_for_it(service:
     service.record([occurrence(dag="sums", file="/opt/airflow/dags/repo/dags/etl/sums.py", owner="eve")])
     service.settle(NOW)
     files = OneFile(".gitlab/CODEOWNERS", b"dags/etl/* @data \xff\n")
-    assert refresh(service.store, service.owning, files, PLAIN, NOW) == 1
+    assert refresh(service.store, service.owning, files, PLAIN, NOW) == []
     assert [path for _, path in files.asked] == ["CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS"]
-    assert refresh(service.store, service.owning, files, PLAIN, NOW + FRESH / 2) == 0
+    assert refresh(service.store, service.owning, files, PLAIN, NOW + FRESH / 2) == []
+    assert len(files.asked) == 3
     (row,) = service.queue(NOW)
     assert (row.owner, row.owned.why) == ("@data", "by CODEOWNERS dags/etl/*")
     assert known(service.store, service.owning).known() == ["@data", "@ops", "@platform", "ann", "bob", "team-data"]
-    assert refresh(service.store, service.owning, OneFile("", b""), PLAIN, NOW + FRESH) == 1
+    assert refresh(service.store, service.owning, OneFile("", b""), PLAIN, NOW + FRESH) == []
     assert service.store.get(Codeowners, REPOSITORY) == (Codeowners(REPOSITORY, "", "", NOW + FRESH), 2)
     assert service.queue(NOW)[0].owned.why == "as Airflow says of sums.load"
 

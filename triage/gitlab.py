@@ -202,6 +202,24 @@ class GitLab:
             for one in found
         ]
 
+    def file(self, repository: str, path: str) -> bytes | None:
+        """Return a file on the default branch of the repository with this address; None where there is no such file.
+
+        GitLab hides what the token may not see behind the same 404, so that is None too.
+        """
+        project = self._project_at(repository)
+        if not project:
+            return None
+        try:
+            with self._asking(f"the file {path} of {project}"):
+                where = f"{_at(project)}/repository/files/{quote(path, safe='')}/raw"
+                query = {"ref": "HEAD"}
+                answer = self._client.http_get(where, query_data=query, raw=True, obey_rate_limit=False)
+        except GitLabGone:
+            return None
+        assert isinstance(answer, requests.Response)
+        return answer.content
+
     def _project_at(self, address: str) -> str:
         """Return the path of the project with this address; "" where it is another host's."""
         prefix = f"{links.home(self._access.url)}/"

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from triage.errors import GitLabGone, InputError, StaleProblem
 from triage.issues import Issue, Issues, Note, Turn
 from triage.ledger import Ledger
+from triage.owners import NOBODY
 from triage.records import Mirror, MirrorStatus, Problem, Tracker
 from triage.remarks import wanted
 
@@ -112,6 +114,14 @@ class Hearing:
         self.ledger.service.wake(problem.id, self.clock())
 
     def _assigned(self, mirror: Mirror, issue: Issue) -> Mirror:
+        """Take over whom a person gave the issue to, and that nobody has it any more who had it so."""
+        problem, given = self._problem(mirror), issue.assignee != mirror.assignee
+        is_theirs = problem is not None and problem.owner == f"@{mirror.assignee}"
+        if problem is not None and given and (issue.assignee or is_theirs):
+            name = f"@{issue.assignee}" if issue.assignee else NOBODY
+            with suppress(InputError):  # it stands so already
+                service, at = self.ledger.service, self.clock()
+                service.assign(problem.id, name, "somebody", at, f"as #{issue.iid} in GitLab is", ORIGIN)
         return self._saved(mirror, assignee=issue.assignee, labels=issue.labels)
 
     def _commented(self, mirror: Mirror, issue: Issue) -> Mirror:

@@ -82,7 +82,6 @@ class Rooms:
 
 def case_of(row: QueueRow) -> Case:
     """Return what a policy looks at of a problem, but for what its failures say."""
-    owners = tuple(name.strip() for name in row.owner.split(",") if name.strip())
     dags = tuple(dag for dag, _ in row.dags)
     its = row.problem
-    return Case(its.id, its.state, its.cause, row.is_flaky, row.deployments, dags, owners)
+    return Case(its.id, its.state, its.cause, row.is_flaky, row.deployments, dags, row.owned.names)

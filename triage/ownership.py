@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from triage.codeowners import PLACES
-from triage.errors import StaleProblem
+from triage.errors import GitLabError, StaleProblem
 from triage.model import Occurrence
 from triage.owners import Ownership, place
-from triage.records import Codeowners, Dag
+from triage.records import Codeowners, Dag, Trouble
 from triage.redact import Redactor, facts
 from triage.store import Store
 
@@ -29,7 +29,7 @@ class Files(Protocol):
     """Who reads files of repositories."""
 
     def file(self, repository: str, path: str) -> bytes | None:
-        """Return a file on the default branch of the repository with this address, None if there is none; TriageError."""
+        """Return a file on the default branch of the repository with this address, None if there is none; GitLabError."""
         ...
 
 
@@ -57,20 +57,24 @@ def known(store: Store, settings: Ownership) -> Ownership:
     return Ownership(settings.rules, settings.repositories, dags, files)
 
 
-def refresh(store: Store, settings: Ownership, files: Files, redactor: Redactor, now: datetime) -> int:
-    """Ask for the CODEOWNERS of every repository that DAGs are in, where what is kept is an hour old; return how many.
+def refresh(store: Store, settings: Ownership, files: Files, redactor: Redactor, now: datetime) -> list[Trouble]:
+    """Ask for the CODEOWNERS of every repository that DAGs are in, where what is kept is an hour old; return the troubles.
 
-    The first of GitLab's places that has one counts. TriageError from `files` leaves the rest for the next time.
+    The first of GitLab's places that has one counts. Where a repository cannot be read now, what is kept of it stays.
     """
     wanted = {place(dag, settings.repository(dag.deployment))[0] for dag, _ in store.records(Dag)}
-    asked = 0
+    troubles = []
     for url in sorted(wanted - {""}):
         found = store.get(Codeowners, url)
         if found and now - found[0].read_at < FRESH:
             continue
-        at = next(((path, body) for path in PLACES if (body := files.file(url, path)) is not None), ("", b""))
-        kept = Codeowners(url, at[0], at[1].decode("utf-8", "replace")[:_LONGEST], now)
-        with suppress(StaleProblem):
+        old = found[0] if found else Codeowners(url, "", "", now)
+        try:
+            path, body = next(((at, body) for at in PLACES if (body := files.file(url, at)) is not None), ("", b""))
+            kept = Codeowners(url, path, body.decode("utf-8", "replace")[:_LONGEST], now)
+        except GitLabError as exc:
+            troubles.append(Trouble(exc.what, exc.fix))
+            kept = replace(old, read_at=now)
+        with suppress(StaleProblem):  # another worker asked too
             store.save(facts.record(redactor, kept), found[1] if found else None)
-        asked += 1
-    return asked
+    return troubles

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import inbox, lifecycle, policy
+from triage import inbox, lifecycle, owners, policy
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, StaleProblem
 from triage.hearing import Hearing, Listen
 from triage.issues import Draft, Issues
@@ -31,6 +31,7 @@ _PLANNER = 15
 _GREET = timedelta(hours=1)  # how often is asked anew who we are in a project
 _CHECK = timedelta(days=1)  # how often every linked issue is seen to exist; a deleted one is told of by nothing
 _OVERLAP = timedelta(minutes=2)  # how far behind what was heard is listened again: a replica that lags
+_ASKED = 3  # owners of whom GitLab is asked whether they are its users
 _SEVERAL = 100  # issues that one list names at most
 
 
@@ -244,8 +245,9 @@ class _Round:
         judged = policy.judge(sync.judging.read(case_of(row), row), rules, 1, now)
         if judged.verdict is Verdict.NEVER or judged.project != self.opening.tracker.project:
             return None
-        draft = sync.words.draft(row, judged)
-        return replace(draft, assignee_id=self.issues.user(judged.assignee)) if judged.assignee else draft
+        names = (judged.assignee,) if judged.assignee else owners.assignees(row.owned)[:_ASKED]
+        known = (self.issues.user(name) for name in names)
+        return replace(sync.words.draft(row, judged), assignee_id=next(filter(None, known), None))
 
     def _hear(self) -> None:
         tracker = self.opening.tracker

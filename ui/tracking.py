@@ -28,7 +28,7 @@ _AHEAD = timedelta(minutes=3)
 @passes
 def sync(context: Context, dry_run: bool, once: bool, as_json: bool) -> None:
     """Open the GitLab issues that problems deserve, and bring both sides up to each other."""
-    from collector.mirroring import syncer
+    from collector.mirroring import ask_owners, syncer
 
     mirroring = syncer(context.settings, context.service, now)
     if dry_run:
@@ -39,7 +39,7 @@ def sync(context: Context, dry_run: bool, once: bool, as_json: bool) -> None:
         else:
             out.print(plan_table(planned))
         return
-    done = Report()
+    done, troubles = Report(), ask_owners(context.settings, context.service, now())
     with progress_bar(err, as_json) as bar:
         task = bar.add_task("GitLab", total=None)
         while True:
@@ -50,6 +50,7 @@ def sync(context: Context, dry_run: bool, once: bool, as_json: bool) -> None:
                 break
             bar.update(task, description=f"looks again in {max(0, ahead.total_seconds()):.0f} s before it opens more")
             time.sleep(max(1.0, ahead.total_seconds()))
+    done.troubles += troubles
     _print_report(done, as_json)
     sys.exit(1 if done.troubles else 0)
 
