@@ -282,4 +282,4 @@ def test_a_problem_is_mirrored_from_its_first_failure_to_its_regression(place: P
     said = [note.body for note in issue().notes.list(get_all=True) if not note.system]
     assert len([body for body in said if body.startswith("**It came back.**")]) == 1
     ours = place.found(author_id=place.client.http_get("/user")["id"], labels="airtriage-tests")
-    assert len([one for one in ours if f"problem={problem}" in one.description]) == 1
+    assert len([one for one in ours if f"problem={problem}" in (one.description or "")]) == 1
