@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -50,6 +50,10 @@ class PlainWords:
 
     def draft(self, row: QueueRow, judged: Judgement) -> Draft:
         return Draft(row.problem.title, self.block(row), judged.labels, confidential=judged.confidential)
+
+    def storm(self, id: str, waiting: Sequence[QueueRow], labels: tuple[str, ...]) -> Draft:
+        names = ", ".join(row.problem.title for row in waiting)
+        return Draft("Storm", f"<ours>\n{names} wait\n<marker={id}>", labels)
 
     def marked(self, description: str) -> str | None:
         found = _OURS.search(description)

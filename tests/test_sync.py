@@ -378,6 +378,51 @@ def test_a_storm_opens_no_more_than_its_cap_within_the_hour(world: World) -> Non
     assert len([one for one in world.fake.issues() if one.title.startswith("Error")]) == 4
 
 
+def test_a_storm_has_one_summary_that_is_kept_closed_at_its_end_and_opened_by_the_next(world: World) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=2)
+    for n in range(1, 5):
+        world.fail(n)
+    for _ in range(8):
+        world.round()
+    (summary,) = [one for one in world.fake.issues() if one.title == "Storm"]
+    assert (summary.state, summary.labels) == ("opened", ("airtriage",))
+    waits = [n for n in range(1, 5) if f"Error {n}" in (summary.description or "")]
+    assert len(waits) == 2
+    world.fail(5)
+    puts = len(world.fake.faults.requests("PUT"))
+    world.round()
+    assert len(world.fake.faults.requests("PUT")) == puts  # not at every failure
+    world.round(700)
+    assert "Error 5" in (world.fake.issues()[summary_place(world)].description or "")
+    for seconds in (3700, 62, 62) * 3:
+        world.round(seconds)
+    assert world.fake.issues()[summary_place(world)].state == "closed"
+    assert len([one for one in world.fake.issues() if one.title.startswith("Error")]) == 5
+    for n in range(6, 10):
+        world.fail(n)
+    for _ in range(5):
+        world.round()
+    assert world.fake.issues()[summary_place(world)].state == "opened"
+    assert len([one for one in world.fake.issues() if one.title == "Storm"]) == 1
+
+
+def summary_place(world: World) -> int:
+    return [one.title for one in world.fake.issues()].index("Storm")
+
+
+def test_who_closes_the_summary_of_a_storm_has_peace_until_the_next(world: World) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=1)
+    for n in range(1, 4):
+        world.fail(n)
+    for _ in range(6):
+        world.round()
+    person(world, world.fake.issues()[summary_place(world)], state_event="close")
+    world.fail(4)
+    for _ in range(3):
+        world.round(700)
+    assert world.fake.issues()[summary_place(world)].state == "closed"
+
+
 def test_a_failure_whose_log_is_awaited_opens_nothing(world: World) -> None:
     world.fail(next_fetch_at=world.clock() + timedelta(minutes=5))
     (planned,) = world.sync().plan(world.clock())

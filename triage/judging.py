@@ -13,7 +13,7 @@ from triage import lifecycle, policy
 from triage.policy import Case, Judgement, Rules, Verdict
 from triage.query import Members
 from triage.queue import QueueRow
-from triage.records import Mirror, MirrorStatus
+from triage.records import Mirror, MirrorStatus, storm_id, tracker_id
 from triage.service import Service
 
 _READ = 200  # failed tries of a problem that are looked at, the newest
@@ -68,7 +68,8 @@ class Rooms:
         self._now = now
         self._opened: dict[tuple[str, str], list[datetime]] = {}
         for mirror in mirrors:
-            if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED):
+            is_summary = mirror.problem == storm_id(tracker_id(mirror.gitlab, mirror.project))
+            if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED) and not is_summary:
                 self._opened.setdefault((mirror.gitlab, mirror.project), []).append(mirror.intended_at)
 
     def left(self, rules: Rules, project: str) -> int:

@@ -625,6 +625,11 @@ def tracker_id(gitlab: str, project: str) -> str:
     return f"{gitlab} {project}"
 
 
+def storm_id(tracker: str) -> str:
+    """Return the id that the summary of a project's storms has in place of a problem's."""
+    return problem_id("storm", tracker)
+
+
 class HeardKind(StrEnum):
     """What a webhook of GitLab may tell of."""
 

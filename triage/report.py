@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -130,6 +130,16 @@ def block(facts: Facts, template: str = templates.BODY, redactor: Redactor = PLA
     lines = [f"\\{line}" if line.startswith("/") else line for line in cut(said, BLOCK_MAX).split("\n")]
     body = markdown.unforged("\n".join(lines)).rstrip() + f"\n\n{_FOOT}"
     return "\n".join([BEGIN, "", body, "", _wrote(body), marker(facts.id), END])
+
+
+def storm(id: str, waiting: Sequence[tuple[Problem, str]], more: int, redactor: Redactor = PLAIN) -> str:
+    """Return our part of the issue that sums up a storm: the problems that wait, each with the address of its page, and `more`."""
+    say = templates.Pen(redactor)
+    told = [say.link(problem.title, url) if url else say.code(problem.title) for problem, url in waiting]
+    lines = [f"- {one}" for one in told] + ([f"- and {more:,} more"] if more else [])
+    head = "These problems wait for an issue of their own, as this project had as many new ones within the hour as it may have."
+    body = "\n".join([head, "", *lines] if lines else ["The storm is over: no problem waits for an issue."])
+    return "\n".join([BEGIN, "", f"{body}\n\n{_FOOT}", "", _wrote(body), marker(id), END])
 
 
 def description(block: str) -> str:

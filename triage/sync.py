@@ -24,6 +24,7 @@ from triage.policy import Judgement, Rules, Verdict
 from triage.queue import QueueRow
 from triage.records import HeardKind, Mirror, MirrorStatus, Problem, Tracker, Trouble
 from triage.service import Service
+from triage.storms import Storm
 from triage.telling import Telling, Words
 
 # GitLab's roles: from Planner on it takes labels and an assignee (facts of its REST API).
@@ -158,6 +159,7 @@ class _Round:
     planned: list[Planned]
     opening: Opening = field(init=False)
     hearing: Hearing = field(init=False)
+    storm: Storm = field(init=False)
 
     def run(self, gitlab: str, project: str) -> None:
         ledger, now = self.sync.ledger, self.sync.clock()
@@ -190,11 +192,14 @@ class _Round:
             sync.ledger, self.issues, tracker, sync.clock, self.renew, sync.words.marked, "".join(rules.labels[:1])
         )
         self.hearing = Hearing(sync.ledger, self.issues, tracker, sync.clock, sync.listen)
+        waiting = [planned.row for planned in self.planned if planned.judged is not None and planned.judged.is_storm]
+        self.storm = Storm(sync.ledger, self.issues, self.hearing, sync.words, sync.clock, waiting, rules.labels)
         self._open()
         self._told()
         self._hear()
         self._check()
         self._tell()
+        self.storm.tell()
         return self.opening.tracker
 
     def _greeted(self, tracker: Tracker, now: datetime) -> Tracker:
@@ -218,13 +223,21 @@ class _Round:
         sync, opening = self.sync, self.opening
         opens = [p for p in self.planned if p.judged is not None and p.judged.verdict is Verdict.OPENS]
         intended = [m for m in sync.ledger.mirrors(opening.tracker) if m.status is MirrorStatus.INTENDED]
-        if not opens and not intended and opening.is_steady(sync.clock()) and not self._is_check_due():
+        if (
+            not opens
+            and not intended
+            and not self._is_first_storm()
+            and opening.is_steady(sync.clock())
+            and not self._is_check_due()
+        ):
             return
         for mirror, issue in opening.look():
             self.report.adopted += 1
             self.hearing.hear(mirror, issue)
         for planned in opens:
             opening.intend(planned.row.problem.id)
+        if self.storm.waiting:
+            opening.intend(self.storm.id)
         for mirror in due(sync.ledger.mirrors(opening.tracker), sync.clock()):
             if self._is_over():
                 break
@@ -235,8 +248,13 @@ class _Round:
                 steady = opening.tracker.steady_at
                 self.report.soon(mirror.next_at or (steady and steady + WAIT))
 
+    def _is_first_storm(self) -> bool:
+        return bool(self.storm.waiting) and self.sync.ledger.mirror(self.storm.id) is None
+
     def _draft(self, problem: str) -> Draft | None:
         """Return the issue of a problem as it is by now; None where it deserves none here any more."""
+        if problem == self.storm.id:
+            return self.storm.draft()
         sync, now = self.sync, self.sync.clock()
         row = sync.words.now(problem)
         rules = sync.judging.rules_for(row) if row is not None else None
@@ -383,6 +401,6 @@ def _by_project(
     for one in planned:
         if one.mirror is not None:
             found.setdefault((one.mirror.gitlab, one.mirror.project), []).append(one)
-        elif one.judged is not None and one.judged.verdict is Verdict.OPENS:
+        elif one.judged is not None and (one.judged.verdict is Verdict.OPENS or one.judged.is_storm):
             found.setdefault((one.judged.gitlab, one.judged.project), []).append(one)
     return found

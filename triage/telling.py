@@ -7,7 +7,7 @@ it right before, and gives up where a person edits meanwhile. A comment that com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -35,6 +35,9 @@ class Words(Protocol):
 
     def draft(self, row: QueueRow, judged: Judgement) -> Draft:
         """Return the issue to be opened, all but the assignee; its description holds the marker."""
+
+    def storm(self, id: str, waiting: Sequence[QueueRow], labels: tuple[str, ...]) -> Draft:
+        """Return the issue that sums up a storm; what waits may be nothing any more."""
 
     def marked(self, description: str) -> str | None:
         """Return the id of the problem that an issue is the mirror of, by its description."""

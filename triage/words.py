@@ -7,7 +7,7 @@ our page and to the line of source. Asks neither GitLab nor Airflow.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -23,6 +23,7 @@ from triage.report import Facts
 from triage.service import Service
 from triage.suspects import Suspects, source
 
+_SHOWN = 100  # problems that a storm's summary names
 Suspecting = Callable[[Occurrence], Suspects | None]
 
 
@@ -50,6 +51,11 @@ class Written:
         title = report.title(facts, self.title or templates.TITLE, self.service.redactor)
         text = report.description(self._block(facts))
         return Draft(str(title), text, judged.labels, confidential=judged.confidential)
+
+    def storm(self, id: str, waiting: Sequence[QueueRow], labels: tuple[str, ...]) -> Draft:
+        shown = [(row.problem, self._page(row.problem.id)) for row in waiting[:_SHOWN]]
+        block = report.storm(id, shown, len(waiting) - len(shown), self.service.redactor)
+        return Draft("More new problems than this project may have issues for", report.description(block), labels)
 
     def marked(self, description: str) -> str | None:
         return report.problem_of(description)
