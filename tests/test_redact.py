@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from triage.model import Frame, LogLine, Raised
 from triage.redact import MASK, PLAIN, RULES, Redactor, redact
+from triage.redact.ahead import Ahead
 from triage.redact.rules import EMAIL, Rule
 
 # (where it stands, the secret itself): the text is the first with the secret put in.
@@ -198,6 +199,31 @@ def test_a_private_key_written_line_by_line_is_masked() -> None:
     assert not any(part in text for part in body for text in masked)
     assert masked[0] == "go"
     assert masked[-1] == "done"
+
+
+def test_lines_masked_when_they_are_read_are_as_if_all_had_been_masked_together() -> None:
+    key = ["-----BEGIN RSA PRIVATE KEY-----", "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfnQ", "-----END RSA PRIVATE KEY-----"]
+    rows = [f"row {number} of password=hunter{number}" for number in range(20)]
+    for texts in (rows, [*rows[:7], *key, *rows[7:]]):
+        lines = [LogLine(number, text) for number, text in enumerate(texts, 1)]
+        ahead = Ahead(lines, PLAIN, lambda line, _: line)
+        assert [ahead[at] for at in (9, 8, 22 % len(lines), 0)] == [
+            PLAIN.lines(lines)[at] for at in (9, 8, 22 % len(lines), 0)
+        ]
+        assert [*ahead] == PLAIN.lines(lines)
+        assert ahead.masked == {line.number: line for line in PLAIN.lines(lines)}
+
+
+def test_a_line_that_is_not_read_is_not_masked() -> None:
+    ahead = Ahead([LogLine(number, "password=hunter2") for number in range(1, 100)], PLAIN, lambda line, _: line)
+    assert ahead[50].text == "password=***"
+    assert len(ahead.masked) < 20
+
+
+def test_a_known_value_of_several_lines_may_span_lines_and_one_of_one_line_does_not() -> None:
+    redactor = Redactor(known=("first\nsecond", "horse!"))
+    assert redactor.may_span(["the first", "second"])
+    assert not redactor.may_span(["horse!", "first", "third"])
 
 
 @pytest.mark.parametrize("length", [64, 70, 76])

@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from triage import logs
+from tests.bench import hostile
+from triage import logs, passages
 from triage.causes import CAUSES
+from triage.hinted import Hinted
 from triage.model import Circumstance, CircumstanceKind, Frame, LogLine, LogStatus, Raised, Signature
 from triage.signature import VERSION, explain, sign, sign_text
 from triage.signature.masks import MASKS, Mask, is_library, mask
+from triage.signature.output import DELEGATED
 from triage.signature.root import endpoint
 
 USER = Frame("/opt/airflow/dags/shop.py", 12, "load")
@@ -594,6 +597,22 @@ def test_signing_what_was_kept_gives_what_signing_the_whole_gives(lines: list[Lo
     assert sign(small.lines, task="a.b").fingerprint == sign(large.lines, task="a.b").fingerprint
 
 
+_SECRET = st.sampled_from(
+    ["password: |", "  hunter2 failed", "-----BEGIN RSA PRIVATE KEY-----", "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfnQ", "-----END RSA PRIVATE KEY-----",
+     "token=abc no such file", "make: *** No rule to make target", '{"msg": "\\u0065rror of password=abc1", "level": "error"}',
+     "[2026-10-03T04:10:00.000+0000] {a.py:1} ERROR - api_key=failed1 it broke", "[2026-10-03T04:10:00.000+0000] {b.py:1} INFO - ok",
+     '{"event": "error: token=abc12", "level": "error", "logger": "app"}']
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_WORDS | _SECRET, max_size=40))
+def test_any_text_is_signed_as_it_would_be_once_kept(texts: list[str]) -> None:
+    data = "\n".join(texts).encode()
+    kept = logs.keep(logs.read([data]))
+    assert sign_text(data, task="a.b") == sign(kept.lines, task="a.b", absence=kept.absence)
+
+
 def test_a_log_is_signed_as_it_would_be_once_kept() -> None:
     secret = b"\nconnecting with password=failed-hunter2 to postgresql://etl:error42@db/x\n"
     cases = sorted((Path(__file__).parent / "corpus").glob("*/*.log"))
@@ -601,6 +620,14 @@ def test_a_log_is_signed_as_it_would_be_once_kept() -> None:
     for data in (data for case in cases for data in (case.read_bytes(), case.read_bytes() + secret)):
         kept = logs.keep(logs.read([data]))
         assert sign_text(data, task="a.b") == sign(kept.lines, task="a.b", absence=kept.absence)
+
+
+@pytest.mark.parametrize("hinted", [passages._NOISE, DELEGATED], ids=["noise", "delegated"])
+def test_a_pattern_with_hints_finds_what_it_finds_without_them(hinted: Hinted) -> None:
+    texts = hostile.pieces(hinted.pattern, samples=400)
+    assert [bool(hinted.search(text)) for text in texts] == [bool(hinted.pattern.search(text)) for text in texts]
+    assert all(any(hint in text.lower() for text in texts) for hint in hinted.hints)
+    assert hinted.search("all rows were loaded") is None
 
 
 @pytest.mark.parametrize(

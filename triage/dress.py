@@ -27,11 +27,12 @@ _SUBTASK = re.compile(
 _FORMS = (
     _CRI,
     _SUBTASK,
-    re.compile(r"[\w.\-]{1,80} {0,20}\|(?: |$)"),  # docker compose logs
+    re.compile(r"[\w.\-]{1,80}+ {0,20}+\|(?: |$)"),  # docker compose logs
     re.compile(r"\[pod/[\w.\-]{1,253}/[\w.\-]{1,63}\] "),  # kubectl logs --prefix
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) "),  # docker logs -t, kubectl logs --timestamps
     re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.\-]{1,63} [\w.\-/]{1,60}(?:\[\d{1,9}\])?: "),  # journalctl, syslog
 )  # fmt: skip
+_ANY = re.compile("|".join(form.pattern for form in _FORMS))
 _RECORD = re.compile(r'\[\d{4}-\d\d-\d\d[T ,]|\{"|\*\*\* |::group::')
 
 
@@ -58,7 +59,7 @@ def worn(lines: list[str]) -> tuple[re.Pattern[str], ...]:
         begin = line[:1]
         if begin in " \t{*:" or (begin == "[" and "Subtask" not in line and line[1:5] != "pod/"):
             continue
-        if forms := _before_record(line, _DEEPEST):
+        if _ANY.match(line) and (forms := _before_record(line, _DEEPEST)):
             return forms
     return ()
 

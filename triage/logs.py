@@ -44,6 +44,8 @@ _TELLING = 16
 _SILENCE = timedelta(seconds=6)
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)?|[@-Z\\-_=>78])")
+# The bytes of text that needs no cleaning: what can be printed, tabs and new lines.
+_PRINTED = bytes([9, 10, *range(32, 127)])
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _PREFIX = re.compile(
     r"(?:\[(\d{4}-\d\d-\d\d[T ,][^\]]{8,30})\] )?(?:\{{1,2}([^}:\s]{1,120})(?::\d+)?\}{1,2} )? ?"
@@ -83,12 +85,12 @@ class Kept:
     verdict: str = ""
 
 
-def read(chunks: Iterable[bytes | Unread], redactor: Redactor = PLAIN) -> Reading:
+def read(chunks: Iterable[bytes | Unread], redactor: Redactor = PLAIN, *, is_timed: bool = True) -> Reading:
     """Read a log from its bytes, however they are cut into chunks; never raises for what they hold.
 
-    `redactor` masks what is shortened at once, so that no secret is cut in two.
+    `redactor` masks what is shortened at once, so that no secret is cut in two. Not `is_timed`: the lines carry no times.
     """
-    return Reading(chunks, redactor)
+    return Reading(chunks, redactor, is_timed=is_timed)
 
 
 class Reading(Iterator[LogLine]):
@@ -97,13 +99,18 @@ class Reading(Iterator[LogLine]):
     `unread` bytes were left out behind line `gap`, if any.
     """
 
-    def __init__(self, chunks: Iterable[bytes | Unread], redactor: Redactor = PLAIN) -> None:
+    def __init__(self, chunks: Iterable[bytes | Unread], redactor: Redactor = PLAIN, *, is_timed: bool = True) -> None:
         self._redactor = redactor
+        self._is_timed = is_timed
+        self._is_plain = True  # nothing so far that `clean` would change
         self.total_bytes = self.unread = 0
         self.total_lines = 0
         self.gap: int | None = None
         self._clock: dict[str, datetime | None] = {}
         self._lines = self._records(undress(self._split(chunks)))
+
+    def __iter__(self) -> Iterator[LogLine]:
+        return self._lines
 
     def __next__(self) -> LogLine:
         return next(self._lines)
@@ -127,6 +134,7 @@ class Reading(Iterator[LogLine]):
             for start in range(0, len(chunk), _SLICE):
                 part = chunk[start : start + _SLICE]
                 self.total_bytes += len(part)
+                self._is_plain = self._is_plain and not part.translate(None, _PRINTED)
                 end = part.rfind(b"\n")
                 if end >= 0:
                     first = part.find(b"\n") if open_ else -1
@@ -151,24 +159,32 @@ class Reading(Iterator[LogLine]):
         for batch in batches:
             if batch is None:  # nothing is joined over what was not read
                 if head is not None:
-                    yield _joined(head, more)
+                    yield self._joined(head, more)
                 head, self.gap = None, self.total_lines if self.gap is None else self.gap
                 continue
             for raw in batch:
                 self.total_lines += 1
                 line = self._json(raw) if raw[:1] == "{" else None
-                prefixed = None if line else self._prefixed(raw)
+                prefixed = self._prefixed(raw) if line is None and (" - " in raw or "\x1b" in raw) else None
                 if line is None and prefixed is None and head is not None and size < _RECORD_MAX:
                     more.append(raw)
                     size += len(raw) + 1
                     continue
                 if head is not None:
-                    yield _joined(head, more)
+                    yield self._joined(head, more)
                 head, more, size = prefixed, [], len(raw)
                 if prefixed is None:
-                    yield line or LogLine(self.total_lines, clean(raw))
+                    yield line or LogLine(self.total_lines, raw if self._is_plain else clean(raw))
         if head is not None:
-            yield _joined(head, more)
+            yield self._joined(head, more)
+
+    def _joined(self, head: LogLine, more: list[str]) -> LogLine:
+        """Finish a text record: its lines, cleaned, and what they tell."""
+        text = "\n".join([head.text, *more]).rstrip("\n") if more else head.text
+        text = text if self._is_plain else clean(text)
+        if not more and ': source="' not in text:
+            return head if text is head.text else replace(head, text=text)
+        return _told(head, text, is_several=bool(more))
 
     def _json(self, raw: str) -> LogLine | None:
         try:
@@ -213,6 +229,8 @@ class Reading(Iterator[LogLine]):
 
     def _time(self, text: str) -> datetime | None:
         """Parse a stamp that carries its zone; one without tells no time that could be compared."""
+        if not (text and self._is_timed):
+            return None
         if text not in self._clock:
             if len(self._clock) > 64:
                 self._clock.clear()
@@ -226,7 +244,7 @@ class Reading(Iterator[LogLine]):
 
 def clean(text: str) -> str:
     """Make text safe to store and show: no escapes, no control characters, the last state of a progress bar."""
-    if text.replace("\n", "").isprintable():
+    if text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable():
         return text
     if "\x1b" in text:
         text = _ANSI.sub("", text)
@@ -249,12 +267,8 @@ def _decode(parts: list[bytes], size: int) -> str:
     return f"{begin} … [{size - 2 * half} bytes cut] … {end}"
 
 
-def _joined(head: LogLine, more: list[str]) -> LogLine:
-    """Finish a text record: its own lines, its logger (3.x writes it last), and the chain its traceback tells."""
-    if not more and ': source="' not in head.text:
-        text = clean(head.text)
-        return head if text is head.text else replace(head, text=text)
-    text = clean("\n".join([head.text, *more]).rstrip("\n") if more else head.text)
+def _told(head: LogLine, text: str, *, is_several: bool) -> LogLine:
+    """Finish a text record: its logger (3.x writes it last), and the chain its traceback tells if it has several lines."""
     logger = head.logger
     raised: tuple[Raised, ...] = ()
     if ': source="' in text:
@@ -265,12 +279,12 @@ def _joined(head: LogLine, more: list[str]) -> LogLine:
                 text = cut if whole is text else cut + newline + rest
                 logger = _HASHED.sub("", source[1])
                 break
-    if more and "-----BEGIN" in text:  # before it is taken apart: the lines of a key stand together only here
+    if is_several and "-----BEGIN" in text:  # before it is taken apart: the lines of a key stand together only here
         text = PLAIN.text(text)
-    if more and 'File "' in text:
+    if is_several and 'File "' in text:
         lines = text.split("\n")
         raised = traces.parse(lines) if traces.HEADING in text else traces.parse_shown(lines[1:])
-    elif more and head.text.startswith("Task failed with exception"):
+    elif is_several and head.text.startswith("Task failed with exception"):
         raised = traces.parse_shown(text.split("\n")[1:])
     return replace(head, text=text, logger=logger, raised=raised)
 
@@ -408,14 +422,16 @@ def choose(
 
 def chosen(data: bytes, redactor: Redactor = PLAIN) -> tuple[Sequence[LogLine], Absence | None]:
     """Read the lines of a log that `keep` would keep, for `ahead` to mask, and why there is none."""
-    lines: Iterable[LogLine] = read([data], redactor)
+    reading = read([data], redactor, is_timed=False)
     if len(data) <= LIMIT:
-        lines = list(lines)
+        lines = list(reading)
         # Exceptions weigh twice their text at most, so that the most logs need not be weighed.
-        is_small = len(data) + _LINE_COST * data.count(b"\n") <= LIMIT // 6
+        is_small = len(data) + _LINE_COST * reading.total_lines <= LIMIT // 6
         if is_small or sum(map(_weight, lines)) <= LIMIT // 4:
             return lines, _absence(lines)
-    kept = choose(lines, redactor=redactor)
+        kept = choose(lines, redactor=redactor)
+    else:
+        kept = choose(reading, redactor=redactor)
     return kept.lines, kept.absence
 
 

@@ -17,6 +17,7 @@ import msgspec
 from ahocorasick_rs import AhoCorasick, Implementation
 
 from triage import traces
+from triage.hinted import Hinted
 from triage.model import LogLine
 
 BLOCKS, BLOCK_LINES, TAIL_LINES, VIEW = 24, 40, 30, 1200
@@ -70,12 +71,14 @@ _FOLLOW_UP = re.compile(
     r"|rsync error: |(?:\S{0,100}/)?(?:docker|podman): .{0,80}See '|warning: "
 )
 _PYTEST = re.compile(r"(?:FAILED|ERROR) \S{1,300}\.py(?:::|$| - )")
-_NOISE = re.compile(
+_NOISE = Hinted(
     r"(?:\d\d/\d\d/\d\d [\d:]+ )?(?:DEBUG|INFO|WARN(?:ING)?)\b|\b0 (?:errors?|failed|failures?)\b|(?:no|without) errors?\b"
     r"|retry|DeprecationWarning|FutureWarning|UserWarning|log4j|errors?=0\b|\bwarning[:s]|Finished running|Done\. PASS"
     r"|Completed with|skipping|HTTP/\d(?:\.\d)?\" ?[23]\d\d|\b(?:caught|ignored|ignoring|will retry|non-fatal)\b",
     re.I,
-)
+    ("debug", "info", "warn", "0 error", "0 fail", "no error", "without error", "retry", "log4j", "error=0", "errors=0",
+     "finished running", "done. pass", "completed with", "skipping", "http/", "caught", "ignored", "ignoring", "non-fatal"),
+)  # fmt: skip
 _JAVA = re.compile(
     r"(?:Exception in thread \"[^\"]{0,80}\" |Caused by: )?[a-z][\w$]*(?:\.[\w$]+)+(?:Exception|Error)\b"
 )

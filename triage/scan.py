@@ -131,6 +131,7 @@ _ENDED = (
     "Dag not found during start up", "DAG not found during start up", "Task not found in Dag during start up",
     "Task not found in DAG during start up",
 )  # fmt: skip
+_SAID = (*_START, *_PAUSED, "Task failed with exception", "Failed to execute job ", *_ENDED)
 # No code at all, success, and what 2.x exits with when a task defers.
 _WELL = (None, 0, 100)
 _RUNNERS = frozenset({"taskinstance.py", "task", "airflow.task", "models.py", "task_runner.py"})
@@ -139,15 +140,16 @@ _RUNNERS = frozenset({"taskinstance.py", "task", "airflow.task", "models.py", "t
 def mark(line: LogLine) -> Mark | None:
     """Say what Airflow itself tells with this line, or None for everything else."""
     text = line.text
-    if text.startswith(_START):
+    is_said = text.startswith(_SAID)
+    if is_said and text.startswith(_START):
         return Mark.SEGMENT
-    if text.startswith(_PAUSED):
+    if is_said and text.startswith(_PAUSED):
         return Mark.PAUSE
-    if text.startswith("Task failed with exception"):
+    if is_said and text.startswith("Task failed with exception"):
         return Mark.FAILED
-    if text.startswith("Failed to execute job "):
+    if is_said and text.startswith("Failed to execute job "):
         return Mark.JOB
-    if line.signal is not None or line.exit_code not in _WELL or (line.exit_code is None and text.startswith(_ENDED)):
+    if line.signal is not None or line.exit_code not in _WELL or (is_said and line.exit_code is None):
         return Mark.ENDED
     if (
         line.raised

@@ -59,7 +59,11 @@ def bounded(chain: Sequence[Raised], depth: int = 4) -> tuple[Raised, ...]:
     """Return the chain cut to what is kept: the raised one and the last causes, the outer and the inner frames."""
     cut = chain if len(chain) <= MAX_CHAIN else [*chain[:4], *chain[4 - MAX_CHAIN :]]
     return tuple(
-        replace(
+        one
+        if len(one.value) <= MAX_VALUE
+        and len(one.frames) <= MAX_FRAMES
+        and not (one.notes or one.parts or one.type[200:])
+        else replace(
             one,
             type=one.type[:200],
             value=clip(one.value),
@@ -81,23 +85,24 @@ def clip(text: str, limit: int = MAX_VALUE) -> str:
 
 def parse(lines: Sequence[str], depth: int = 4) -> tuple[Raised, ...]:
     """Parse the last chain in lines that hold a traceback in the interpreter's form; () if there is none."""
-    at = next((i for i, line in enumerate(lines) if GROUP_HEADING in line or "+-+----" in line), None)
-    if at is not None and depth:
-        return _parse_group(lines[at if GROUP_HEADING in lines[at] else 0 :], depth)
     entries: list[_Entry] = []
     here: _Entry | None = None
     after_frame = False  # some tools take the indent off, and then a source line looks like the exception
-    for line in lines:
-        if HEADING in line or ((here is None or here.type) and is_frame(line)):
+    for at, line in enumerate(lines):
+        is_heading = HEADING in line
+        if depth and ((is_heading and GROUP_HEADING in line) or "+-+----" in line):
+            return _parse_group(lines[at if GROUP_HEADING in line else 0 :], depth)
+        frame = _frame(line)
+        if is_heading or (frame and (here is None or here.type)):
             here = _Entry()
             entries.append(here)
         if here is None:
             continue
-        if frame := _frame(line):
+        if frame:
             here.frames.append(frame)
             after_frame = not line[:1].isspace()
             continue
-        if HEADING in line:
+        if is_heading:
             continue
         if here.type:
             _after(here, line)

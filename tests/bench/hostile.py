@@ -16,6 +16,7 @@ from re import _constants as words  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 
 import triage.signature
+from triage.hinted import Hinted
 
 MODULES = (
     "triage.logs", "triage.header", "triage.traces", "triage.passages", "triage.scan", "triage.causes", "triage.signature",
@@ -41,6 +42,8 @@ def _within(value: object, depth: int = 4) -> Iterator[re.Pattern[str]]:
     if isinstance(value, re.Pattern):
         if isinstance(value.pattern, str):
             yield value
+    elif isinstance(value, Hinted):
+        yield value.pattern
     elif depth and isinstance(value, dict):
         for one in (*value.keys(), *value.values()):
             yield from _within(one, depth - 1)

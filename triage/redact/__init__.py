@@ -202,6 +202,8 @@ class Redactor:
                     _collect(one, texts)
         loggers = sorted({line.logger for line in several if line.logger})
         masked = self.texts([*texts, *loggers])
+        if masked == [*texts, *loggers]:
+            return several
         named = dict(zip(loggers, masked[len(texts) :], strict=True))
         rest = iter(masked[len(several) : len(texts)])
         made = []

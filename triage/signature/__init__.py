@@ -349,7 +349,9 @@ def _signature(found: Finding, lines: Sequence[LogLine], redactor: Redactor, rul
 
 def _one_line(title: str) -> str:
     text = re.sub(r"<(?:n|id|hex|uuid|time|addr|value|path|run)>", "…", " ".join(title.split()))
-    return "".join(char for char in text if char.isprintable()).strip() or "An error without name or words"
+    if not text.isprintable():
+        text = "".join(char for char in text if char.isprintable()).strip()
+    return text or "An error without name or words"
 
 
 def _told(found: Finding, lines: Sequence[LogLine]) -> list[tuple[int, str]]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from triage import causes, traces
+from triage.hinted import Hinted
 from triage.model import LogLine, place
 from triage.passages import Block, is_noise, is_routine, spoken
 from triage.scan import Segment
@@ -19,13 +20,15 @@ from triage.signature.masks import mask
 from triage.signature.masks import place as place_of
 from triage.signature.root import Finding, judge, needed, outage
 
-DELEGATED = re.compile(
+DELEGATED = Hinted(
     r"exit(?:ed)? (?:with )?(?:code|status)|non-?zero|Bash command failed|Error code is|returned a failure|return(?:ed)? code"
     r"|Trigger failure|Docker container failed|SSH (?:command|operator)|error running cmd|remote_pod|container .{0,60}fail"
     r"|(?:job|run|step|application|statement|query|build|command|pipeline|notebook|workflow|model)s?\b.{0,120}"
     r"(?:fail(?:ed|ure)|terminated|did not succeed|unsuccessful)|see (?!server log).{0,40}(?:log|above|output)",
     re.I | re.S,
-)
+    ("exit", "zero", "fail", "error code is", "return code", "returned code", "ssh ", "error running cmd", "remote_pod",
+     "terminated", "did not succeed", "unsuccessful", "see "),
+)  # fmt: skip
 _EXIT = re.compile(
     r"(?:exit(?:ed)? (?:with )?(?:code|status)|return(?:ed)? code|Error code is|'StatusCode':)[\s:=(]{0,4}(-?\d{1,4})",
     re.I,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from triage import causes
 from triage.model import Frame, Raised
@@ -106,9 +106,14 @@ def first_words(value: str) -> str:
         return ""
     if len(lines) > 1 and _TORN.match(lines[-1]):
         lines.pop()
-    if len(_WORD.findall(lines[0])) < 3 or lines[0].endswith(":"):
+    if not _has_words(lines[0], 3) or lines[0].endswith(":"):
         return " ".join(lines)
     return lines[0]
+
+
+def _has_words(text: str, least: int) -> bool:
+    """Whether a text has so many words."""
+    return len([*islice(_WORD.finditer(text), least)]) == least
 
 
 def _invalid(value: str) -> str:
@@ -212,10 +217,10 @@ def judge(chain: Sequence[Raised]) -> Finding:
     masked = mask(words, hits)
     cause = causes.classify(kind, words)
     teller = root
-    if len(_WORD.findall(_without(masked, kind))) < 3 and kind not in _OF_CODE:
+    if not _has_words(_without(masked, kind), 3) and kind not in _OF_CODE:
         for outer in reversed(chain[:-1]):
             _, outer_words = _said(outer)
-            if len(_WORD.findall(mask(outer_words))) >= 3 and not outer.parts:
+            if _has_words(mask(outer_words), 3) and not outer.parts:
                 decisions.append(f"{kind} says too little by itself; {outer.type} says more.")
                 teller, masked = outer, mask(outer_words, hits)
                 break
@@ -224,7 +229,7 @@ def judge(chain: Sequence[Raised]) -> Finding:
     if thing := _of_thing(kind, words, masked, cause, texts):
         thing.decisions = [*decisions, *thing.decisions]
         return thing
-    vague = len(_WORD.findall(_without(masked, kind))) < 2
+    vague = not _has_words(_without(masked, kind), 2)
     placed = kind in _OF_CODE or cause in _PLACED or vague or (cause not in _OF_MACHINE and not _NAME.search(masked))
     if cause == "unknown" and where:
         cause = "code error"
@@ -293,7 +298,7 @@ def _without(text: str, kind: str) -> str:
 
 def _named(kind: str, masked: str) -> tuple[str, ...]:
     """Leave the type out where the words say it all: another client raises another type for the same words."""
-    return (masked,) if len(_WORD.findall(masked)) >= 4 else (kind, masked)
+    return (masked,) if _has_words(masked, 4) else (kind, masked)
 
 
 def _title(kind: str, masked: str, where: str = "") -> str:
