@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
+from tests.gitlab_attacks import ATTACKS
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, refusal
 from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag
 from tests.mirroring import Clock, World
+from triage.model import Evidence, Signature
 from triage.policy import Rules
 from triage.records import MirrorStatus, TriageState
+from triage.words import Written
 
 
 @pytest.fixture
@@ -170,3 +174,42 @@ def test_a_comment_whose_answer_was_lost_stands_once_even_where_lists_lag(world:
     world.fail()
     world.settle()
     assert len([note for note in world.fake.notes(its) if not note.system]) == 1
+
+
+# --- text of logs
+
+# What stands in an issue by our own hand: its hidden lines and small print, headings, the table of tasks, links to our page and Airflow.
+OURS = re.compile(
+    r"<!-- airtriage:.* -->\n?|</?sub>|h4|table|\{'href': 'https://(?:triage|airflow)\.example\.com/[^']*'\}"
+)
+
+
+@pytest.mark.parametrize("rule", ["new", "old"])
+def test_no_attack_by_the_text_of_a_log_takes_effect_from_opening_to_regression(world: World, rule: str) -> None:
+    world.fake.quick_action_rule = rule
+    pages = {"prod": "https://airflow.example.com"}
+    world.words = lambda service, clock: Written(service, clock, pages, "https://triage.example.com")
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=1000)
+    texts = [attack.text for attack in ATTACKS[:: len(ATTACKS) // 30]]
+
+    def fail_all() -> list[str]:
+        found = []
+        for n, text in enumerate(texts):
+            evidence = (Evidence(1, text), Evidence(2, "end"))
+            signed = Signature(1, f"1:{n:02x}", text, "code error", text.split("\n")[0], evidence)
+            found.append(world.fail(n, signature=signed, host=text))
+        return found
+
+    problems = fail_all()
+    world.settle(4)
+    for problem, text in zip(problems, texts, strict=True):
+        world.service.resolve(problem, text, world.clock(), text)
+    world.settle(3)
+    world.clock.forward(hours=2)
+    fail_all()
+    world.settle(4)
+    issues = world.fake.issues()
+    assert len(issues) == len(texts)
+    assert all(len([note for note in world.fake.notes(one) if not note.system]) == 2 for one in issues)
+    assert world.fake.acted == []
+    assert [effect for effect in world.fake.effects if not OURS.fullmatch(effect.words)] == []
