@@ -257,6 +257,24 @@ def _tick_now(app: Celery, settings: Settings) -> None:
             app.send_task(PASS, (name,), expires=its.poll.total_seconds(), retry=False)
 
 
+def nudge(settings: Settings) -> Callable[[], None]:
+    """Return what asks for a round over the GitLab issues now. A broker that is away is no matter: the next tick comes."""
+
+    @functools.cache
+    def app() -> Celery:
+        prepare(settings)
+        made = make_app(settings)
+        if not _is_embedded(settings):  # it is called after an answer, in one of few threads
+            made.conf.broker_transport_options = {"socket_connect_timeout": 2, "socket_timeout": 5}
+        return made
+
+    def ask() -> None:
+        with suppress(OperationalError, OSError, SettingsError):
+            app().send_task(SYNC, expires=SYNC_EVERY, retry=False)
+
+    return ask
+
+
 def prepare(settings: Settings) -> None:
     """Make the folders of the embedded parts; SettingsError names the one that cannot be made."""
     folders = (

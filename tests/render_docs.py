@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from triage import signature
 from triage.causes import CAUSES
+from triage.orders import WORDS
 from triage.policy import Threshold
 from triage.query import FIELDS
 from triage.redact import RULES
@@ -71,6 +72,12 @@ def commands() -> Iterator[str]:
                 continue
             inner = click.Context(command, parent=context, info_name=name)
             yield f"## airtriage {name}\n\n```text\n{command.get_help(inner)}\n```\n"
+
+
+def orders() -> Iterator[str]:
+    yield "| in a comment | what it does |\n| --- | --- |"
+    for form, says in WORDS:
+        yield f"| `/airtriage {form}` | {says} |"
 
 
 def causes() -> Iterator[str]:
@@ -140,6 +147,7 @@ def titles(told: tuple[str, ...]) -> str:
 TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "settings": ("settings.md", settings),
     "commands": ("commands.md", commands),
+    "orders": ("gitlab.md", orders),
     "causes": ("signatures.md", causes),
     "judged": ("signatures.md", judged),
     "varying": ("signatures.md", varying),

@@ -137,5 +137,11 @@ class Issues(Protocol):
     def comment(self, project: str, iid: int, body: str) -> Note:
         """Write a comment. Not idempotent: after GitLabUnsure it may be there."""
 
+    def role(self, project: str, user: int) -> int:
+        """Return the role of a user in a project, inherited ones included; 0 for whoever is no member."""
+
+    def award(self, project: str, iid: int, note: int, name: str) -> None:
+        """Put an emoji of ours on a comment; what is there already stays."""
+
     def turns(self, project: str, iid: int) -> list[Turn]:
         """Return when an issue was closed and reopened, and by whom, oldest first."""

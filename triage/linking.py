@@ -63,6 +63,7 @@ def link(
         problem.id, gitlab, at.project, MirrorStatus.LINKED, now if known is None else known.intended_at,
         project_id=issue.project_id, issue_id=issue.id, iid=issue.iid, web_url=issue.web_url, is_open=issue.is_open,
         assignee=issue.assignee, labels=issue.labels, linked_at=now, comments=known.comments if known else (),
+        heard=max((note.id for note in issues.notes(at.project, at.iid)), default=0),  # what was ordered before is past
     )  # fmt: skip
     revision = ledger.save(mirror, revision)
     service.mirrored(problem.id, issue.web_url, now, who, "command")

@@ -19,6 +19,7 @@ from triage.issues import Draft, Issues
 from triage.judging import Judging, Rooms, case_of
 from triage.lease import LeaseLost, lease
 from triage.ledger import Ledger
+from triage.obeying import Obeying
 from triage.opening import SILENCE, WAIT, Opening, due, pause
 from triage.policy import Judgement, Rules, Verdict
 from triage.queue import QueueRow
@@ -191,7 +192,8 @@ class _Round:
         self.opening = Opening(
             sync.ledger, self.issues, tracker, sync.clock, self.renew, sync.words.marked, "".join(rules.labels[:1])
         )
-        self.hearing = Hearing(sync.ledger, self.issues, tracker, sync.clock, sync.listen)
+        obeying = Obeying(sync.service, self.issues, tracker.project, tracker.bot, tracker.bot_id, sync.clock)
+        self.hearing = Hearing(sync.ledger, self.issues, tracker, sync.clock, sync.listen or obeying.listen)
         waiting = [planned.row for planned in self.planned if planned.judged is not None and planned.judged.is_storm]
         self.storm = Storm(sync.ledger, self.issues, self.hearing, sync.words, sync.clock, waiting, rules.labels)
         self._open()

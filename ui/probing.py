@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
+from collector.mirroring import access
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, TriageError
-from triage.gitlab import Access, GitLab
+from triage.gitlab import GitLab
 from triage.issues import Desk, Token, Webhook
 from triage.settings import Settings
 from triage.settings.gitlab import GitLab as Section
@@ -36,7 +37,7 @@ def check(settings: Settings, now: datetime) -> Iterator[Finding]:
         projects = sorted(
             {project for one in settings.gitlabs.values() if one.url == url for project in _projects(one)}
         )
-        gitlab = GitLab(Access(url, its.token.get_secret_value(), its.ca_file, its.timeout.total_seconds()))
+        gitlab = GitLab(access(its))
         try:
             yield from _gitlab(gitlab, its, projects or _projects(its), now)
         finally:

@@ -77,11 +77,12 @@ def beat(context: Context) -> None:
 @passes
 def web(context: Context) -> None:
     """Serve the pages and the API."""
+    from collector.tasks import nudge
     from ui.up import check_port
     from ui.web import serve
 
     check_port(context.settings.web.host, context.settings.web.port)
-    serve(context.settings)
+    serve(context.settings, nudge(context.settings) if context.settings.gitlabs else None)
 
 
 @cli.command()

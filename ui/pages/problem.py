@@ -18,7 +18,7 @@ from triage.errors import InputError, TriageError
 from triage.model import LogLine, LogStatus, Occurrence, Raised, place
 from triage.query import Members
 from triage.queue import QueueRow
-from triage.records import Comparison, ComparisonStatus, TriageState
+from triage.records import Change, Comparison, ComparisonStatus, TriageState
 from triage.service import ProblemView
 from triage.signature import differs, masked
 from ui import mirrored
@@ -361,10 +361,16 @@ def _side(view: ProblemView) -> None:
         ]),
         sheet.label("History"),
         sheet.entries(
-            ([told(entry)], [sheet.when(entry.at), f" · {entry.why}" if entry.why else "", f" · from the {entry.origin}" if entry.who != "airtriage" else ""])
+            ([told(entry)], [sheet.when(entry.at), f" · {entry.why}" if entry.why else "", _whence(entry)])
             for entry in view.history
         ),
     ])  # fmt: skip
+
+
+def _whence(entry: Change) -> str:
+    """Say where a person decided: `from the page`, `from GitLab comment 1241`."""
+    is_place = entry.origin in ("page", "command", "policy")
+    return f" · from {'the ' if is_place else ''}{entry.origin}" if entry.who != "airtriage" else ""
 
 
 def _seen(view: ProblemView, field: str) -> str:

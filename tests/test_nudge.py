@@ -1,0 +1,33 @@
+"""The nudge after a webhook: a message where there is a broker, and nothing at all where there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from collector.tasks import SYNC, nudge
+from tests.served import free_port
+from triage.settings import Settings
+
+
+def _settings(folder: Path, **more: str) -> Settings:
+    gitlab = {"url": "https://g.example", "token": "made-up-token", "project": "data/dags"}
+    return Settings.model_validate({"data_dir": folder, "gitlab": gitlab, **more})
+
+
+def test_a_nudge_is_one_message_for_a_round_that_expires(tmp_path: Path) -> None:
+    nudge(_settings(tmp_path))()
+    messages = list((tmp_path / "broker" / "messages").iterdir())
+    assert len(messages) == 1
+    headers = json.loads(messages[0].read_text("utf-8"))["headers"]
+    assert headers["task"] == SYNC
+    assert headers["expires"]
+
+
+def test_a_broker_that_is_away_is_no_matter(tmp_path: Path) -> None:
+    nudge(_settings(tmp_path, broker=f"redis://127.0.0.1:{free_port()}/0"))()
+
+
+def test_a_folder_that_cannot_be_made_is_no_matter(tmp_path: Path) -> None:
+    (tmp_path / "broker").write_text("in the way")
+    nudge(_settings(tmp_path))()
