@@ -58,7 +58,7 @@ class FakeGitLab:
         self.version = "19.5.0-ee"
         self.web_urls = "issues"  # or `work_items`, what they may become
         self.lag: Lag | None = None  # a replica that is behind at every list
-        self.lagging_reads = False  # … and when one issue is read, too
+        self.lagging_reads = False  # … and when one issue is read, too (as a Lag may say for itself)
         self.url = ""
         self._contract = Contract()
         self._lock = threading.RLock()
@@ -245,7 +245,7 @@ class FakeGitLab:
             raise Refused(401, "invalid_token", "error")
         if "api" not in token.scopes and (request.writes or "read_api" not in token.scopes):
             raise Refused(403, "insufficient_scope", "error")
-        listed = not template.endswith("{iid}") or self.lagging_reads
+        listed = not template.endswith("{iid}") or self.lagging_reads or (lag is not None and lag.of_one)
         behind = (lag or self.lag) if listed and not request.writes and request.number else None
         call = Call(self, request, self.state.users[token.user], token, params, behind)
         answer = ROUTES[request.method, template](call)

@@ -245,11 +245,15 @@ class State:
 
 @dataclass(frozen=True)
 class Lag:
-    """How far a replica is behind: by writes, by requests of any kind, by seconds; the most backward one holds."""
+    """How far a replica is behind: by writes, by requests of any kind, by seconds; the most backward one holds.
+
+    It answers lists, and `of_one` where one issue is read, too.
+    """
 
     writes: int = 0
     requests: int = 0
     seconds: float = 0.0
+    of_one: bool = False
 
     def missing(self, state: State) -> list[Change]:
         """Return the writes that the replica lacks, newest first."""

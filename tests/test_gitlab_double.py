@@ -390,6 +390,10 @@ def test_one_issue_is_read_from_a_lagging_replica_only_where_that_is_wanted(gitl
     gitlab.lag = Lag(writes=1)
     assert project.issues.list(get_all=True) == []
     assert project.issues.get(1).iid == 1
+    gitlab.faults.add(Fault("stale", lag=Lag(writes=1, of_one=True), nth=1))
+    with pytest.raises(GitlabGetError, match="404"):
+        project.issues.get(1)
+    assert project.issues.get(1).iid == 1
     gitlab.lagging_reads = True
     with pytest.raises(GitlabGetError, match="404"):
         project.issues.get(1)

@@ -13,9 +13,10 @@ from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, refusal
 from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag
 from tests.mirroring import Clock, World
+from triage import inbox
 from triage.model import Evidence, Signature
 from triage.policy import Rules
-from triage.records import MirrorStatus, TriageState
+from triage.records import Heard, HeardKind, MirrorStatus, TriageState
 from triage.words import Written
 
 
@@ -149,6 +150,52 @@ def test_a_reopening_whose_history_lags_is_heard_once_it_shows(world: World) -> 
     found = world.service.find(id)
     assert issue(world).state == "opened"
     assert (found.state is TriageState.RESOLVED, found.state_by) == (False, "anna")
+
+
+STALE_ISSUE = {"lag": Lag(seconds=55, of_one=True), "method": "GET", "path": "/issues/1$"}
+
+
+def test_words_that_a_lagging_replica_does_not_show_when_our_block_is_written_stay(world: World) -> None:
+    opened(world)
+    world.clock.forward(hours=2)
+    world.fail()
+    anna(world, description=f"hers\n{issue(world).description}")
+    world.fake.faults.add(Fault("stale", **STALE_ISSUE))  # type: ignore[arg-type]
+    world.settle()
+    assert (issue(world).description or "").startswith("hers\n<ours>\n2 tries")
+
+
+def test_a_closing_that_a_lagging_replica_takes_back_stays(world: World) -> None:
+    id, its = opened(world)
+    anna(world, state_event="close")
+    world.round()
+    assert world.service.find(id).state is TriageState.RESOLVED
+    world.fake.faults.add(Fault("stale", **STALE_ISSUE))  # type: ignore[arg-type]
+    world.fake.faults.add(Fault("stale", lag=Lag(seconds=55), path="resource_state_events"))
+    tell(world, its, HeardKind.ISSUE)
+    world.settle()
+    assert (issue(world).state, world.service.find(id).state) == ("closed", TriageState.RESOLVED)
+
+
+def tell(world: World, its: Issue, kind: HeardKind) -> None:
+    """Let the webhook tell that something changed about an issue."""
+    by, now = world.fake.user("anna").id, world.clock()
+    told = Heard(world.fake.url, its.project, kind, its.iid, now, by, ("a key",))
+    inbox.keep(world.store, told)
+
+
+def test_a_comment_that_the_webhook_told_of_before_it_was_in_a_list_is_heard(world: World) -> None:
+    heard: list[str] = []
+    world.listen = lambda problem, issue, note: heard.append(note.body)
+    _, its = opened(world)
+    world.fake.faults.add(Fault("stale", lag=Lag(seconds=5), path="/notes$"))
+    world.clock.forward(seconds=30)
+    world.fake.do("anna", "POST", f"/projects/{its.project}/issues/{its.iid}/notes", {"body": "/airtriage mute 7d"})
+    tell(world, its, HeardKind.NOTE)
+    world.round(1)
+    assert heard == []
+    world.settle()
+    assert heard == ["/airtriage mute 7d"]
 
 
 def test_who_closes_right_after_we_reopened_for_a_regression_is_heard(world: World) -> None:

@@ -25,6 +25,8 @@ ORIGIN = "GitLab"
 _FROM_THERE = re.compile(r"(?:closed|reopened) #\d+ in GitLab on ")
 # How long the history of an issue may lag behind the issue itself; an imported issue has none at all.
 _BEHIND = timedelta(minutes=5)
+# A webhook is quicker than a replica: the comment that it told of may not be in a list yet.
+_FRESH = timedelta(seconds=30)
 # GitLab dates a turn right after the change of the issue that it tells of.
 _SAME = timedelta(seconds=2)
 Listen = Callable[[Problem, Issue, Note], None]
@@ -42,12 +44,14 @@ class Hearing:
 
     def hear(self, mirror: Mirror, issue: Issue) -> Mirror:
         """Bring a problem up to its issue as it was answered now, and return the mirror as it is then saved."""
+        if is_outdated(mirror, issue):
+            return mirror
         if issue.moved_to is not None:
             return self._follow(mirror, issue)
         mirror = self.agree(mirror, issue)
         if issue.assignee != mirror.assignee or issue.labels != mirror.labels:
             mirror = self._assigned(mirror, issue)
-        if issue.updated_at != mirror.updated_at:
+        if issue.updated_at != mirror.updated_at or mirror.is_fresh:
             mirror = self._commented(mirror, issue)
         return mirror
 
@@ -133,7 +137,8 @@ class Hearing:
                 if not note.is_system and note.author_id != self.tracker.bot_id:
                     self.listen(problem, issue, note)
                 heard = max(heard, note.id)
-        return self._saved(mirror, heard=heard, updated_at=issue.updated_at)
+        is_fresh = self.clock() - issue.updated_at < _FRESH
+        return self._saved(mirror, heard=heard, updated_at=issue.updated_at, is_fresh=is_fresh)
 
     def _follow(self, mirror: Mirror, issue: Issue) -> Mirror:
         """Go where an issue was moved to; where we may not look, it is lost."""
@@ -175,3 +180,8 @@ class Hearing:
         if changed != found[0]:
             self.ledger.save(changed, found[1])
         return changed
+
+
+def is_outdated(mirror: Mirror, issue: Issue) -> bool:
+    """Say whether an issue is as it was before what is known of it: the answer of a replica that lags."""
+    return mirror.updated_at is not None and issue.updated_at < mirror.updated_at

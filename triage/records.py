@@ -552,7 +552,7 @@ class Mirror:
 
     `gitlab` is the address, `project` the path (or number) it is reached by. `sent_at` is None while certainly nothing was
     sent; `looked_at` is when its issue was last looked for in vain after that, `title` what it was called when it was sent. `is_open`, `assignee` and `labels` are
-    as both sides last agreed, `updated_at` the issue's own time as last seen (GitLab's clock). `block` is the digest of the
+    as both sides last agreed, `updated_at` the issue's own time as last seen (GitLab's clock), `is_fresh` while that is so new that its comments are read once more. `block` is the digest of the
     block of ours that was last written, at `written_at`, `told` the digest of what it was made from; `dags` in how many the problem was when that was last told; `comments` the keys
     of the comments made, `saying` that of one that is being made since `saying_at`, `heard` the id of the last comment
     listened to. `next_at`: nothing is done before. `said` is what
@@ -576,6 +576,7 @@ class Mirror:
     assignee: str = ""
     labels: tuple[str, ...] = ()
     updated_at: datetime | None = None
+    is_fresh: bool = False
     linked_at: datetime | None = None
     saying: str = ""
     saying_at: datetime | None = None

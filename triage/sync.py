@@ -278,7 +278,7 @@ class _Round:
         until = since
         for issue in self.issues.changed(tracker.project, since - _OVERLAP):
             mirror = linked.get(issue.id)
-            if mirror is not None and issue.updated_at != mirror.updated_at:
+            if mirror is not None and (issue.updated_at != mirror.updated_at or mirror.is_fresh):
                 with self._one_by_one(mirror):
                     self.hearing.hear(mirror, issue)
                     self.report.heard += 1

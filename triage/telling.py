@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from triage.errors import GitLabError, GitLabUnsure
-from triage.hearing import Hearing
+from triage.hearing import Hearing, is_outdated
 from triage.issues import Draft, Issues
 from triage.ledger import Ledger
 from triage.opening import WAIT
@@ -105,6 +105,8 @@ class Telling:
         digest = hashlib.sha256(block.encode()).hexdigest()[:16]
         if digest != mirror.block:
             issue = self.issues.issue(self._project, mirror.iid)  # right before: GitLab has no If-Match
+            if is_outdated(mirror, issue):
+                return  # else what a person wrote since would go
             text = self.words.refreshed(issue.description, block)
             if text is not None and text != issue.description:
                 self.issues.edit(self._project, mirror.iid, description=text)
