@@ -209,6 +209,49 @@ def test_an_issue_that_a_person_closed_resolves_its_problem(world: World) -> Non
     assert [change.origin for change in changes] == ["GitLab"]
 
 
+def merged(world: World, its: Issue) -> None:
+    project = world.fake.state.projects[its.project]
+    world.fake.merge_request(
+        project, "anna", "Fix it", "fix", merged_by="anna", closes=(its.iid,), merge_commit="c" * 40
+    )
+    person(world, its, state_event="close")
+
+
+def test_a_merged_fix_resolves_in_the_next_deploy_so_that_older_code_may_fail_still(world: World) -> None:
+    id = world.fail(bundle_version="a" * 40, dag_version=3)
+    world.settle()
+    merged(world, issue(world))
+    world.settle()
+    found = world.service.find(id)
+    assert (found.state, found.deploy is not None) == (TriageState.RESOLVED, True)
+    assert found.reason.endswith("by merge request !1, merged by anna")
+    world.clock.forward(hours=1)
+    world.fail(bundle_version="a" * 40, dag_version=3)
+    world.settle()
+    assert (world.service.find(id).state, issue(world).state) == (TriageState.RESOLVED, "closed")
+    world.clock.forward(hours=1)
+    world.fail(bundle_version="b" * 40, dag_version=3)
+    world.settle()
+    assert (world.service.find(id).state, issue(world).state) == (TriageState.REGRESSED, "opened")
+
+
+def test_a_merged_fix_resolves_at_once_where_no_try_names_a_deploy(world: World) -> None:
+    id, its = opened(world)
+    merged(world, its)
+    world.settle()
+    found = world.service.find(id)
+    assert (found.state, found.deploy) == (TriageState.RESOLVED, None)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_closing_is_heard_where_merge_requests_may_not_be_seen(world: World, status: int) -> None:
+    id, its = opened(world)
+    world.fake.faults.add(refusal(status, path="closed_by"))
+    person(world, its, state_event="close")
+    world.settle()
+    assert world.service.find(id).state is TriageState.RESOLVED
+
+
 def test_an_issue_that_a_person_reopened_reopens_its_problem(world: World) -> None:
     id, its = opened(world)
     person(world, its, state_event="close")

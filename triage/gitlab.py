@@ -19,7 +19,7 @@ from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabHttp
 
 from triage import links
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, GitLabUnsure
-from triage.issues import Desk, Draft, Issue, Note, Token, Turn, Webhook
+from triage.issues import Desk, Draft, Fix, Issue, Note, Token, Turn, Webhook
 from triage.suspects import Commit, MergeRequest, Span
 
 _PAGE = 100  # GitLab's most
@@ -177,6 +177,18 @@ class GitLab:
             if one["state"] in ("closed", "reopened")
         ]
         return sorted(turns, key=lambda turn: turn.at)
+
+    def fixes(self, project: str, iid: int) -> list[Fix]:
+        what = f"the merge requests that close the issue #{iid} of {project}"
+        found = self._list(f"{_at(project)}/issues/{iid}/closed_by", {"per_page": _PAGE}, what)
+        merged = [
+            Fix(
+                one["iid"], one["web_url"], (one.get("merged_by") or {}).get("username") or "", _time(one["merged_at"]),
+                one.get("merge_commit_sha") or one.get("squash_commit_sha") or one.get("sha") or "",
+            )
+            for one in found if one["state"] == "merged" and one.get("merged_at")
+        ]  # fmt: skip
+        return sorted(merged, key=lambda fix: fix.merged_at)
 
     def user(self, name: str) -> int | None:
         found = self._list("/users", {"username": name}, f"the user {name}")

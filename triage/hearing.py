@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from triage.errors import GitLabGone, InputError, StaleProblem
+from triage.errors import GitLabGone, GitLabRefused, InputError, StaleProblem
 from triage.issues import Issue, Issues, Note, Turn
 from triage.ledger import Ledger
 from triage.owners import NOBODY
-from triage.records import Mirror, MirrorStatus, Problem, Tracker
+from triage.records import Mirror, MirrorStatus, Problem, Tracker, TriageState
 from triage.remarks import wanted
 
 ORIGIN = "GitLab"
@@ -107,15 +107,41 @@ class Hearing:
         done = "reopened" if turn.is_open else "closed"
         why = f"{done} #{issue.iid} in GitLab on {turn.at:%Y-%m-%d %H:%M:%S} UTC"
         history = self.ledger.service.history(problem)
-        if any(change.origin == ORIGIN and change.why == why for change in history):
+        if any(change.origin == ORIGIN and change.why.startswith(why) for change in history):
             return
-        verb = self.ledger.service.reopen if turn.is_open else self.ledger.service.closed
-        at = min(self.clock(), turn.at)
+        service, who, at = self.ledger.service, turn.who or "somebody", min(self.clock(), turn.at)
         try:
-            verb(problem.id, turn.who or "somebody", at, why, ORIGIN)
+            if turn.is_open:
+                service.reopen(problem.id, who, at, why, ORIGIN)
+            elif not self._fixed(problem, issue, who, at, why):
+                service.closed(problem.id, who, at, why, ORIGIN)
         except InputError:
             return  # somebody was faster, with the same
-        self.ledger.service.wake(problem.id, self.clock())
+        service.wake(problem.id, self.clock())
+
+    def _fixed(self, problem: Problem, issue: Issue, who: str, at: datetime, why: str) -> bool:
+        """Resolve a problem in the next deploy, if a merge request that closes its issue was merged; else say False.
+
+        What is merged is not deployed yet: until then older code fails still, which is no regression. False too where no try
+        names a deploy (Airflow 2), and for what is muted with another end.
+        """
+        if problem.state is TriageState.MUTED:
+            return False
+        try:
+            fixes = self.issues.fixes(self.tracker.project, issue.iid)
+        except (GitLabGone, GitLabRefused) as exc:
+            if isinstance(exc, GitLabRefused) and exc.status != 403:
+                raise
+            return False  # a project may have issues and no merge requests, or not for us
+        if not fixes:
+            return False
+        fix = fixes[-1]
+        why = f"{why} by merge request !{fix.iid}, merged by {fix.merged_by or 'somebody'}"
+        try:
+            self.ledger.service.resolve(problem.id, who, at, why, ORIGIN, next_deploy=True)
+        except InputError:
+            return False
+        return True
 
     def _assigned(self, mirror: Mirror, issue: Issue) -> Mirror:
         """Take over whom a person gave the issue to, and that nobody has it any more who had it so."""

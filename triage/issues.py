@@ -84,6 +84,17 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """A merge request that closes an issue, once it was merged: its number and page, by whom and when, and its commit."""
+
+    iid: int
+    web_url: str
+    merged_by: str
+    merged_at: datetime
+    sha: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """An issue that is to be opened; the assignee by number."""
 
@@ -145,3 +156,6 @@ class Issues(Protocol):
 
     def turns(self, project: str, iid: int) -> list[Turn]:
         """Return when an issue was closed and reopened, and by whom, oldest first."""
+
+    def fixes(self, project: str, iid: int) -> list[Fix]:
+        """Return the merge requests that close an issue and were merged, the one merged last at the end."""
