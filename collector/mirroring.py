@@ -6,16 +6,16 @@ The place where settings become a `Sync`, for the tick and for the command line.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from triage import links, ownership
-from triage.errors import SettingsError
+from triage import linking, links, ownership
+from triage.errors import GitLabError, GitLabUnsure, InputError, SettingsError, StaleProblem
 from triage.gitlab import Access, GitLab
 from triage.hearing import Listen
 from triage.issues import Issues
-from triage.records import Trouble
+from triage.records import LinkWish, Trouble
 from triage.service import Service
 from triage.settings import Settings
 from triage.settings.gitlab import GitLab as Section
@@ -75,3 +75,29 @@ class Repositories:
 def ask_owners(settings: Settings, service: Service, now: datetime) -> list[Trouble]:
     """Ask for the CODEOWNERS of the DAGs' repositories where it is time; return what an operator should mend."""
     return ownership.refresh(service.store, settings.ownership, Repositories(settings), service.redactor, now)
+
+
+def grant(settings: Settings, service: Service, clock: Callable[[], datetime]) -> None:
+    """Link the issues that people at a page wished for; what GitLab refuses is said there, what is unsure is tried again."""
+    for wish, revision in service.store.records(LinkWish, wake_before=clock()):
+        try:
+            _link(settings, service, wish, clock)
+        except (InputError, GitLabError) as exc:
+            told = replace(wish, said=service.redactor.text(str(exc)), is_waiting=isinstance(exc, GitLabUnsure))
+            with suppress(StaleProblem):  # somebody wished for another meanwhile
+                service.store.save(told, revision)
+        else:
+            with suppress(StaleProblem):
+                service.store.delete(LinkWish, wish.problem, revision)
+
+
+def _link(settings: Settings, service: Service, wish: LinkWish, clock: Callable[[], datetime]) -> None:
+    gitlab = linking.at_gitlab(settings, wish.issue)
+    at, problem = linking.place(gitlab, wish.issue), service.find(wish.problem)
+    issues = way(settings, gitlab, at.project)
+    if issues is None:
+        raise InputError(f"The settings have no token for {gitlab}.", "Set gitlab.token.")
+    with closing(issues):
+        linking.link(
+            service, issues, words(settings, service, clock), gitlab, problem, at, wish.who, clock(), origin="page"
+        )

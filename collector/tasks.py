@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 from collector import comparing
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
-from collector.mirroring import ask_owners, syncer
+from collector.mirroring import ask_owners, grant, syncer
 from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
 from triage import asking
@@ -145,6 +145,7 @@ class Collector:
         """Make a round over the GitLab issues; None where no GitLab is set up."""
         if not self._settings.gitlabs:
             return None
+        grant(self._settings, self.service, now)
         troubles = ask_owners(self._settings, self.service, now())
         report = self._mirroring.run(timedelta(seconds=SYNC_EVERY))
         report.troubles += troubles

@@ -46,6 +46,11 @@ class Judging:
             first = policy.judge(case, rules, 1, now)
         return policy.judge(case, rules, rooms.left(rules, first.project), now) if first.project else first
 
+    def asked(self, row: QueueRow) -> Judgement | None:
+        """Judge a problem for which a person asks for an issue; None where the settings give it no GitLab."""
+        rules = self.rules_for(row)
+        return policy.asked(self.read(case_of(row), row), rules) if rules else None
+
     def rules_for(self, row: QueueRow) -> Rules | None:
         """Return the policy for a problem: that of the first of its deployments that has one."""
         return next((self.rules[name] for name in row.deployments if name in self.rules), None)

@@ -39,7 +39,7 @@ class Ledger:
     def linked(self, mirror: Mirror, now: datetime) -> None:
         """Keep the issue's address with the problem, and in its history; may be repeated."""
         if mirror.status is MirrorStatus.LINKED:
-            self.service.mirrored(mirror.problem, mirror.web_url, now)
+            self.service.mirrored(mirror.problem, mirror.web_url, now, mirror.asked_by or "airtriage")
 
     def tracker(self, gitlab: str, project: str) -> tuple[Tracker, int | None]:
         """Return what is known of a project, and the revision; None for one that is not stored yet."""

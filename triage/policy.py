@@ -16,6 +16,7 @@ from triage.records import TriageState
 
 # How long new issues count against the cap.
 STORM = timedelta(hours=1)
+_HOMELESS = "opens no issue: no route matches it, and gitlab.project is not set"
 
 
 class Verdict(StrEnum):
@@ -128,8 +129,22 @@ def judge(case: Case, rules: Rules, room: int, now: datetime) -> Judgement:
         why = f"waits for the storm: {project} had {rules.storm_cap} new issues within the hour"
     if not is_storm:
         why += f"; the storm cap has {room} left"
+    return _judged(case, rules, route, verdict, why, is_storm)
+
+
+def asked(case: Case, rules: Rules) -> Judgement:
+    """Judge a problem for which a person asks for an issue: nothing is waited for, and no pattern leaves it out."""
+    route = routed(case, rules.routes)
+    if route and not route.open:
+        return Judgement(case.problem, Verdict.NEVER, f"opens no issue: the route {route.name} says so")
+    if not ((route.project if route else "") or rules.project):
+        return Judgement(case.problem, Verdict.NEVER, _HOMELESS)
+    return _judged(case, rules, route, Verdict.OPENS, "opens an issue, as a person asked for it", False)
+
+
+def _judged(case: Case, rules: Rules, route: Route | None, verdict: Verdict, why: str, is_storm: bool) -> Judgement:
     return Judgement(
-        case.problem, verdict, why, rules.gitlab, project,
+        case.problem, verdict, why, rules.gitlab, (route.project if route else "") or rules.project,
         labels=tuple(dict.fromkeys((*rules.labels, *(route.labels if route else ())))),
         assignee=route.assignee if route else "",
         confidential=rules.confidential if route is None or route.confidential is None else route.confidential,
@@ -169,7 +184,7 @@ def _never(case: Case, rules: Rules, route: Route | None, project: str) -> str:
     if route and not route.open:
         return f"opens no issue: the route {route.name} says so"
     if not project:
-        return "opens no issue: no route matches it, and gitlab.project is not set"
+        return _HOMELESS
     return ""
 
 

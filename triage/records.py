@@ -556,7 +556,7 @@ class Mirror:
     block of ours that was last written, at `written_at`, `told` the digest of what it was made from; `dags` in how many the problem was when that was last told; `comments` the keys
     of the comments made, `saying` that of one that is being made since `saying_at`, `heard` the id of the last comment
     listened to. `next_at`: nothing is done before. `said` is what
-    went wrong. Times on our clock.
+    went wrong. `asked_by` is the person who asked for it, whatever the policy says. Times on our clock.
     """
 
     problem: str
@@ -588,6 +588,22 @@ class Mirror:
     heard: int = 0
     next_at: datetime | None = None
     said: str = ""
+    asked_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkWish:
+    """Somebody at a page wants an issue that exists linked to a problem, one a problem: a wish until a collector granted it.
+
+    `issue` is what they named it by. `said` is why it was not granted, or not yet. Times on our clock.
+    """
+
+    problem: str
+    issue: str
+    who: str
+    at: datetime
+    said: str = ""
+    is_waiting: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -681,6 +697,7 @@ Record = (
     | Mirror
     | Tracker
     | Heard
+    | LinkWish
     | Move
     | Moving
     | Split

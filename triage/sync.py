@@ -260,9 +260,12 @@ class _Round:
         sync, now = self.sync, self.sync.clock()
         row = sync.words.now(problem)
         rules = sync.judging.rules_for(row) if row is not None else None
-        if row is None or rules is None or row.problem.state not in lifecycle.OPEN:
+        found = sync.ledger.mirror(problem)
+        is_asked = found is not None and bool(found[0].asked_by)
+        if row is None or rules is None or (row.problem.state not in lifecycle.OPEN and not is_asked):
             return None
-        judged = policy.judge(sync.judging.read(case_of(row), row), rules, 1, now)
+        case = sync.judging.read(case_of(row), row)
+        judged = policy.asked(case, rules) if is_asked else policy.judge(case, rules, 1, now)
         if judged.verdict is Verdict.NEVER or judged.project != self.opening.tracker.project:
             return None
         names = (judged.assignee,) if judged.assignee else owners.assignees(row.owned)[:_ASKED]

@@ -13,7 +13,7 @@ from typing import Any
 from triage.judging import Judging
 from triage.policy import Judgement
 from triage.queue import QueueRow
-from triage.records import Mirror, MirrorStatus, Problem, Tracker, TriageState, tracker_id
+from triage.records import LinkWish, Mirror, MirrorStatus, Problem, Tracker, TriageState, tracker_id
 from triage.service import Service
 from triage.settings import Settings
 from ui.format import ago, iso
@@ -28,22 +28,32 @@ _STANDS = {
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """A problem, its issue and the project of that; of a problem without an issue the judgement, None where GitLab is off."""
+    """A problem, its issue and the project of that; of a problem without an issue the judgement, None where GitLab is off.
+
+    `wish` is for an issue that somebody wants linked, and that is not.
+    """
 
     problem: Problem
     mirror: Mirror | None = None
     tracker: Tracker | None = None
     judged: Judgement | None = None
+    wish: LinkWish | None = None
 
 
 def mirrored(service: Service, settings: Settings, row: QueueRow, now: datetime) -> Mirrored:
     """Return what is known of a problem's issue."""
     found = service.store.get(Mirror, row.problem.id)
+    wished = service.store.get(LinkWish, row.problem.id)
+    wish = wished[0] if wished else None
     if found is None:
-        rules = {name: its.rules for name, its in settings.gitlabs.items()}
-        return Mirrored(row.problem, judged=Judging(service, rules).alone(row, now))
+        return Mirrored(row.problem, judged=judging(service, settings).alone(row, now), wish=wish)
     tracker = service.store.get(Tracker, tracker_id(found[0].gitlab, found[0].project))
-    return Mirrored(row.problem, found[0], tracker[0] if tracker else None)
+    return Mirrored(row.problem, found[0], tracker[0] if tracker else None, wish=wish)
+
+
+def judging(service: Service, settings: Settings) -> Judging:
+    """Return what judges problems by the settings."""
+    return Judging(service, {name: its.rules for name, its in settings.gitlabs.items()})
 
 
 def stands(mirror: Mirror) -> tuple[str, str]:

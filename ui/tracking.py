@@ -10,7 +10,6 @@ from datetime import timedelta
 import click
 from rich.text import Text
 
-from triage.errors import InputError
 from triage.sync import Planned, Report
 from ui import own_log
 from ui.command import Context, cli, err, json_option, now, out, passes, user
@@ -28,7 +27,7 @@ _AHEAD = timedelta(minutes=3)
 @passes
 def sync(context: Context, dry_run: bool, once: bool, as_json: bool) -> None:
     """Open the GitLab issues that problems deserve, and bring both sides up to each other."""
-    from collector.mirroring import ask_owners, syncer
+    from collector.mirroring import ask_owners, grant, syncer
 
     mirroring = syncer(context.settings, context.service, now)
     if dry_run:
@@ -39,6 +38,7 @@ def sync(context: Context, dry_run: bool, once: bool, as_json: bool) -> None:
         else:
             out.print(plan_table(planned))
         return
+    grant(context.settings, context.service, now)
     done, troubles = Report(), ask_owners(context.settings, context.service, now())
     with progress_bar(err, as_json) as bar:
         task = bar.add_task("GitLab", total=None)
@@ -67,11 +67,7 @@ def link(context: Context, id: str, issue: str, as_json: bool) -> None:
 
     settings, service = context.settings, context.service
     problem = service.find(id)
-    gitlab = next(
-        (its.url for its in settings.gitlabs.values() if issue.startswith(f"{its.url}/")), settings.gitlab.url
-    )
-    if not gitlab:
-        raise InputError("No GitLab is set up.", "Set gitlab.url, gitlab.token and gitlab.project.")
+    gitlab = linking.at_gitlab(settings, issue)
     place = linking.place(gitlab, issue)
     issues = way(settings, gitlab, place.project)
     assert issues is not None

@@ -73,7 +73,7 @@ def make_app(
     service: Service, settings: Settings, *, now: Callable[[], datetime], nudge: Callable[[], None] | None = None
 ) -> App:
     """Return the app on one service; the pages of this process then work with it. `nudge` tells that a webhook came."""
-    desk = Desk(service, settings, now)
+    desk = Desk(service, settings, now, nudge or (lambda: None))
     open_desk(desk)
     api = _Api(service, settings, now, desk.known)
     prefix = _prefix(settings)

@@ -26,6 +26,7 @@ from triage.records import (
     Escalation,
     Heard,
     Lease,
+    LinkWish,
     Membership,
     Mirror,
     Move,
@@ -231,6 +232,8 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
         case Outcomes():
             task = "/".join((record.problem, record.deployment, record.dag_id, record.task_id))
             return task, record.problem, record.next_ask_at
+        case LinkWish():
+            return record.problem, "", record.at if record.is_waiting else None
         case Heard():
             return record.id, "", record.at if record.is_waiting else None
         case Comparison():

@@ -28,11 +28,15 @@ _KEPT = 32  # answers kept; one of 5,000 rows is about 10 MB at most, and most a
 
 @dataclass
 class Desk:
-    """The service, the settings, the clock, remembered answers, and what is known of all problems."""
+    """The service, the settings, the clock, remembered answers, and what is known of all problems.
+
+    `nudge` asks the collector for a round over GitLab, where something is wished for.
+    """
 
     service: Service
     settings: Settings
     now: Callable[[], datetime]
+    nudge: Callable[[], None] = lambda: None
     known: Known = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _answers: OrderedDict[object, tuple[object, object]] = field(default_factory=OrderedDict)

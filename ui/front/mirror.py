@@ -24,7 +24,7 @@ def card(its: Mirrored, now: datetime) -> list[Block]:
     step = mirrored.next_step(its, now)
     mirror, tracker = its.mirror, its.tracker
     if mirror is None:
-        return [sheet.label("GitLab"), sheet.p(step or mirrored.OFF, tone="quiet")]
+        return [sheet.label("GitLab"), sheet.p(step or mirrored.OFF, tone="quiet"), *_wished(its)]
     blocks: list[Block] = [sheet.label("GitLab"), sheet.p(*_headline(mirror))]
     if mirror.said:
         blocks.append(sheet.p(mirror.said, tone="bad" if mirror.status is MirrorStatus.LOST else "warn"))
@@ -36,7 +36,17 @@ def card(its: Mirrored, now: datetime) -> list[Block]:
         ("Labels", _labels(mirror.labels)),
         ("In step", [sheet.when(tracker.heard_at)] if tracker and mirror.status is MirrorStatus.LINKED else []),
     ]))  # fmt: skip
-    return [*blocks, sheet.p(step, tone="quiet")]
+    return [*blocks, sheet.p(step, tone="quiet"), *_wished(its)]
+
+
+def _wished(its: Mirrored) -> list[Block]:
+    """Say what became of the wish to link an issue."""
+    if its.wish is None:
+        return []
+    name = f"Link {its.wish.issue}: "
+    if its.wish.is_waiting:
+        return [sheet.p(f"{name}{its.wish.said or 'done at the next round.'}", tone="quiet")]
+    return [sheet.p(f"{name}{its.wish.said}", tone="bad")]
 
 
 def _headline(mirror: Mirror) -> list[Run]:

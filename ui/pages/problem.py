@@ -23,7 +23,7 @@ from triage.service import ProblemView
 from triage.signature import differs, masked
 from ui import mirrored
 from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
-from ui.front import mirror, sheet, since
+from ui.front import linking, mirror, sheet, since
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -341,9 +341,10 @@ def _side(view: ProblemView) -> None:
     row, problem, now = view.row, view.row.problem, desk().now()
     show("state", [sheet.p(sheet.state(problem.state), " since ", sheet.when(problem.state_at), f": {row.why}"),
                    sheet.p(next_step(view, now), tone="quiet")])  # fmt: skip
-    _actions(view)
     its = mirrored.mirrored(desk().service, desk().settings, row, now)
+    _actions(view, mirrored.of_resolving(its))
     show("gitlab", mirror.card(its, now))
+    linking.buttons(row, its)
     latest = view.occurrences[0] if view.occurrences else None
     show("facts", [
         sheet.label("Facts"),
@@ -377,7 +378,7 @@ def _seen(view: ProblemView, field: str) -> str:
     return names(dict.fromkeys(value for o in view.occurrences if (value := getattr(o, field))), 3)
 
 
-def _actions(view: ProblemView) -> None:
+def _actions(view: ProblemView, consequence: str) -> None:
     problem = view.row.problem
     with st.container(horizontal=True, vertical_alignment="center", key="acts", gap="small"):
         if problem.state is TriageState.RESOLVED:
@@ -389,6 +390,8 @@ def _actions(view: ProblemView) -> None:
             with st.popover("Mute", key="mute"), st.container(key="choices"):
                 for words, how in _LASTING:
                     _button(words, "mute", problem.id, how)
+    if consequence:
+        show("consequence", [sheet.p(consequence, tone="quiet")])
     answer = st.session_state.get(_ANSWER)
     if answer and answer["id"] == problem.id:
         with st.container(horizontal=True, vertical_alignment="center", key="answer"):

@@ -1,0 +1,76 @@
+"""The buttons of the GitLab card: open an issue now, link one that exists, part them.
+
+Each saves what is wanted and asks for a round; none talks to GitLab, so the page never waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from triage import lifecycle, linking
+from triage.errors import StaleProblem, TriageError
+from triage.queue import QueueRow
+from triage.records import MirrorStatus
+from ui.front import sheet
+from ui.front.components import sheet as show
+from ui.front.desk import desk
+from ui.front.frame import who
+from ui.mirrored import Mirrored, judging
+
+_ANSWER, _ISSUE = "gitlab_answer", "gitlab_issue"
+
+
+def buttons(row: QueueRow, its: Mirrored) -> None:
+    """Draw what a person can do about a problem's issue; nothing where GitLab is off."""
+    if its.mirror is None and its.judged is None:
+        return
+    status = its.mirror.status if its.mirror else None
+    with st.container(horizontal=True, vertical_alignment="center", key="gitlab-acts", gap="small"):
+        is_live = row.problem.state in lifecycle.OPEN
+        if is_live and status not in (MirrorStatus.LINKED, MirrorStatus.INTENDED):
+            st.button(
+                "Open an issue now",
+                key="gitlab-open",
+                on_click=_do,
+                args=(row, _open, "An issue is opened at the next round."),
+            )
+        with st.popover("Link an issue", key="gitlab-link"):
+            st.text_input("Its address, or group/project#12", key=_ISSUE)
+            st.button("Link", key="gitlab-link-it", on_click=_do, args=(row, _link, "It is linked at the next round."))
+        if status not in (None, MirrorStatus.UNLINKED):
+            st.button(
+                "Unlink", key="gitlab-unlink", on_click=_do, args=(row, _unlink, "Parted; the issue stays as it is.")
+            )
+    answer = st.session_state.get(_ANSWER)
+    if answer and answer["id"] == row.problem.id:
+        show("gitlab-said", [sheet.p(answer["said"], tone=answer["tone"])])
+
+
+def _do(row: QueueRow, act: Callable[[QueueRow], object], done: str) -> None:
+    said, tone = done, "good"
+    try:
+        act(row)
+    except StaleProblem:
+        said, tone = "It changed just now; look again.", "warn"
+    except TriageError as exc:
+        said, tone = str(exc), "bad"
+    else:
+        desk().nudge()
+    st.session_state[_ANSWER] = {"id": row.problem.id, "said": said, "tone": tone}
+
+
+def _open(row: QueueRow) -> None:
+    at = desk()
+    linking.ask(at.service, judging(at.service, at.settings), row, who(), at.now())
+
+
+def _link(row: QueueRow) -> None:
+    at = desk()
+    linking.wish(at.service, at.settings, row.problem, st.session_state.get(_ISSUE, "").strip(), who(), at.now())
+
+
+def _unlink(row: QueueRow) -> None:
+    at = desk()
+    linking.unlink(at.service, row.problem, who(), at.now(), "page")
