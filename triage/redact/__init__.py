@@ -68,30 +68,29 @@ RULES: tuple[Rule, ...] = (*BLOCKS, *PLACES, *TOKENS, *LOOSE, *_ENCODED)
 _ALL = (1 << len(RULES)) - 1
 
 
-def _by_hint() -> dict[tuple[str, bool], int]:
-    """Return which rules each hint stands for, as bits of their places in `RULES`; True for hints that are ends."""
-    bits: dict[tuple[str, bool], int] = {}
+def _by_hint() -> dict[tuple[str, re.Pattern[str] | None], int]:
+    """Return which rules each hint stands for, with what must stand behind it, as bits of their places in `RULES`."""
+    bits: dict[tuple[str, re.Pattern[str] | None], int] = {}
     for number, rule in enumerate(RULES):
-        for hint in (*((one, False) for one in rule.hints), *((one, True) for one in rule.ends)):
+        for hint in (*((one, None) for one in rule.hints), *((one, rule.behind) for one in rule.names)):
             bits[hint] = bits.get(hint, 0) | 1 << number
     return bits
 
 
 _BY_HINT = _by_hint()
 _HINTS = tuple(hint for hint, _ in _BY_HINT)
+_BEHIND = tuple(behind for _, behind in _BY_HINT)
 _BITS = tuple(_BY_HINT.values())
-_ENDS = frozenset(number for number, (_, is_end) in enumerate(_BY_HINT) if is_end)
-# What goes on behind no end of a name; a plural does.
-_GOES_ON = frozenset("abcdefghijklmnopqrtuvwxyz")
 _OF_TOKENS = sum(1 << number for number, rule in enumerate(RULES) if rule.is_token)
 _OF_BLOCKS = (1 << len(BLOCKS)) - 1
 # All hints in one pass over a text: fifteen times as fast as looking for each.
 _FIND_HINTS = AhoCorasick(_HINTS, implementation=Implementation.DFA)
-# What says whether rules without hints are to be tried, with these rules and their bits.
-_UNHINTED: dict[May, list[tuple[int, Rule]]] = {}
+_FIND_BLOCKS = AhoCorasick([hint for rule in BLOCKS for hint in rule.hints], implementation=Implementation.DFA)
+# What says whether rules without hints are to be tried, with the bits of these rules.
+_UNHINTED: dict[May, int] = {}
 for _number, _rule in enumerate(RULES):
     if _rule.may:
-        _UNHINTED.setdefault(_rule.may, []).append((1 << _number, _rule))
+        _UNHINTED[_rule.may] = _UNHINTED.get(_rule.may, 0) | 1 << _number
 
 
 class Learned:
@@ -237,8 +236,7 @@ class Redactor:
     def may_span(self, texts: Sequence[str]) -> bool:
         """Say whether a secret may go over several of these texts; else each may be masked without the others."""
         joined = "\n".join(texts)
-        low = joined.lower()
-        return any(_is_hinted(rule, low) for rule in BLOCKS) or any(
+        return bool(_FIND_BLOCKS.find_matches_as_indexes(joined.lower())) or any(
             "\n" in form and form in joined for form in (*self._known, *self.learned.forms)
         )
 
@@ -287,7 +285,8 @@ def _hits(joined: str, pieces: list[str]) -> dict[int, int]:
     hits: dict[int, int] = {}
     in_word: dict[int, int] = {}  # the bits of a hint of tokens: those count only where it stands in a long word
     for hint, at, end in _FIND_HINTS.find_matches_as_indexes(low, overlapping=True):
-        if hint in _ENDS and low[end : end + 1] in _GOES_ON:
+        behind = _BEHIND[hint]
+        if behind is not None and behind.match(low, end) is None:
             continue
         bits = _BITS[hint]
         if bits & _OF_TOKENS:
@@ -296,19 +295,13 @@ def _hits(joined: str, pieces: list[str]) -> dict[int, int]:
             bits = in_word[hint]
         number = bisect_right(starts, at) - 1
         hits[number] = hits.get(number, 0) | bits
-    for bit, numbers in _unhinted(joined, starts):
-        for number in numbers:
-            hits[number] = hits.get(number, 0) | bit
-    return hits
-
-
-def _unhinted(joined: str, starts: list[int]) -> Iterator[tuple[int, Iterable[int]]]:
-    """Yield for each rule without hints the numbers of the pieces to try it on; `starts` says where each begins."""
     data = joined.encode("utf-8", "surrogatepass")
-    for may, rules in _UNHINTED.items():
+    for may, bits in _UNHINTED.items():
         if may(data):
-            for bit, rule in rules:
-                yield bit, {bisect_right(starts, at) - 1 for at, _ in rule.find(joined)}
+            for number, piece in enumerate(pieces):
+                if may(piece.encode("utf-8", "surrogatepass")):
+                    hits[number] = hits.get(number, 0) | bits
+    return hits
 
 
 def _words(text: str, least: int) -> list[str]:
@@ -318,10 +311,7 @@ def _words(text: str, least: int) -> list[str]:
 
 def _is_hinted(rule: Rule, low: str) -> bool:
     """Say whether a rule may find something in a text, given in small letters."""
-    for hint in rule.hints:
-        if hint in low:
-            return True
-    return any(hint in low for hint in rule.ends)
+    return any(hint in low for hint in (*rule.hints, *rule.names))
 
 
 @lru_cache(1024)

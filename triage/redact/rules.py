@@ -11,7 +11,7 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -37,8 +37,9 @@ def _run(length: int, others: str = "", *, between: str = "", letters: str = str
 class Rule:
     """One kind of secret. `find` yields where it stands in a text.
 
-    `hints` are lower-case pieces of which a text must hold one for the rule to be tried, or one of `ends`, which count
-    only where the word ends behind them, or its singular; for a rule without either, `may` says so of a text in UTF-8. `is_token`: the secret stands in one long word. `is_block`: it may go over several lines.
+    `hints` are lower-case pieces of which a text must hold one for the rule to be tried, or one of `names` with what
+    `behind` matches behind it; for a rule without either, `may` says so of a text in UTF-8. `is_token`: the secret stands
+    in one long word. `is_block`: it may go over several lines.
     """
 
     name: str
@@ -49,16 +50,14 @@ class Rule:
     is_token: bool = False
     is_block: bool = False
     may: May | None = None
-    ends: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    behind: re.Pattern[str] | None = None
 
 
-def _finder(pattern: re.Pattern[str], check: Check | None, sign: str = "") -> Callable[[str], Spans]:
-    """Find what a pattern does, in texts with one of the characters of `sign` if it needs one."""
+def _finder(pattern: re.Pattern[str], check: Check | None) -> Callable[[str], Spans]:
     group = "s" if "s" in pattern.groupindex else 0
 
     def find(text: str) -> Spans:
-        if sign and not any(char in text for char in sign):
-            return
         for match in pattern.finditer(text):
             if check is None or check(match):
                 yield match.span(group)
@@ -74,14 +73,15 @@ def _rule(
     after: str,
     check: Check | None = None,
     may: May | None = None,
-    ends: Sequence[str] = (),
-    sign: str = "",
+    names: tuple[str, ...] = (),
+    behind: str = "",
 ) -> Rule:
     """A rule from a pattern; the secret is its group `s`, or all of it. In a hint, `·` stands for a space."""
     told = tuple(hint.replace("·", " ") for hint in hints.split())
     return Rule(
-        name, told, _finder(re.compile(pattern, re.I | re.S), check, sign), before, after, may=may, ends=tuple(ends)
-    )
+        name, told, _finder(re.compile(pattern, re.I | re.S), check), before, after, may=may, names=names,
+        behind=re.compile(behind) if names else None,
+    )  # fmt: skip
 
 
 # A token begins where no word goes on, or behind an escape ("\n") or a quoted character ("%3D").
@@ -89,11 +89,21 @@ _BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 
 
 def _token(
-    name: str, hints: str, pattern: str, example: str, check: Check | None = None, may: May | None = None
+    name: str,
+    hints: str,
+    pattern: str,
+    example: str,
+    check: Check | None = None,
+    may: May | None = None,
+    behind: str = "",
 ) -> Rule:
     """A rule for a token that tells itself by its shape, in its own case."""
     find = _finder(re.compile(_BEGIN + "(?P<s>" + pattern + ")"), check)
-    return Rule(name, tuple(hints.split()), find, f"with {example} in it", f"with {MASK} in it", is_token=True, may=may)
+    told = tuple(hints.split())
+    return Rule(
+        name, () if behind else told, find, f"with {example} in it", f"with {MASK} in it", is_token=True, may=may,
+        names=told if behind else (), behind=re.compile(behind) if behind else None,
+    )  # fmt: skip
 
 
 def _named(match: re.Match[str]) -> bool:
@@ -225,6 +235,7 @@ _NAMES = (
     "password", "passwd", "passphrase", "passwrd", "passcode", "passwort", "kennwort", "pwd", "pass", "pw", "key", "secret",
     "credential", "creds", "token", "sas", "dsn", "pat",
 )  # fmt: skip
+_PLURAL = r"(?:s|_value|_id|[_\-]?\d{1,3})?"
 _NAMES_OF_WORDS = (
     "contrase", "connection string", "connection_string", "connection-string", "connectionstring", "conn_str", "conn-str",
     "connstr", "session_id", "session-id", "sessionid", "webhook_url", "webhook-url", "webhookurl",
@@ -315,7 +326,8 @@ PLACES: tuple[Rule, ...] = (
         "assignment",
         _NAMES_OF_WORDS,
         fields.assigned, "DB_PASSWORD=hunter2 and {'api_key': ['abc']}", "DB_PASSWORD=*** and {'api_key': ['***']}",
-        ends=_NAMES,
+        names=_NAMES,
+        behind=re.compile(_PLURAL + r"(?: (?:key|token|string|id|code)s?)?(?:\\{0,7}[\"'])?\]?\s{0,3}[:=\-]"),
     ),
     _rule(
         "name and value", "value' value\" value: value= value\\",
@@ -335,7 +347,7 @@ PLACES: tuple[Rule, ...] = (
     _rule(
         "table", "", r"(?<![\w\-])(?P<name>[\w\-]++(?: key| token)?)[ ]{0,40}[|│┃][ ]{0,40}(?=(?P<s>[^\s|│┃]{1,400})[ ]{0,40}(?:[|│┃]|$))",
         "| password | hunter2 |", "| password | *** |", _cell,
-        ends=(*_NAMES, *_NAMES_OF_WORDS), sign="|│┃",
+        names=(*_NAMES, *_NAMES_OF_WORDS), behind=_PLURAL + "(?: key| token)?[ ]{0,40}[|│┃]",
     ),
     _rule(
         "login", "auth( auth= auth·=",
@@ -345,14 +357,14 @@ PLACES: tuple[Rule, ...] = (
     _rule(
         "registry login", "", r"(?<![a-z])(?P<name>_?auth)(?:\\{0,7}[\"'])?\s{0,3}[:=]\s{0,3}(?:\\{0,7}[\"'])?(?P<s>[A-Za-z0-9+/]{8,2000}={0,2})",
         '{"auths": {"r.example.com": {"auth": "Ym9iOmh1bnRlcjI="}}}', '{"auths": {"r.example.com": {"auth": "***"}}}', _login,
-        ends=("auth",),
+        names=("auth",), behind=r"(?:\\{0,7}[\"'])?\s{0,3}[:=]",
     ),
     _rule(
         "spoken password", "",
         r"\b(?:password|passphrase|passcode|pwd|passwd)(?: (?:is|was):?|:?)[ \t]{1,40}[\"']?(?!(?:md5|sha|scram|bcrypt|argon|pbkdf|base64|utf|v\d))"
         r"(?=[^\s\"',;]{0,99}\d)(?=[^\s\"',;]{0,99}[a-z])(?P<s>[^\s\"',;]{6,100})",
         "logging in with password hunter2", "logging in with password ***",
-        ends=("password", "passphrase", "passcode", "pwd", "passwd"),
+        names=("password", "passphrase", "passcode", "pwd", "passwd"), behind=r"(?: (?:is|was))?:?[ \t]",
     ),
     _rule(
         "spoken key", "key·is token·is secret·is key·was token·was secret·was", r"\b(?:key|token|secret) (?:is|was):? [\"']?(?=[^\s\"',;]{0,99}\d)(?P<s>[^\s\"',;]{12,400})",
@@ -393,7 +405,7 @@ TOKENS: tuple[Rule, ...] = (
     _token("Hugging Face token", "hf_ api_org_", r"(?:hf_[A-Za-z]\w{29,60}|api_org_\w{30,60})", "hf_" + _AB[:34]),
     _token("OpenAI or Anthropic key", "sk-", r"sk-[\w\-]{20,300}", "sk-proj-" + _AB[:40]),
     _token("Stripe key", "k_live_ k_test_ k_prod_ whsec_", r"(?:[sr]k_(?:live|test|prod)_\w{10,200}|whsec_[\w+/=]{24,100})", "sk_live_" + _AB[:24]),
-    _token("Twilio key", " ".join(f"sk{digit:x}" for digit in range(16)), r"SK[0-9a-f]{32}(?![0-9a-f])", "SK" + _01[:32]),
+    _token("Twilio key", "sk", r"SK[0-9a-f]{32}(?![0-9a-f])", "SK" + _01[:32], behind="[0-9a-f]{32}"),
     _token("SendGrid key", "sg.", r"SG\.[\w\-]{16,40}\.[\w\-]{30,60}", "SG." + _AB[:22] + "." + _AB[:43]),
     _token("Mailgun key", "key-", r"key-[0-9a-f]{32}(?![0-9a-f])", "key-" + _01[:32]),
     _token("Mailchimp key", "-us", r"[0-9a-f]{32}-us\d{1,2}(?!\w)", _01[:32] + "-us12"),
@@ -410,7 +422,7 @@ TOKENS: tuple[Rule, ...] = (
     _token("Dynatrace token", "dt0c01. dt0s", r"dt0(?:c01|s\d\d)\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{64}", "dt0c01." + _AB[:24] + "." + _AB[:64]),
     _token("Sentry token", "sntryu_ sntrys_", r"(?:sntryu_[0-9a-f]{64}|sntrys_[\w+/=]{40,500})", "sntryu_" + _01[:64]),
     _token("Atlassian token", "atatt3 atbb atctt3", r"(?:ATATT3|ATCTT3|ATBB)[\w\-=]{24,300}", "ATATT3" + _AB[:90]),
-    _token("Airtable token", "", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}", "pat" + _AB[:14] + "." + _01[:64], may=_LONG),
+    _token("Airtable token", "pat", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}", "pat" + _AB[:14] + "." + _01[:64], behind=r"[a-z0-9]{14}\."),
     _token("Notion token", "ntn_ secret_", r"(?:ntn_\w{30,60}|secret_[A-Za-z0-9]{40,50}(?!\w))", "ntn_" + _AB[:46]),
     _token("Linear key", "lin_api_ lin_oauth_", r"lin_(?:api|oauth)_\w{30,70}", "lin_api_" + _AB[:40]),
     _token("Postman key", "pmak-", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}", "PMAK-" + _01[:24] + "-" + _01[:34]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from triage import causes, logs
@@ -32,6 +32,7 @@ TITLE_MAX = 160
 _JOB = re.compile(r"Failed to execute job \d+ for task \S+ \((.*?)(?:; \d+)?\)?\s*$", re.S)
 _POKING = re.compile(r"Poking: |(?:Poking|Checking|Waiting)\b.{0,30}?\b(?:for|callable|until|on)\b", re.I)
 _POD = re.compile(r"Pod \S{1,253} returned a failure")
+_MASKED = re.compile(r"<(?:n|id|hex|uuid|time|addr|value|path|run)>")
 _GIVEN_UP = ("AirflowSensorTimeout", "AirflowTaskTimeout", "TaskDeferralTimeout")
 _BY_HAND = re.compile(r"SIGTERM|externally (?:set|terminated)", re.I)
 
@@ -98,9 +99,7 @@ def _sign(case: _Case, redactor: Redactor, rules: Rules) -> Signature:
     if own:
         found = _by_rules(own, found, case)
         found.decisions += ignoring.decisions
-    masked = scan.masked()
-    lines = [masked.get(line.number, line) for line in case.lines] if masked else case.lines
-    return _signature(found, lines, redactor, rules)
+    return _signature(found, _told(found.numbers, case.lines, scan.masked()), redactor, rules)
 
 
 def explain(signature: Signature, task: str = "") -> str:
@@ -330,9 +329,8 @@ def _by_rules(own: Applied, found: Finding, case: _Case) -> Finding:
     return found
 
 
-def _signature(found: Finding, lines: Sequence[LogLine], redactor: Redactor, rules: Rules) -> Signature:
+def _signature(found: Finding, told: list[tuple[int, str]], redactor: Redactor, rules: Rules) -> Signature:
     digest = hashlib.sha256(json.dumps(found.key).encode("utf-8", "replace")).hexdigest()
-    told = _told(found, lines)
     title, *texts = redactor.texts((_one_line(found.title), *(text for _, text in told), *found.decisions, *found.key))
     decided = len(told) + len(found.decisions)
     return Signature(
@@ -348,19 +346,22 @@ def _signature(found: Finding, lines: Sequence[LogLine], redactor: Redactor, rul
 
 
 def _one_line(title: str) -> str:
-    text = re.sub(r"<(?:n|id|hex|uuid|time|addr|value|path|run)>", "…", " ".join(title.split()))
+    text = _MASKED.sub("…", " ".join(title.split()))
     if not text.isprintable():
         text = "".join(char for char in text if char.isprintable()).strip()
     return text or "An error without name or words"
 
 
-def _told(found: Finding, lines: Sequence[LogLine]) -> list[tuple[int, str]]:
-    """Return the number and the text of the lines that the finding was made from: of many the first 4 and the last 8."""
-    wanted = set(found.numbers)
+def _told(numbers: Sequence[int], lines: Sequence[LogLine], masked: Mapping[int, LogLine]) -> list[tuple[int, str]]:
+    """Return the number and the text of the lines that a finding was made from, as they are `masked`: of many the first 4
+    and the last 8.
+    """
+    wanted = set(numbers)
     told: list[tuple[int, str]] = []
     for line in lines:
         if line.number in wanted:
             wanted.discard(line.number)
+            line = masked.get(line.number, line)
             text = line.text
             if line.raised:
                 root = line.raised[-1]
