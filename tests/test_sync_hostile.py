@@ -165,6 +165,54 @@ def test_words_that_a_lagging_replica_does_not_show_when_our_block_is_written_st
     assert (issue(world).description or "").startswith("hers\n<ours>\n2 tries")
 
 
+@pytest.mark.parametrize("spoil", ["she writes after our first look", "a replica does not show what she wrote"])
+def test_words_in_the_issue_that_sums_up_a_storm_stay(world: World, spoil: str) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=1)
+    for n in range(1, 4):
+        world.fail(n)
+    world.settle(6)
+    (its,) = [one for one in world.fake.issues() if not one.title.startswith("Error")]
+    path, number = f"/projects/{its.project}/issues/{its.iid}", len(world.fake.faults.log)
+
+    def write() -> None:
+        world.clock.forward(seconds=1)
+        now = next(one for one in world.fake.issues() if one.iid == its.iid)
+        world.fake.do("anna", "PUT", path, {"description": f"hers\n{now.description}"})
+
+    world.clock.forward(minutes=11)
+    world.fail(4)
+    if spoil.startswith("she"):
+        found = Fault("meanwhile", when="after", method="GET", path=f"/issues/{its.iid}$", times=1, act=write)
+    else:
+        write()
+        found = Fault("stale", lag=Lag(seconds=55, of_one=True), method="GET", path=f"/issues/{its.iid}$")
+    world.fake.faults.add(found)
+    for _ in range(6):
+        world.round()
+    assert len([e for e in world.fake.faults.requests("PUT", f"/issues/{its.iid}$") if e.request.number > number])
+    assert found.struck
+    (now,) = [one for one in world.fake.issues() if one.iid == its.iid]
+    assert (now.description or "").startswith("hers\n")
+
+
+def test_where_the_issue_of_a_storm_was_moved_no_other_issue_is_touched(world: World) -> None:
+    world.fake.do("anna", "POST", "/projects/data%2Fdags/issues", {"title": "hers", "description": "words"})
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=1)
+    for n in range(1, 4):
+        world.fail(n)
+    world.settle(6)
+    storm = next(one for one in world.fake.issues() if one.title == "Storm")
+    world.clock.forward(minutes=11)
+    world.fail(4)
+    moved = world.fake.move(storm, world.fake.project("crm/new", {"bot": MAINTAINER, "anna": DEVELOPER}), "anna")
+    hers = next(one for one in world.fake.issues() if one.title == "hers")
+    assert (moved.iid, hers.iid) == (1, 1)  # where it is now it has the number that hers has here
+    for n in range(1, 5):
+        world.service.resolve(world.fail(n), "ann", world.clock())
+    world.settle()
+    assert next(one for one in world.fake.issues() if one.title == "hers") == hers
+
+
 def test_a_closing_that_a_lagging_replica_takes_back_stays(world: World) -> None:
     id, its = opened(world)
     anna(world, state_event="close")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from triage.hearing import Hearing
+from triage.hearing import Hearing, is_outdated
 from triage.issues import Draft, Issues
 from triage.ledger import Ledger
 from triage.queue import QueueRow
@@ -46,6 +46,8 @@ class Storm:
         found = self.ledger.mirror(self.id)
         if found is None or found[0].status is not MirrorStatus.LINKED:
             return
+        if found[0].project != self.hearing.tracker.project:
+            return  # moved away by people: it is theirs, and its number is another issue's here
         mirror, now = found[0], self.clock()
         told = _digest(self.waiting)
         is_new, is_over = bool(told and not mirror.told), not told
@@ -53,9 +55,13 @@ class Storm:
         if told == mirror.told or (is_early and not is_new and not is_over):
             return
         project = self.hearing.tracker.project
-        issue = self.issues.issue(project, mirror.iid)
-        mirror = self.hearing.hear(mirror, issue)
+        known, mirror = mirror, self.hearing.hear(mirror, self.issues.issue(project, mirror.iid))
+        if (mirror.status, mirror.issue_id) != (known.status, known.issue_id):
+            return  # moved right now
         block = self.words.storm(self.id, self.waiting, self.labels).description.rstrip("\n")
+        issue = self.issues.issue(project, mirror.iid)  # right before: GitLab has no If-Match
+        if is_outdated(mirror, issue):
+            return
         is_open = True if is_new and not issue.is_open else False if is_over and issue.is_open else None
         text = self.words.refreshed(issue.description, block)
         if is_open is not None or (text is not None and text != issue.description):
