@@ -15,6 +15,8 @@ from tests.bench import __main__ as bench
 from tests.bench import (
     bench_burst,
     bench_comparison,
+    bench_gitlab_faults,
+    bench_gitlab_sync,
     bench_grouping,
     bench_growth,
     bench_ingest,
@@ -238,3 +240,17 @@ def test_the_calls_of_a_pass_are_counted(airflow: FinishedAirflow) -> None:
     with bench_ingest.counted() as calls:
         bench_ingest.download(airflow.airflow, [])
     assert [call.rpartition("/")[2] for call in calls] == ["token"]
+
+
+def test_the_bench_of_faults_counts_what_is_wrong_and_what_was_injected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_gitlab_faults.main(6, 40) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("Mirroring to GitLab under faults: 6 trials, seeds 40 to 45")
+    assert [line.split("  ")[0] for line in said[2:6]] == list(bench_gitlab_faults.KINDS.values())
+    assert any(line.startswith("injected: ") for line in said)
+
+
+def test_the_bench_of_a_quiet_round_counts_its_calls(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_gitlab_sync.main(linked=130, rounds=1) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[2].split() == ["calls", "to", "GitLab", "1", "1", "reached"]

@@ -11,8 +11,11 @@ from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, refusal
 from tests.gitlab_state import DEVELOPER, GUEST, MAINTAINER, Issue, Lag
 from tests.gitlab_trials import trial
-from tests.mirroring import Clock, World
-from triage.policy import Route, Rules, Threshold, Verdict
+from tests.mirroring import Clock, PlainWords, World
+from triage.errors import SettingsError
+from triage.issues import Draft
+from triage.policy import Judgement, Route, Rules, Threshold, Verdict
+from triage.queue import QueueRow
 from triage.records import Change, MirrorStatus, Tracker, TriageState, tracker_id
 
 
@@ -174,6 +177,23 @@ def test_an_issue_that_is_refused_does_not_hold_up_the_next(world: World) -> Non
     found = world.mirror(world.fail(1))
     assert (found.status, found.sent_at) == (MirrorStatus.INTENDED, None)
     assert "could not be saved" in found.said
+
+
+def test_a_template_that_does_not_render_for_one_problem_does_not_hold_up_the_next(world: World) -> None:
+    class Picky(PlainWords):
+        def draft(self, row: QueueRow, judged: Judgement) -> Draft:
+            if row.problem.title == "Error 1":
+                raise SettingsError("gitlab.body does not render.", "Correct it.")
+            return super().draft(row, judged)
+
+    world.words = Picky
+    id = world.fail(1)
+    world.fail(2)
+    for _ in range(4):
+        report = world.round()
+    assert [one.title for one in world.fake.issues()] == ["Error 2"]
+    assert world.mirror(id).said == "gitlab.body does not render. Correct it."
+    assert [trouble.what for trouble in report.troubles] in ([], ["gitlab.body does not render."])
 
 
 def test_a_gitlab_that_is_away_is_a_trouble_and_the_rest_goes_on(world: World) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from triage.errors import GitLabError, GitLabGone, GitLabRefused, StaleProblem
+from triage.errors import GitLabError, GitLabGone, GitLabRefused, StaleProblem, TriageError
 from triage.issues import Draft, Issue, Issues
 from triage.ledger import Ledger
 from triage.records import Mirror, MirrorStatus, Tracker
@@ -215,7 +215,7 @@ def _dropped(draft: Draft, issue: Issue) -> str:
     return f"GitLab left out {', '.join(left)}." if left else ""
 
 
-def pause(exc: GitLabError, failures: int) -> timedelta:
+def pause(exc: TriageError, failures: int) -> timedelta:
     """Return how long GitLab is left alone after a refusal: as it says, else a minute and longer, never at one time for all."""
     if isinstance(exc, GitLabRefused) and exc.retry_after is not None:
         return timedelta(seconds=exc.retry_after) + timedelta(seconds=random.uniform(0, 5))

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from triage import inbox, lifecycle, owners, policy
-from triage.errors import GitLabError, GitLabGone, GitLabRefused, StaleProblem
+from triage.errors import GitLabError, GitLabGone, GitLabRefused, SettingsError, StaleProblem, TriageError
 from triage.hearing import Hearing, Listen
 from triage.issues import Draft, Issues
 from triage.judging import Judging, Rooms, case_of
@@ -377,10 +377,12 @@ class _OneByOne:
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> bool:
         if isinstance(exc, StaleProblem):
             return True  # somebody changed it meanwhile; the next round sees what it is then
-        is_its_own = isinstance(exc, GitLabGone) or (isinstance(exc, GitLabRefused) and exc.status not in (0, 401, 429))
+        is_its_own = isinstance(exc, GitLabGone | SettingsError) or (
+            isinstance(exc, GitLabRefused) and exc.status not in (0, 401, 429)
+        )
         if not is_its_own:
             return False
-        assert isinstance(exc, GitLabError)
+        assert isinstance(exc, TriageError)
         ledger, now = self.round.sync.ledger, self.round.sync.clock()
         found = ledger.mirror(self.problem)
         if found is None:

@@ -88,7 +88,8 @@ def record(redactor: Redactor, record: R) -> R:
             imports = tuple(_import(redactor, one) for one in record.imports)
             masked = replace(record, troubles=troubles, imports=imports)
         case Mirror():
-            masked = replace(record, said=redactor.text(record.said))
+            title, said = redactor.texts((record.title, record.said))
+            masked = replace(record, title=title, said=said)
         case Tracker():
             masked = replace(record, troubles=tuple(trouble(redactor, one) for one in record.troubles))
         case _:
