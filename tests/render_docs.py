@@ -1,4 +1,4 @@
-"""Writes the tables of the docs that come from the code: settings, commands, causes, masks. `make docs` calls it."""
+"""Writes the tables of the docs that come from the code: settings, commands, causes, masks, the life of a problem. `make docs` calls it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from triage.causes import CAUSES
 from triage.orders import WORDS
 from triage.policy import Threshold
 from triage.query import FIELDS
+from triage.records import TriageState
 from triage.redact import RULES
 from triage.redact.rules import EMAIL
 from triage.settings import Settings
@@ -23,6 +24,7 @@ from triage.settings.sections import Deployment, Grouping, Owning, Redaction, We
 from triage.signature import ignored, output, root, rules, silence
 from triage.signature.example import Example
 from triage.signature.masks import MASKS
+from triage.ways import OPEN, WAYS, Event
 from ui.cli import cli
 
 JUDGED = {
@@ -144,6 +146,29 @@ def titles(told: tuple[str, ...]) -> str:
     return ("one problem, " if len(told) == 1 else f"{len(told)} problems, ") + " and ".join(f"`{one}`" for one in told)
 
 
+def ways() -> Iterator[str]:
+    yield "| from | by | what | to |\n| --- | --- | --- | --- |"
+    for event, way in WAYS.items():
+        starts = "any" if way.starts == set(TriageState) else ", ".join(s for s in TriageState if s in way.starts)
+        goes_back = event in (Event.UNMUTED, Event.REOPENED, Event.UNDONE)
+        yield f"| {starts or 'none'} | {way.by} | **{event}**: {way.says} | {way.end or ('what it was' if goes_back else 'stays')} |"
+
+
+def picture() -> Iterator[str]:
+    yield "```mermaid\nstateDiagram-v2\n    state open {\n        NEW\n        ONGOING\n        REGRESSED\n    }"
+    for event, way in WAYS.items():
+        goes_back = event in (Event.UNMUTED, Event.REOPENED)
+        end = way.end or ("open" if goes_back else None)
+        if end is None or way.starts == {end}:
+            continue
+        inside = [str(state) for state in TriageState if state in way.starts and not way.starts >= OPEN]
+        outside = ["open", *(str(state) for state in TriageState if state in way.starts - OPEN)]
+        for start in (inside or outside) if way.starts else ["[*]"]:
+            if start != end:
+                yield f"    {start} --> {end}: {event}"
+    yield "```"
+
+
 TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "settings": ("settings.md", settings),
     "commands": ("commands.md", commands),
@@ -154,6 +179,8 @@ TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "own rules": ("signatures.md", own),
     "fields": ("search.md", fields),
     "masks": ("redaction.md", masks),
+    "ways": ("lifecycle.md", ways),
+    "picture": ("lifecycle.md", picture),
 }
 
 
