@@ -20,6 +20,7 @@ from tests.bench import (
     bench_grouping,
     bench_growth,
     bench_ingest,
+    bench_lifecycle,
     bench_load,
     bench_memory,
     bench_mutations,
@@ -125,6 +126,13 @@ def test_the_mutation_bench_runs_the_tests_on_changed_rules(capsys: pytest.Captu
     said = capsys.readouterr().out
     assert said.startswith("Changed rules that no test notices: 2 of ")
     assert "of 2 (there are " in said
+
+
+def test_the_lifecycle_bench_counts_its_steps_and_names_what_it_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_lifecycle.main(steps=120) == 0
+    said = capsys.readouterr().out
+    assert "violations" in said
+    assert "states reached" in said
 
 
 def test_the_stability_bench_runs_every_python_and_cuts_every_corpus(

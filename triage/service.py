@@ -283,12 +283,12 @@ class Service:
             raise InputError(f"The note has {len(text)} characters; {NOTE} are the most.", "Shorten it.")
         problem = self.find(id)
         at = self._server_now(self.deployments(problem.scope), now)
+        entry = facts.record(self.redactor, Change(problem.id, at, who, NOTED, text, origin))
         for _ in range(_ROUNDS):
-            entry = facts.record(self.redactor, Change(problem.id, at, who, NOTED, text, origin))
-            with suppress(StaleProblem):
+            entry = replace(entry, at=self._free(entry, None))
+            with suppress(StaleProblem):  # another note of the very same moment
                 self.store.save(entry, None)
                 return entry
-            at += _INSTANT  # another note of the very same moment
         raise StaleProblem(f"Notes are written to {problem.id} faster than they can be kept.", "Try again.")
 
     def unnote(self, id: str, who: str, now: datetime, at: datetime, origin: str = "command") -> None:
