@@ -141,6 +141,7 @@ class Life(RuleBasedStateMachine):
             assert told is not None
             assert (told.who, told.origin, told.problem) == ("ann", origin, id)
             self.entries.add(told)
+            self.is_settled = False  # e.g. what was put back may be over since
 
     def state_of(self, id: str) -> Problem:
         found = self.store.get(Problem, id)
