@@ -19,6 +19,7 @@ from triage.records import LinkWish, Trouble
 from triage.service import Service
 from triage.settings import Settings
 from triage.settings.gitlab import GitLab as Section
+from triage.suspecting import Suspecting
 from triage.sync import Sync
 from triage.words import Written
 
@@ -38,7 +39,17 @@ def way(settings: Settings, gitlab: str, project: str) -> Issues | None:
 def words(settings: Settings, service: Service, clock: Callable[[], datetime]) -> Written:
     """Return what writes the texts of issues."""
     urls = {name: its.url for name, its in settings.deployments.items()}
-    return Written(service, clock, urls, settings.web.public_url, settings.gitlab.title, settings.gitlab.body)
+    return Written(
+        service, clock, urls, settings.web.public_url, settings.gitlab.title, settings.gitlab.body,
+        suspecting(settings, service, clock),
+    )  # fmt: skip
+
+
+def suspecting(settings: Settings, service: Service, clock: Callable[[], datetime]) -> Suspecting:
+    """Return what tells the source and the suspects of failed tries: each deployment's GitLab, where it is not another's."""
+    repositories = {name: its.repository for name, its in settings.deployments.items()}
+    ways = {name: GitLab(access(its)) for name, its in settings.gitlabs.items() if its.is_on}
+    return Suspecting(service, clock, repositories, ways.get)
 
 
 def syncer(settings: Settings, service: Service, clock: Callable[[], datetime], listen: Listen | None = None) -> Sync:

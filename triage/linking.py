@@ -83,7 +83,9 @@ def link(
     if row is not None and words.marked(issue.description) != problem.id:
         block = words.block(row)
         issues.edit(at.project, at.iid, description=f"{issue.description.rstrip()}\n\n{block}\n".lstrip())
-        ledger.save(replace(mirror, told=stamp(row), written_at=now, dags=len(row.dags)), revision)
+        ledger.save(
+            replace(mirror, told=stamp(row, words.edition(problem.id)), written_at=now, dags=len(row.dags)), revision
+        )
     return mirror
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from triage import asking, suspects
-from triage.errors import GitLabGone, GitLabRefused, InputError
+from triage.errors import GitLabError, GitLabGone, InputError
 from triage.model import Occurrence
 from triage.records import Comparison, Good
 from triage.service import Service
@@ -38,6 +38,7 @@ class Suspecting:
     repositories: Mapping[str, str] = field(default_factory=dict)
     history: Callable[[str], History | None] = _nobody
     _known: dict[Span, Suspects | None] = field(default_factory=dict)
+    _answered: set[str] | None = None
 
     def source(self, fact: Occurrence) -> Source | None:
         """Return the line of the DAG repository that a failed try points to."""
@@ -46,7 +47,8 @@ class Suspecting:
     def suspects(self, fact: Occurrence) -> Suspects | None:
         """Return the changes since the last good run; None while that run is not known, or nobody tells of the repository.
 
-        A repository that may not be read has no suspects. GitLabUnsure where there was no answer this time.
+        A repository that may not be read has no suspects, and one that gave no answer none this time: an issue is written
+        all the same.
         """
         at, history = self.source(fact), self.history(fact.key.deployment)
         between = suspects.span(at, self._good(fact)) if at is not None and history is not None else None
@@ -55,11 +57,20 @@ class Suspecting:
         if between not in self._known:
             try:
                 self._known[between] = suspects.suspects(history, between)
-            except (GitLabGone, GitLabRefused):
+            except GitLabError as exc:
+                if not isinstance(exc, GitLabGone):
+                    return None
                 self._known[between] = None
             while len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
         return self._known[between]
+
+    def is_answered(self, problem: str) -> bool:
+        """Say whether a collector has told the last good run of a problem, so that there may be more to say by now."""
+        if self._answered is None:
+            every = self.service.store.records(Comparison)
+            self._answered = {it.problem for it, _ in every if it.good is not None}
+        return problem in self._answered
 
     def _good(self, fact: Occurrence) -> Good | None:
         """Return the newest good run from before a try that was compared with one; wishes for it where nobody has."""

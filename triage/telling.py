@@ -17,6 +17,7 @@ from triage.hearing import Hearing, is_outdated
 from triage.issues import Draft, Issues
 from triage.ledger import Ledger
 from triage.opening import WAIT
+from triage.outcomes import OutcomeKind
 from triage.policy import Judgement
 from triage.queue import Beside, QueueRow, row_of
 from triage.records import Mirror, Problem
@@ -29,6 +30,9 @@ REFRESH = timedelta(hours=1)
 
 class Words(Protocol):
     """What an issue says; `words` makes it of what is known, tests of little."""
+
+    def edition(self, problem: str) -> str:
+        """Return what its text depends on beside the problem: another one where all is to be said anew. Cheap."""
 
     def now(self, problem: str) -> QueueRow | None:
         """Return a problem as it is by now; None where it has no failures of its own any more."""
@@ -75,7 +79,9 @@ class Telling:
             return False
         if wanted(row.problem, mirror) != mirror.is_open or mirror.saying or due(row, mirror, now):
             return True
-        return stamp(row) != mirror.told and (mirror.written_at is None or now - mirror.written_at >= REFRESH)
+        return stamp(row, self.words.edition(row.problem.id)) != mirror.told and (
+            mirror.written_at is None or now - mirror.written_at >= REFRESH
+        )
 
     def tell(self, mirror: Mirror, row: QueueRow) -> None:
         """Bring an issue up to its problem; what a person did there meanwhile is heard first, and goes before."""
@@ -113,7 +119,7 @@ class Telling:
         self._save(
             problem,
             block=digest,
-            told=stamp(row),
+            told=stamp(row, self.words.edition(problem)),
             written_at=self.clock(),
             attempts=0,
             next_at=None,
@@ -167,10 +173,12 @@ class Telling:
             self.ledger.save(changed, revision)
 
 
-def stamp(row: QueueRow) -> str:
-    """Return a digest of what an issue says of a problem, without making its text."""
+def stamp(row: QueueRow, edition: str) -> str:
+    """Return a digest of what an issue says of a problem, without making its text; `edition` is that of its words."""
     its = row.problem
+    heals = row.outcome is not None and row.outcome.kind is OutcomeKind.HEALS  # all that is said of how its tasks fared
     said = (
+        edition,
         row.total,
         row.final,
         row.dags,
@@ -179,6 +187,6 @@ def stamp(row: QueueRow) -> str:
         its.state_at,
         its.reason,
         its.title,
-        row.outcome and row.outcome.said,
+        row.outcome.said if row.outcome is not None and heals else "",
     )
     return hashlib.sha256(repr(said).encode()).hexdigest()[:16]

@@ -1,37 +1,38 @@
 """What an issue says, made of what the store knows: the shell that gathers the facts of a problem for `report`.
 
 Owns where each fact comes from: counts of all days, the newest try whose log is known, the first one, links to Airflow, to
-our page and to the line of source. Asks neither GitLab nor Airflow.
+our page and to the line of source. Asks nobody but for suspects.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from triage import elsewhere, links, report, templates
 from triage.issues import Draft
 from triage.model import Occurrence
 from triage.outcomes import OutcomeKind
 from triage.policy import Judgement
+from triage.query import Between, Members, both
 from triage.queue import QueueRow
 from triage.records import DeploymentHealth
 from triage.remarks import Remark
 from triage.report import Facts
 from triage.service import Service
-from triage.suspects import Suspects, source
+from triage.suspecting import Suspecting
 
 _SHOWN = 100  # problems that a storm's summary names
-Suspecting = Callable[[Occurrence], Suspects | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """The texts of issues, of one store. `urls` maps deployments to Airflow's address, `page` is where people find ours.
 
-    `title` and `body` are templates; empty ones are the default. `suspects` says what changed before a failed try.
+    `title` and `body` are templates; empty ones are the default. `suspecting` tells the line of source and what changed before.
     """
 
     service: Service
@@ -40,7 +41,18 @@ class Written:
     page: str = ""
     title: str = ""
     body: str = ""
-    suspects: Suspecting = lambda fact: None
+    suspecting: Suspecting | None = None
+
+    def edition(self, problem: str) -> str:
+        is_answered = self.suspecting is not None and self.suspecting.is_answered(problem)
+        said = (
+            self.title or templates.TITLE,
+            self.body or templates.BODY,
+            self.page,
+            self.service.redactor.edition,
+            is_answered,
+        )
+        return hashlib.sha256(repr(said).encode("utf-8", "replace")).hexdigest()[:16]
 
     def now(self, problem: str) -> QueueRow | None:
         view = self.service.problem(problem, self.clock(), limit=1)
@@ -81,13 +93,15 @@ class Written:
     def _facts(self, row: QueueRow) -> Facts:
         """Gather what a report says; nothing here changes with the time alone."""
         service, its = self.service, row.problem
+        suspecting = self.suspecting or Suspecting(service, self.clock)
         view = service.problem(its.id, self.clock())
         newest = service.readable(view)
         members = service.members(its)
         days: Counter[str] = Counter()
         for part in service.store.summaries(members=members):
             days.update(part.daily)
-        first = min(service.store.examples(members).values(), key=lambda fact: fact.ended_at, default=None)
+        until = Between("at", None, row.first_seen + timedelta(microseconds=1))
+        first = next(iter(service.store.search(both(Members(frozenset(members)), until), 1)), None)
         heals = row.outcome is not None and row.outcome.kind is OutcomeKind.HEALS
         others = [
             report.Elsewhere(one.problem.scope, one.problem.state, one.total, self._page(one.problem.id))
@@ -98,7 +112,8 @@ class Written:
             deployments=row.deployments, dags=row.dags, tasks=row.tasks, days=tuple(sorted(days.items())), owner=row.owner,
             outcome=row.outcome.said if heals and row.outcome else "", newest=newest, first=first,
             page_url=self._page(its.id), newest_url=self._try(newest), first_url=self._try(first),
-            source=source(newest) if newest else None, suspects=self.suspects(newest) if newest else None, also_in=tuple(others),
+            source=suspecting.source(newest) if newest else None, suspects=suspecting.suspects(newest) if newest else None,
+            also_in=tuple(others),
         )  # fmt: skip
 
     def _page(self, problem: str) -> str:
