@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -207,7 +208,7 @@ def test_similar_problems_are_named_with_score_and_reason_and_lead_there(tab: Wa
     page = tab.page
     page.goto(f"{base}/problem?id={_id(folder, 6)}")
     expect(page.get_by_text("Similar problems")).to_be_visible()
-    rows = page.get_by_role("row").filter(has_text=" warehouse").filter(has_text="The same")
+    rows = page.locator("[class*=st-key-similar-]").filter(has_text=" warehouse").filter(has_text="The same")
     expect(rows).to_have_count(3)
     expect(rows.nth(1)).to_contain_text("0.90")
     expect(rows.nth(2)).to_contain_text(
@@ -220,6 +221,55 @@ def test_similar_problems_are_named_with_score_and_reason_and_lead_there(tab: Wa
     page.goto(f"{base}/problem?id={_id(folder, 5)}")
     expect(page.get_by_text("Why one problem")).to_be_visible()
     expect(page.get_by_text("Similar problems")).to_have_count(0)
+
+
+@needs_chromium
+def test_a_similar_problem_is_merged_and_a_part_split_off_with_undo(tab: Watched, base: str, folder: Path) -> None:
+    page, id = tab.page, _id(folder, 6)
+    page.goto(f"{base}/problem?id={id}")
+    row = page.locator("[class*=st-key-similar-]").filter(has_text="psql: error").first
+    row.get_by_role("button", name="Merge").click()
+    expect(page.get_by_text("Its 1 failed try comes here, and so do new ones.")).to_be_visible()
+    page.get_by_role("button", name="Merge it into this one").click()
+    expect(page.get_by_text(f"now belongs to {id}.").first).to_be_visible()
+    expect(row).to_have_count(0)
+    page.locator(".st-key-undo-regrouped button").click()
+    expect(page.get_by_text("is a problem of its own again.")).to_be_visible()
+    page.get_by_text("Split", exact=True).click()
+    expect(page.get_by_role("combobox", name="Which failed tries")).to_have_value(re.compile(r"^DAG .*tries\)$"))
+    page.get_by_role("button", name="Split off").click()
+    expect(page.get_by_text(f"of {id} are now problem ").first).to_be_visible()
+    page.get_by_text("Merged and split (1)").click()
+    page.locator(".st-key-parts [class*=st-key-undo-] button").click()
+    expect(page.get_by_text(f"is part of {id} again.")).to_be_visible()
+    service = _service(folder)
+    told = [
+        (change.who, change.origin, change.what.rpartition(" ")[0])
+        for change in service.problem(id, made_up.NOW).history
+    ]
+    service.store.close()
+    assert told[:4] == [
+        ("someone", "page", "took back"), ("someone", "page", "split off"), ("someone", "page", "gave back"), ("someone", "page", "took over"),
+    ]  # fmt: skip
+
+
+@needs_chromium
+def test_many_are_merged_in_the_queue_with_undo(tab: Watched, base: str, folder: Path) -> None:
+    page = tab.page
+    page.goto(f"{base}/?tab=all&range=all")
+    rows = page.locator("[data-id]")
+    rows.first.wait_for()
+    before = rows.count()
+    chosen = [_id(folder, 3), _id(folder, 4)]
+    for id in chosen:
+        page.locator(f"[data-id='{id}'] input").click()
+    page.locator("[data-act=merge]").click()
+    page.locator(f"[data-into='{chosen[1]}']").click()
+    expect(page.get_by_test_id("said")).to_contain_text("of 1 problem went to")
+    expect(rows).to_have_count(before - 1)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_test_id("said")).to_contain_text("1 merge taken back.")
+    expect(rows).to_have_count(before)
 
 
 @needs_chromium

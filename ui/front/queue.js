@@ -83,11 +83,12 @@ export default component((root, first) => {
     if (selected.size) {
       const states = new Set(view.filter((i) => selected.has(rows.id[i])).map((i) => rows.state[i]));
       const button = (words, key, act) => { const it = attrs(el("button", "btn", words), { "data-act": key }); it.addEventListener("click", act); return it; };
-      const mute = button("Mute…", "mute", () => openMenu(mute));
+      const mute = button("Mute…", "mute", () => openMenu(mute, lasting())), merge = button("Merge…", "merge", () => openMenu(merge, targets()));
       top.replaceChildren(el("div", "acts", el("span", "count", `${selected.size.toLocaleString("en")} selected`),
         states.has("RESOLVED") ? null : mute, states.has("RESOLVED") ? null : button("Resolve", "resolve", () => act("resolve")),
         states.has("MUTED") && states.size === 1 ? button("Unmute", "unmute", () => act("unmute")) : null,
         states.has("RESOLVED") && states.size === 1 ? button("Reopen", "reopen", () => act("reopen")) : null,
+        selected.size > 1 ? merge : null,
         selected.size < view.length ? button(`Select all ${short(view.length)}`, "all", () => { view.forEach((i) => selected.add(rows.id[i])); drawTop(); paint(); }) : null,
         button("Clear", "clear", () => { selected.clear(); drawTop(); paint(); })));
       return;
@@ -99,12 +100,21 @@ export default component((root, first) => {
     every.addEventListener("change", () => { view.forEach((i) => selected.add(rows.id[i])); drawTop(); paint(); });
     top.replaceChildren(el("div", "head", every, by("state", "State"), by("title", "Problem"), el("span", "hide", by("owner", "Owner")), el("span", "", "14 days"), by("tries", meta.range === "all" ? "Tries" : `In ${meta.words}`, "r"), by("last", "Last", "r"), by("first", "Since", "r hide")));
   }
-  function openMenu(beside) {
-    if (menu) { menu.remove(); menu = null; return; }
-    menu = attrs(el("div", "menu", LASTING.map(([words, how], n) => { const it = attrs(el("button", "", words, el("kbd", "", String(n + 1))), { "data-lasting": n + 1 }); it.addEventListener("click", () => { menu = null; act("mute", how); }); return it; })), { role: "menu" });
+  function openMenu(beside, choices) { // a choice is its words, its mark, and what it does; its number is its key
+    const again = menu && menu.beside === beside;
+    if (menu) { menu.remove(); menu = null; }
+    if (again) return;
+    menu = attrs(el("div", "menu", choices.map(([words, mark, does], n) => { const it = attrs(el("button", "", el("span", "", words), el("kbd", "", String(n + 1))), mark); it.addEventListener("click", () => { menu = null; does(); }); return it; })), { role: "menu" });
+    Object.assign(menu, { beside, choices });
     menu.style.left = `${beside.offsetLeft}px`;
     beside.parentElement.append(menu);
     menu.firstChild.focus();
+  }
+  const lasting = () => LASTING.map(([words, how], n) => [words, { "data-lasting": n + 1 }, () => act("mute", how)]);
+  function targets() {
+    const chosen = view.filter((i) => selected.has(rows.id[i])), ids = chosen.map((i) => rows.id[i]);
+    const into = chosen.slice(0, 8).map((i) => [`into ${rows.title[i].slice(0, 70)}`, { "data-into": rows.id[i] }, () => act("merge", { into: rows.id[i] }, ids)]);
+    return [["into the one most was decided about", { "data-into": "" }, () => act("merge", {}, ids)], ...into];
   }
   function act(kind, how = {}, ids = null) {
     const chosen = ids || (selected.size ? [...selected] : view.length ? [rows.id[view[cursor]]] : []);
@@ -193,12 +203,12 @@ export default component((root, first) => {
       if (event.composedPath()[0].type !== "checkbox") return;
     }
     if (root.querySelector("dialog")) return;
-    if (menu && LASTING[event.key - 1]) { handled(); const how = LASTING[event.key - 1][1]; menu = null; return act("mute", how); }
+    if (menu && menu.choices[event.key - 1]) { handled(); const does = menu.choices[event.key - 1][2]; menu = null; return does(); }
     const at = rows && rows.state[view[cursor]];
     const acts = {
       j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1), PageDown: () => step(10), PageUp: () => step(-10), Home: () => step(-1e9), End: () => step(1e9),
       o: () => view.length && go(`problem?id=${rows.id[view[cursor]]}`), Enter: () => view.length && go(`problem?id=${rows.id[view[cursor]]}`), x: () => view.length && pick(cursor, false),
-      m: () => { if (!view.length) return; if (!selected.size) pick(cursor, false); const beside = top.querySelector("[data-act=mute]"); if (beside) openMenu(beside); },
+      m: () => { if (!view.length) return; if (!selected.size) pick(cursor, false); const beside = top.querySelector("[data-act=mute]"); if (beside) openMenu(beside, lasting()); },
       r: () => (selected.size || at !== "RESOLVED") && act("resolve"), u: () => at === "MUTED" ? act("unmute") : at === "RESOLVED" && act("reopen"),
       "/": () => input.focus(), "?": showKeys, Escape: () => { if (menu) { menu.remove(); menu = null; } else { selected.clear(); drawTop(); paint(); } },
     };

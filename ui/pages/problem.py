@@ -23,7 +23,7 @@ from triage.service import ProblemView
 from triage.signature import differs, masked
 from ui import mirrored
 from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
-from ui.front import linking, mirror, sheet, since
+from ui.front import grouping, linking, mirror, sheet, since
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -56,6 +56,8 @@ def render() -> None:
             _evidence(view, _shown(view, chosen))
             _why(view)
             _wrong(view)
+            with st.container(key="parts"):
+                grouping.parts(view)
             similar = st.container()
         with right, st.container(key="side"):
             _side(view)
@@ -83,8 +85,10 @@ def _headline(view: ProblemView) -> None:
         sheet.headline(problem.title, sheet.state(problem.state), sheet.chip(problem.cause or "cause unknown"), *where),
         sheet.p(*_summary(row)),
         *since.headline(row),
+        *grouping.also(view),
     ]
     show("head", blocks)
+    grouping.answered(view)
 
 
 def _summary(row: QueueRow) -> list[sheet.Run]:
@@ -319,22 +323,7 @@ def _similar(view: ProblemView) -> None:
     found = desk().known.similar(view, desk().now())
     if not found:
         return
-    rows = (
-        [
-            f"{one.score:.2f}",
-            [
-                sheet.link(one_line(one.problem.title), f"problem?id={one.problem.id}"),
-                "  ",
-                sheet.state(one.problem.state),
-            ],
-            [sheet.quiet(one_line(one.why))],
-        ]
-        for one in found
-    )
-    show(
-        "similar",
-        [sheet.label("Similar problems", "near, not the same; 1 is nearest"), sheet.table(("Score", "Problem", "Why"), rows)],
-    )  # fmt: skip
+    grouping.similar(view, found)
 
 
 def _side(view: ProblemView) -> None:

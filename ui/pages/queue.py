@@ -17,6 +17,7 @@ from triage.queue import QueueRow
 from triage.records import Mirror
 from ui import mirrored
 from ui.format import many, one_line, web_address
+from ui.front import grouping
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
 from ui.front.frame import guarded, who
@@ -165,6 +166,8 @@ def _act() -> None:
 
 
 def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
+    if request["kind"] in ("merge", "part"):
+        return grouping.at_once(request["kind"], request["ids"], request.get("into", ""))
     kind, changed, errors = str(request["kind"]), [], []
     for id in request["ids"]:
         try:
