@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -148,8 +148,16 @@ class Trial:
     def spoil(self) -> None:
         rate = self.random.choice((0.0, 0.05, 0.15, 0.3))
         self.fake.faults.plan = Plan(self.seed, rate, FAULTS)
-        if self.random.random() < 0.2:
+        kind = self.random.random()
+        if kind < 0.3:  # the answer that matters most
+            lost = self.random.choice((refusal(502, "after"), refusal(500, "after"), Fault("cut", when="after")))
+            where = {"method": "POST", "path": "/(issues|notes)$", "nth": self.random.choice((1, 2, (1, 2)))}
+            self.fake.faults.add(replace(lost, **where))
+        elif kind < 0.5:
             self.fake.faults.add(Fault("cut", when="before", method="POST", path="/issues$", where=self._late))
+        if self.random.random() < 0.2:  # every list lags, all the while
+            self.fake.lag = Lag(seconds=50)
+            self.injected["every list lags"] += 1
 
     def _late(self, request: Request) -> bool:
         """Take a request whose sender is gone, to carry it out a while later."""
@@ -324,6 +332,7 @@ class Trial:
         self.injected += Counter(self.fake.faults.injected())
         self.fake.faults.clear()
         self.fake.faults.log.clear()
+        self.fake.lag = None
         quiet = 0
         for _ in range(40):
             # A day, after which each issue is seen to exist; then what waits for a minute, twice.
