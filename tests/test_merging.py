@@ -236,6 +236,16 @@ def test_what_was_decided_after_a_merge_outlives_its_undo(service: Service) -> N
     assert (service.find(B).state, service.find(B).state_by) == (TriageState.MUTED, "cyd")
 
 
+def test_a_decision_from_before_a_merge_that_changed_the_state_is_not_taken_back_by_itself(service: Service) -> None:
+    service.resolve(B, "bob", NOW)
+    merging.merge(service, [A], ANN, LATER, B)
+    with pytest.raises(InputError, match="cannot be undone"):
+        service.undo(B, "bob", LATER)
+    assert service.find(B).state is TriageState.NEW
+    merging.undo(service, MoveKind.MERGE, A, ANN, LATER)
+    assert service.undo(B, "bob", LATER).state is TriageState.NEW
+
+
 def test_every_field_of_a_problem_is_its_own_or_its_state() -> None:
     """A new field belongs into one of the two: a merge takes over the state, and an undo gives it back."""
     state = {

@@ -122,9 +122,9 @@ def merged(into: Problem, other: Problem, had: int, counted: int, dags: Sequence
     if into.state is not TriageState.RESOLVED:
         return _wider(_louder(owned, counted), dags)
     if other.state is not TriageState.RESOLVED:
-        return _louder(_stands(owned, other), had)
+        return _louder(_taken(owned, other), had)
     is_later = (other.resolved_at or other.state_at) > (into.resolved_at or into.state_at)
-    return _stands(owned, other) if is_later else owned
+    return _taken(owned, other) if is_later else owned
 
 
 def parted(into: Problem, move: Move) -> Problem:
@@ -135,7 +135,8 @@ def parted(into: Problem, move: Move) -> Problem:
     owner = move.was.owner if into.owner == then.owner else into.owner
     left = replace(into, owner=owner, moves=tuple(id for id in into.moves if id != move.id))
     if _stance(then) != _stance(_wider(_louder(move.was, move.counted), move.dags)):  # it took the other's state over
-        return _stands(left, move.was) if is_last and _stance(into) == _stance(then) else left
+        is_untouched = is_last and _stance(into) == _stance(then)
+        return replace(_stands(left, move.was), undo=move.was.undo) if is_untouched else left
     if into.state_at != then.state_at:
         return left
     known = into.muted_dags if into.muted_dags != then.muted_dags else move.was.muted_dags
@@ -182,6 +183,11 @@ def _wider(problem: Problem, dags: Iterable[str]) -> Problem:
 
 def _stance(problem: Problem) -> tuple[object, ...]:
     return tuple(getattr(problem, name) for name in _STANCE)
+
+
+def _taken(problem: Problem, other: Problem) -> Problem:
+    """Return the problem standing where the other does; a decision about what it was before is not to be taken back now."""
+    return replace(_stands(problem, other), undo=None)
 
 
 def _stands(problem: Problem, other: Problem) -> Problem:
