@@ -255,6 +255,21 @@ def test_a_merged_fix_resolves_in_the_next_deploy_so_that_older_code_may_fail_st
     assert (world.service.find(id).state, issue(world).state) == (TriageState.REGRESSED, "opened")
 
 
+def test_a_fix_that_was_merged_before_it_failed_again_is_none_of_the_next_closing(world: World) -> None:
+    id = world.fail(bundle_version="a" * 40, dag_version=3)
+    world.settle()
+    merged(world, issue(world))
+    world.settle()
+    world.clock.forward(hours=1)
+    world.fail(bundle_version="b" * 40, dag_version=3)
+    world.settle()
+    person(world, issue(world), state_event="close")
+    world.settle()
+    found = world.service.find(id)
+    assert (found.state, found.deploy) == (TriageState.RESOLVED, None)
+    assert "merge request" not in found.reason
+
+
 def test_a_merged_fix_resolves_at_once_where_no_try_names_a_deploy(world: World) -> None:
     id, its = opened(world)
     merged(world, its)
@@ -371,6 +386,28 @@ def test_a_moved_issue_is_followed(world: World) -> None:
     person(world, moved, state_event="close")
     world.settle()
     assert world.service.find(id).state is TriageState.RESOLVED
+
+
+def test_a_moved_issue_that_a_replica_does_not_show_yet_is_not_given_up(world: World) -> None:
+    id, its = opened(world)
+    target = world.fake.project("crm/new", {"bot": MAINTAINER, "anna": DEVELOPER})
+    world.fake.lag = Lag(seconds=50)
+    moved = world.fake.move(its, target, "anna")
+    for _ in range(6):
+        world.round()
+    assert (world.mirror(id).status, world.mirror(id).issue_id) == (MirrorStatus.LINKED, moved.id)
+
+
+def test_an_issue_that_was_moved_out_of_sight_is_lost(world: World) -> None:
+    id, its = opened(world)
+    world.fake.move(its, world.fake.project("crm/new", {"bot": MAINTAINER, "anna": DEVELOPER}), "bot")
+    hidden = world.fake.state.project_of("crm/new")
+    assert hidden is not None
+    hidden.members.clear()
+    for _ in range(15):
+        world.round()
+    assert world.mirror(id).status is MirrorStatus.LOST
+    assert "moved to a project that the token may not see" in world.mirror(id).said
 
 
 def test_a_deleted_issue_is_lost_and_never_made_again(world: World) -> None:

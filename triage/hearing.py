@@ -23,6 +23,8 @@ from triage.remarks import wanted
 ORIGIN = "GitLab"
 # The reason of a problem that is as it is because a person turned its issue, as `Hearing` writes it.
 _FROM_THERE = re.compile(r"(?:closed|reopened) #\d+ in GitLab on ")
+# How a history tells that a problem opened, or opened again.
+_OPENING = ("opened", "regressed", "reopened")
 # How long the history of an issue may lag behind the issue itself; an imported issue has none at all.
 _BEHIND = timedelta(minutes=5)
 # A webhook is quicker than a replica: the comment that it told of may not be in a list yet.
@@ -133,15 +135,20 @@ class Hearing:
             if isinstance(exc, GitLabRefused) and exc.status != 403:
                 raise
             return False  # a project may have issues and no merge requests, or not for us
-        if not fixes:
-            return False
-        fix = fixes[-1]
+        fix = fixes[-1] if fixes else None
+        if fix is None or fix.merged_at <= self._open_since(problem):
+            return False  # what was merged before it failed again fixed it no more than that
         why = f"{why} by merge request !{fix.iid}, merged by {fix.merged_by or 'somebody'}"
         try:
             self.ledger.service.resolve(problem.id, who, at, why, ORIGIN, next_deploy=True)
         except InputError:
             return False
         return True
+
+    def _open_since(self, problem: Problem) -> datetime:
+        """Return when a problem was opened, came back or was reopened, whichever was last."""
+        history = self.ledger.service.history(problem)
+        return next((one.at for one in history if one.what in _OPENING), problem.opened_at)
 
     def _assigned(self, mirror: Mirror, issue: Issue) -> Mirror:
         """Take over whom a person gave the issue to, and that nobody has it any more who had it so."""
@@ -170,6 +177,8 @@ class Hearing:
         """Go where an issue was moved to; where we may not look, it is lost."""
         assert issue.moved_to is not None
         target = self.issues.moved(issue.moved_to, self.tracker.bot_id, issue.created_at)
+        if target is None and self.clock() - issue.updated_at < _BEHIND:
+            return mirror  # a replica may not show it yet; it is listened to again
         if target is None:
             return self.lose(mirror, f"#{mirror.iid} was moved to a project that the token may not see")
         moved = self._saved(
