@@ -96,9 +96,10 @@ def _token(
     check: Check | None = None,
     may: May | None = None,
     behind: str = "",
+    begin: str = _BEGIN,
 ) -> Rule:
-    """A rule for a token that tells itself by its shape, in its own case."""
-    find = _finder(re.compile(_BEGIN + "(?P<s>" + pattern + ")"), check)
+    """A rule for a token that tells itself by its shape, in its own case; `begin` is what stands before."""
+    find = _finder(re.compile(begin + "(?P<s>" + pattern + ")"), check)
     told = tuple(hints.split())
     return Rule(
         name, () if behind else told, find, f"with {example} in it", f"with {MASK} in it", is_token=True, may=may,
@@ -391,7 +392,7 @@ _LONG = _run(40, "+/")
 TOKENS: tuple[Rule, ...] = (
     _token("JWT", "eyj", r"eyJ[\w\-]{6,4000}\.[\w\-]{2,4000}(?:\.[\w\-]{0,4000}){0,3}", "eyJhbGciOi.eyJzdWIiOi.sig"),
     _token("AWS key id", "akia asia abia acca agpa aroa aida anpa", r"(?:AKIA|ASIA|ABIA|ACCA|AGPA|AROA|AIDA|ANPA)[A-Z0-9]{16}(?![A-Z0-9])", "AKIA" + "AB23" * 4),
-    _token("AWS secret", "", r"(?<![\w+/.\-])[A-Za-z0-9+/]{40}(?![\w+/=\-])", _RANDOM, _random, _LONG),
+    _token("AWS secret", "", r"[A-Za-z0-9+/]{40}(?![\w+/=\-])", _RANDOM, _random, _LONG, begin=r"(?<![\w+/.\-])"),
     _token("storage key", "==", r"(?<![\w+/=\-])[A-Za-z0-9+/]{86}==(?![\w=])", _RANDOM * 2 + _RANDOM[:6] + "==", _random),
     _token("Google key", "aiza ya29. gocspx-", r"(?:AIza[\w\-]{30,60}|ya29\.[\w\-.]{20,2000}|GOCSPX-[\w\-]{20,60})", "AIza" + _AB[:35]),
     _token("Azure client secret", "q~", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}", "Ab18Q~" + _AB[:31]),
