@@ -24,6 +24,7 @@ from tests.second_edition import SECOND, clock, ruled
 from tests.store_contract import NOW, occurrence
 from tests.test_regroup import failure, signed
 from triage import belonging, merging
+from triage.complaint import complaint
 from triage.editions import SIGNERS, Signers, base
 from triage.elsewhere import elsewhere
 from triage.errors import InputError
@@ -93,7 +94,7 @@ def whole(service: Service) -> None:
     known = problems(service.store)
     assert all(not known[id].merged_into for id in owned.values())
     for id, total in totals(service).items():
-        assert len(service.problem(id, NOW).occurrences) == total
+        assert len(service.problem(id, NOW, 1000).occurrences) == total
         assert sum(service.store.histogram(parse_members(service, id)).values()) == total
 
 
@@ -355,6 +356,17 @@ def test_what_is_split_off_is_never_muted_and_stays_resolved(service: Service, s
         assert service.find(A) == before
 
 
+def test_what_was_split_off_is_found_by_its_fingerprint_and_makes_the_same_case() -> None:
+    service = kept(Service(open_store("sqlite://")), KIND)
+    made = merging.split(service, problem_id("prod", KIND[0].fingerprint), ANN, LATER, dag="orders", task="store")
+    (print_,) = service.problem(made.into, NOW).fingerprints
+    for text in (f'fingerprint:"{print_}"', f"problem:{made.into}"):
+        assert [fact.key.task_id for fact in service.search(parse(text, NOW), NOW, 9)] == ["store"]
+    cases = complaint(service, made.into, NOW)
+    assert cases.is_whole
+    assert [(case.fingerprint, case.note) for case in cases.cases] == [(base(print_), "")]
+
+
 # --- durable
 
 
@@ -392,7 +404,10 @@ def test_a_worker_that_knows_of_no_split_is_put_right(service: Service) -> None:
 
 @pytest.mark.parametrize("doing", DOING)
 def test_killed_anywhere_it_is_finished_by_the_next_tick(tmp_path: Path, doing: str) -> None:
-    prepared = kept(Service(open_store(f"sqlite:///{tmp_path / 'prepared.db'}")), FACTS)
+    many = [
+        occurrence(n, fingerprint="1:aa", text=f"boom {n}") for n in range(1000, 1120)
+    ]  # rewritten in several batches
+    prepared = kept(Service(open_store(f"sqlite:///{tmp_path / 'prepared.db'}")), [*FACTS, *many])
     prepared.mute(B, "bob", NOW, more=5)
     prepared.resolve(C, "bob", NOW)
     for before in {"part": ["merge"], "split": ["merge"], "take": ["merge"], "join": ["merge", "split"]}.get(doing, []):
@@ -405,7 +420,7 @@ def test_killed_anywhere_it_is_finished_by_the_next_tick(tmp_path: Path, doing: 
     assert len(killed) > 5
     for path in killed[1:]:  # before its first write nothing was asked for
         service = Service(open_store(f"sqlite:///{path}"))
-        assert Counter(owners(service).values()).total() == len(FACTS)
+        assert len(owners(service)) == len(FACTS) + len(many)
         service.settle(LATER)
         assert everything(service) == expected, path
         whole(service)
