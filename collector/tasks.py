@@ -95,6 +95,7 @@ class Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._since = now()
+        self._syncing = threading.Lock()
         self._sources = {
             name: source(name, its, settings.redactor.learned) for name, its in settings.deployments.items()
         }
@@ -142,14 +143,20 @@ class Collector:
         return syncer(self._settings, self.service, now)
 
     def sync(self) -> SyncReport | None:
-        """Make a round over the GitLab issues; None where no GitLab is set up."""
-        if not self._settings.gitlabs:
+        """Make a round over the GitLab issues; None where no GitLab is set up, or this process is at one still.
+
+        So a GitLab that is slow keeps one thread of a worker busy, never two.
+        """
+        if not self._settings.gitlabs or not self._syncing.acquire(blocking=False):
             return None
-        grant(self._settings, self.service, now)
-        troubles = ask_owners(self._settings, self.service, now())
-        report = self._mirroring.run(timedelta(seconds=SYNC_EVERY))
-        report.troubles += troubles
-        return report
+        try:
+            grant(self._settings, self.service, now)
+            troubles = ask_owners(self._settings, self.service, now())
+            report = self._mirroring.run(timedelta(seconds=SYNC_EVERY))
+            report.troubles += troubles
+            return report
+        finally:
+            self._syncing.release()
 
     def regroup(
         self, told: Callable[[int], None] = lambda tries: None, budget: timedelta | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ import pytest
 from collector.tasks import Collector, make_app
 from tests import made_up
 from tests.gitlab_double import FakeGitLab
+from tests.gitlab_faults import Fault
 from tests.gitlab_state import DEVELOPER, MAINTAINER
 from triage.records import Mirror, MirrorStatus, Tracker
 from triage.service import Service
@@ -162,6 +165,18 @@ def test_the_tick_makes_a_round_and_there_is_none_without_a_gitlab(bench: Bench,
     bench.config.write_text(f'data_dir = "{tmp_path}"\n')
     assert Collector(bench.settings).sync() is None
     assert "sync" not in make_app(bench.settings).conf.beat_schedule
+
+
+def test_a_tick_that_lasts_keeps_no_second_one_busy(bench: Bench) -> None:
+    collector = Collector(bench.settings)
+    bench.fake.faults.add(Fault("slow", seconds=1.0, nth=1))
+    first = threading.Thread(target=collector.sync)
+    first.start()
+    while first.is_alive() and not collector._syncing.locked():
+        time.sleep(0.01)
+    assert collector.sync() is None
+    first.join()
+    assert collector.sync() is not None
 
 
 def test_a_project_has_the_token_that_is_set_for_it(bench: Bench) -> None:

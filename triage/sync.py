@@ -137,6 +137,8 @@ class Sync:
                 what = f"Issues of {project} at {gitlab} are left alone: the settings name no such GitLab."
                 report.troubles.append(Trouble(what, "Set gitlab.url and a token for it, or unlink their problems."))
                 continue
+            if end is not None and self.clock() >= end:
+                break
             progress(project)
             with lease(self.service.store, Tracker(gitlab, project).id, self.clock) as renew:
                 if renew is None:
