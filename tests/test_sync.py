@@ -14,6 +14,7 @@ from tests.gitlab_trials import trial
 from tests.mirroring import Clock, PlainWords, World
 from triage.errors import SettingsError
 from triage.issues import Draft
+from triage.judging import Judging
 from triage.policy import Judgement, Route, Rules, Threshold, Verdict
 from triage.queue import QueueRow
 from triage.records import Change, MirrorStatus, Tracker, TriageState, tracker_id
@@ -464,6 +465,19 @@ def test_the_plan_says_of_every_problem_what_happens_and_why(world: World) -> No
     assert flaky is not None
     assert flaky.why == "opens no issue while it heals by retry; the storm cap has 0 left"
     assert sum(judged.is_storm for judged in planned.values() if judged) == 2
+
+
+def test_what_waits_by_its_counts_alone_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=1, open_after=Threshold(2))
+    for n in (1, 1, 2, 2, 3):
+        world.fail(n)
+    read: list[str] = []
+    whole = Judging.read
+    monkeypatch.setattr(Judging, "read", lambda its, case, row: read.append(row.problem.title) or whole(its, case, row))
+    said = {one.row.problem.title: one.judged.why for one in world.sync().plan(world.clock()) if one.judged}
+    assert read == ["Error 1"] or read == ["Error 2"]
+    assert said["Error 3"] == "opens an issue after 1 more final failure; the storm cap has 0 left"
+    assert sum("waits for the storm" in why for why in said.values()) == 1
 
 
 def test_a_storm_opens_no_more_than_its_cap_within_the_hour(world: World) -> None:

@@ -42,7 +42,11 @@ class Judging:
         first = policy.judge(case, rules, 1, now)
         by_tag = any(route.tag for route in rules.routes)
         if row.problem.state in lifecycle.OPEN and not row.is_flaky and (by_tag or first.verdict is not Verdict.NEVER):
-            case = self.read(case, row)
+            need, room = policy.threshold(case, rules), rooms.left(rules, first.project)
+            if by_tag or need.within or (row.final >= need.count and room):
+                case = self.read(case, row)
+            else:  # the counts alone say that it waits; thousands may, at every round
+                case = replace(case, settled=(row.last_seen,) * min(row.final, need.count))
             first = policy.judge(case, rules, 1, now)
         return policy.judge(case, rules, rooms.left(rules, first.project), now) if first.project else first
 

@@ -115,7 +115,7 @@ def judge(case: Case, rules: Rules, room: int, now: datetime) -> Judgement:
     project = (route.project if route else "") or rules.project
     if reason := _never(case, rules, route, project):
         return Judgement(case.problem, Verdict.NEVER, reason, route=route.name if route else "")
-    need = (route.open_after if route else None) or rules.open_after
+    need = threshold(case, rules)
     have = sum(1 for at in case.settled if need.within is None or at > now - need.within)
     verdict, why, is_storm = Verdict.OPENS, f"opens an issue in {project}: {_reached(need)}", False
     if case.is_flaky:
@@ -130,6 +130,12 @@ def judge(case: Case, rules: Rules, room: int, now: datetime) -> Judgement:
     if not is_storm:
         why += f"; the storm cap has {room} left"
     return _judged(case, rules, route, verdict, why, is_storm)
+
+
+def threshold(case: Case, rules: Rules) -> Threshold:
+    """Return how many settled final failures open an issue for a problem."""
+    route = routed(case, rules.routes)
+    return (route.open_after if route else None) or rules.open_after
 
 
 def asked(case: Case, rules: Rules) -> Judgement:
