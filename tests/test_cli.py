@@ -117,7 +117,7 @@ def test_an_owner_is_assigned_shown_found_and_taken_back(folder: Path) -> None:
     ]
     shown = run(folder, "problem", billing).stdout.decode()
     assert "Owner: bob, assigned by a person." in shown
-    assert "assigned to bob: knows it" in shown
+    assert "assigned it to bob: knows it" in shown
     assert "@shop +1" in run(folder, "problems").stdout.decode()
     assert rows(folder, "assign", billing, "--to", "nobody")[0]["owner"] is None
     assert len(rows(folder, "problems", "owner:nobody")) == 1

@@ -62,7 +62,7 @@ def test_whom_a_person_assigns_in_gitlab_owns_the_problem_until_that_is_taken_ba
     assert world.service.find(id).owner == "@anna"
     told = world.service.problem(id, world.clock()).history
     assert [(entry.what, entry.why, entry.origin) for entry in told if "assigned" in entry.what] == [
-        ("assigned to @anna", "as #1 in GitLab is", "GitLab")
+        ("assigned it to @anna", "as #1 in GitLab is", "GitLab")
     ]
     reassign(world, [])
     world.settle(2)

@@ -127,7 +127,7 @@ def test_an_assignment_is_told_kept_and_taken_back(service: Service) -> None:
     assert service.queue(NOW)[0].owner == "team-data, ann"
     told = [(c.who, c.what, c.why, c.origin) for c, _ in service.store.records(Change, parent=id) if "assign" in c.what]
     assert sorted(told) == [
-        ("dora", "assigned to carl c", "knows it", "page"), ("dora", "took back the assignment to carl c", "", "command"),
+        ("dora", "assigned it to carl c", "knows it", "page"), ("dora", "took back the assignment to carl c", "", "command"),
     ]  # fmt: skip
 
 

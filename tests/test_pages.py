@@ -167,6 +167,53 @@ def test_a_click_on_mute_mutes_and_undo_takes_it_back(tab: Watched, base: str, f
     assert _state(folder, id) is TriageState.NEW
 
 
+def _owner(folder: Path, id: str) -> str:
+    service = _service(folder)
+    try:
+        return service.find(id).owner
+    finally:
+        service.store.close()
+
+
+@needs_chromium
+def test_a_problem_is_assigned_on_its_page_and_undo_takes_it_back(tab: Watched, base: str, folder: Path) -> None:
+    id = _id(folder, 4)
+    page = tab.page
+    page.goto(f"{base}/problem?id={id}")
+    page.locator(".st-key-assign button").click()
+    page.get_by_placeholder("A name, or @team").fill("@night <b>")
+    page.keyboard.press("Enter")
+    page.locator(".st-key-assign_it button").click()
+    expect(page.get_by_text("Assigned to @night <b>.")).to_be_visible()
+    expect(page.get_by_text(", assigned by a person.")).to_be_visible()
+    assert _owner(folder, id) == "@night <b>"
+    page.locator(".st-key-owner_undo button").click()
+    expect(page.get_by_text("Nobody is assigned any more.")).to_be_visible()
+    assert _owner(folder, id) == ""
+
+
+@needs_chromium
+def test_many_are_assigned_in_the_queue_and_each_gets_back_whom_it_had(tab: Watched, base: str, folder: Path) -> None:
+    first, second = _id(folder, 5), _id(folder, 6)
+    service = _service(folder)
+    service.assign(first, "carl", "ann", made_up.NOW)
+    service.store.close()
+    page = tab.page
+    page.goto(f"{base}/?tab=all&range=all")
+    for id in (first, second):
+        page.locator(f"[data-id='{id}'] input").click()
+    page.keyboard.press("a")
+    page.get_by_test_id("owners").get_by_role("textbox").fill("CAR")
+    page.get_by_test_id("owners").get_by_role("button", name="carl").wait_for()
+    page.get_by_test_id("owners").get_by_role("textbox").fill("dora")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("said")).to_contain_text("Assigned 2 problems to dora.")
+    assert (_owner(folder, first), _owner(folder, second)) == ("dora", "dora")
+    page.get_by_test_id("said").get_by_role("button", name="Undo").click()
+    expect(page.get_by_test_id("said")).to_contain_text("Assigned 2 problems as before.")
+    assert (_owner(folder, first), _owner(folder, second)) == ("carl", "")
+
+
 @needs_chromium
 def test_what_of_a_big_log_was_not_read_is_said_and_lines_behind_it_count_from_the_end(
     tab: Watched, base: str, folder: Path

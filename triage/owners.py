@@ -233,7 +233,7 @@ def assign(problem: Problem, name: str, who: str, now: datetime, why: str = "", 
     owner = "" if name.casefold() == NOBODY else name
     if owner == problem.owner:
         raise InputError(f"Problem {problem.id} is assigned to {owner or NOBODY} already.")
-    what = f"assigned to {owner}" if owner else f"took back the assignment to {problem.owner}"
+    what = f"assigned it to {owner}" if owner else f"took back the assignment to {problem.owner}"
     return Decision(replace(problem, owner=owner), Change(problem.id, now, who, what, why, origin))
 
 

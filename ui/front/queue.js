@@ -77,15 +77,15 @@ export default component((root, first) => {
     if (root.getRootNode().activeElement !== input && typed === null) input.value = meta.q;
     error.textContent = meta.error; error.hidden = !meta.error;
     drawTop();
-    foot.replaceChildren(el("span", "num", `${view.length.toLocaleString("en")} ${view.length === 1 ? "problem" : "problems"}`), meta.note ? el("span", "", meta.note) : "", el("span", "keys hide", el("kbd", "", "j"), " ", el("kbd", "", "k"), " move  ", el("kbd", "", "o"), " open  ", el("kbd", "", "x"), " select  ", el("kbd", "", "m"), " mute  ", el("kbd", "", "r"), " resolve  ", el("kbd", "", "/"), " filter"));
+    foot.replaceChildren(el("span", "num", `${view.length.toLocaleString("en")} ${view.length === 1 ? "problem" : "problems"}`), meta.note ? el("span", "", meta.note) : "", el("span", "keys hide", el("kbd", "", "j"), " ", el("kbd", "", "k"), " move  ", el("kbd", "", "o"), " open  ", el("kbd", "", "x"), " select  ", el("kbd", "", "m"), " mute  ", el("kbd", "", "r"), " resolve  ", el("kbd", "", "a"), " assign  ", el("kbd", "", "/"), " filter"));
   }
   function drawTop() {
     if (selected.size) {
       const states = new Set(view.filter((i) => selected.has(rows.id[i])).map((i) => rows.state[i]));
       const button = (words, key, act) => { const it = attrs(el("button", "btn", words), { "data-act": key }); it.addEventListener("click", act); return it; };
-      const mute = button("Mute…", "mute", () => openMenu(mute, lasting())), merge = button("Merge…", "merge", () => openMenu(merge, targets()));
+      const mute = button("Mute…", "mute", () => openMenu(mute, lasting())), assign = button("Assign…", "assign", () => openOwners(assign)), merge = button("Merge…", "merge", () => openMenu(merge, targets()));
       top.replaceChildren(el("div", "acts", el("span", "count", `${selected.size.toLocaleString("en")} selected`),
-        states.has("RESOLVED") ? null : mute, states.has("RESOLVED") ? null : button("Resolve", "resolve", () => act("resolve")),
+        states.has("RESOLVED") ? null : mute, states.has("RESOLVED") ? null : button("Resolve", "resolve", () => act("resolve")), assign,
         states.has("MUTED") && states.size === 1 ? button("Unmute", "unmute", () => act("unmute")) : null,
         states.has("RESOLVED") && states.size === 1 ? button("Reopen", "reopen", () => act("reopen")) : null,
         selected.size > 1 ? merge : null,
@@ -116,6 +116,30 @@ export default component((root, first) => {
     const into = chosen.slice(0, 8).map((i) => [`into ${rows.title[i].slice(0, 70)}`, { "data-into": rows.id[i] }, () => act("merge", { into: rows.id[i] }, ids)]);
     return [["into the one most was decided about", { "data-into": "" }, () => act("merge", {}, ids)], ...into];
   }
+  function openOwners(beside) {
+    const again = menu && menu.beside === beside;
+    if (menu) { menu.remove(); menu = null; }
+    if (again) return;
+    const name = attrs(document.createElement("input"), { type: "text", placeholder: "A name, or @team", "aria-label": "Owner", spellcheck: "false", autocomplete: "off", maxlength: "100" });
+    const give = (to) => { if (to) { menu = null; act("assign", { to }); } };
+    const choices = el("div", "names");
+    const offer = () => {
+      const part = name.value.trim().toLowerCase(), fits = (one) => one.toLowerCase().includes(part), fit = [...meta.owners.filter(fits).slice(0, 8), ...["nobody"].filter(fits)];
+      choices.replaceChildren(...fit.map((one) => { const it = el("button", "", one); it.addEventListener("click", () => give(one)); return it; }));
+    };
+    name.addEventListener("input", offer);
+    name.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") { event.preventDefault(); give(name.value.trim()); }
+      if (event.key === "ArrowDown" && choices.firstChild) { event.preventDefault(); event.stopPropagation(); choices.firstChild.focus(); }
+      if (event.key === "Escape") { event.stopPropagation(); menu.remove(); menu = null; list.focus(); }
+    });
+    menu = attrs(el("div", "menu", name, choices), { role: "dialog", "aria-label": "Assign to", "data-testid": "owners" });
+    menu.beside = beside;
+    menu.style.left = `${beside.offsetLeft}px`;
+    beside.parentElement.append(menu);
+    offer();
+    name.focus();
+  }
   function act(kind, how = {}, ids = null) {
     const chosen = ids || (selected.size ? [...selected] : view.length ? [rows.id[view[cursor]]] : []);
     if (!chosen.length) return;
@@ -131,7 +155,7 @@ export default component((root, first) => {
     const box = attrs(el("div", `said ${reply.undo ? "" : "bad"}`, el("span", "", reply.said)), { role: "status", "data-testid": "said" });
     if (reply.undo) {
       const undo = el("button", "", "Undo");
-      undo.addEventListener("click", () => { box.remove(); act(reply.undo.kind, {}, reply.undo.ids); });
+      undo.addEventListener("click", () => { box.remove(); act(reply.undo.kind, reply.undo.how || {}, reply.undo.ids); });
       box.append(undo);
     }
     root.append(box);
@@ -146,9 +170,9 @@ export default component((root, first) => {
     node.classList.remove(`s-${d.state[i]}`);
     const spark = el("span", `s-${d.state[i]}`, sparkline(d.daily[i]));
     node.append(box, state(d.state[i]),
-      el("div", "main", el("div", "one", attrs(el("span", "title", d.title[i]), { title: d.title[i] }), d.cause[i] ? el("span", "chip", d.cause[i]) : null, d.issue[i] ? issue(i) : null),
+      el("div", "main", el("div", "one", attrs(el("span", "title", d.title[i]), { title: d.title[i] }), d.grows[i] ? attrs(el("span", "chip grows", `▲ ×${short(Math.round(d.grows[i]))}`), { title: d.why[i] }) : null, d.cause[i] ? el("span", "chip", d.cause[i]) : null, d.issue[i] ? issue(i) : null),
         el("div", "two", el("span", "mono", d.task[i]), more ? el("span", "more", more) : null, meta.deployments.length > 1 ? el("span", "dep", d.deployments[i].join(", ")) : null, d.how[i] ? attrs(el("span", "how", d.how[i]), { title: d.said[i] }) : null, attrs(el("span", "why", d.why[i]), { title: d.why[i] }))),
-      attrs(el("span", "owner hide", d.owner[i]), { title: d.owner[i] }), spark, el("span", "tries r", num(d.recent[i])), el("span", "when r", time(d.last[i], bare)), el("span", "when r hide", time(d.first[i], bare)));
+      attrs(el("span", "owner hide", d.owner[i]), { title: d.owned[i] }), spark, el("span", "tries r", num(d.recent[i])), el("span", "when r", time(d.last[i], bare)), el("span", "when r hide", time(d.first[i], bare)));
     attrs(node, { role: "listitem", "data-id": id, tabindex: "-1" }).style.top = `${place * ROW}px`;
     box.addEventListener("change", (event) => event.stopPropagation());
     node.addEventListener("mousedown", () => { cursor = place; });
@@ -188,7 +212,7 @@ export default component((root, first) => {
     paint();
   }
   function showKeys() {
-    const keys = [["j k", "next, previous"], ["o or Enter", "open the problem"], ["x", "select; with Shift and a click, a range"], ["m", "mute"], ["r", "resolve"], ["u", "unmute or reopen"], ["/", "filter"], ["Esc", "clear"], ["?", "these keys"]];
+    const keys = [["j k", "next, previous"], ["o or Enter", "open the problem"], ["x", "select; with Shift and a click, a range"], ["m", "mute"], ["r", "resolve"], ["a", "assign"], ["u", "unmute or reopen"], ["/", "filter"], ["Esc", "clear"], ["?", "these keys"]];
     const box = el("dialog", "", el("h3", "", "Keys"), el("dl", "", keys.map(([key, words]) => [el("dt", "", el("kbd", "", key)), el("dd", "", words)]).flat()));
     root.append(box);
     box.addEventListener("close", () => box.remove());
@@ -203,12 +227,13 @@ export default component((root, first) => {
       if (event.composedPath()[0].type !== "checkbox") return;
     }
     if (root.querySelector("dialog")) return;
-    if (menu && menu.choices[event.key - 1]) { handled(); const does = menu.choices[event.key - 1][2]; menu = null; return does(); }
+    if (menu && menu.choices?.[event.key - 1]) { handled(); const does = menu.choices[event.key - 1][2]; menu = null; return does(); }
     const at = rows && rows.state[view[cursor]];
     const acts = {
       j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1), PageDown: () => step(10), PageUp: () => step(-10), Home: () => step(-1e9), End: () => step(1e9),
       o: () => view.length && go(`problem?id=${rows.id[view[cursor]]}`), Enter: () => view.length && go(`problem?id=${rows.id[view[cursor]]}`), x: () => view.length && pick(cursor, false),
       m: () => { if (!view.length) return; if (!selected.size) pick(cursor, false); const beside = top.querySelector("[data-act=mute]"); if (beside) openMenu(beside, lasting()); },
+      a: () => { if (!view.length) return; if (!selected.size) pick(cursor, false); const beside = top.querySelector("[data-act=assign]"); if (beside) openOwners(beside); },
       r: () => (selected.size || at !== "RESOLVED") && act("resolve"), u: () => at === "MUTED" ? act("unmute") : at === "RESOLVED" && act("reopen"),
       "/": () => input.focus(), "?": showKeys, Escape: () => { if (menu) { menu.remove(); menu = null; } else { selected.clear(); drawTop(); paint(); } },
     };

@@ -23,7 +23,7 @@ from triage.service import ProblemView
 from triage.signature import differs, masked
 from ui import mirrored
 from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
-from ui.front import grouping, linking, mirror, sheet, since
+from ui.front import grouping, linking, mirror, owning, sheet, since
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -332,13 +332,13 @@ def _side(view: ProblemView) -> None:
                    sheet.p(next_step(view, now), tone="quiet")])  # fmt: skip
     its = mirrored.mirrored(desk().service, desk().settings, row, now)
     _actions(view, mirrored.of_resolving(its))
+    owning.block(row)
     show("gitlab", mirror.card(its, now))
     linking.buttons(row, its)
     latest = view.occurrences[0] if view.occurrences else None
     show("facts", [
         sheet.label("Facts"),
         sheet.facts([
-            ("Owner", [row.owner]),
             ("DAGs", [names((f"{dag} ({number(count)})" for dag, count in row.dags), 5)]),
             ("Tasks", [names((task for task, _ in row.tasks), 5)]),
             ("Deployment", [", ".join(row.deployments)]),

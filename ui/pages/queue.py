@@ -17,7 +17,7 @@ from triage.queue import QueueRow
 from triage.records import Mirror
 from ui import mirrored
 from ui.format import many, one_line, web_address
-from ui.front import grouping
+from ui.front import grouping, owning
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
 from ui.front.frame import guarded, who
@@ -57,7 +57,7 @@ def _draw() -> None:
     state = (at.service.store.revision(), text, error, now.date(), tuple(row.problem.id for row in rows))
     body = at.remembered(("bytes", text, span), state, lambda: columns(_columns(rows, at.mirrors())))
     head = {
-        "q": text, "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "error": error, "note": "",
+        "q": text, "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "error": error, "note": "", "owners": owning.known(at),
         "deployments": sorted({*at.settings.deployments, *(name for row in rows for name in row.deployments)}),
         "reply": st.session_state.get("queue_reply"), "empty": _empties(text, span), "nothing": "" if rows else _nothing(at, text, span),
     }  # fmt: skip
@@ -96,7 +96,9 @@ def _columns(rows: list[QueueRow], mirrors: dict[str, Mirror]) -> dict[str, Any]
         "state": [row.problem.state for row in rows],
         "pill": [row.pill for row in rows],
         "cause": [row.problem.cause for row in rows],
-        "owner": [one_line(row.owner, 80) for row in rows],
+        "owner": [owning.names(row) for row in rows],
+        "owned": [owning.said(row) for row in rows],
+        "grows": owning.grows(rows),
         "task": [one_line(row.tasks[0][0], 200) if row.tasks else "" for row in rows],
         "tasks": [len(row.tasks) for row in rows],
         "dags": [len(row.dags) for row in rows],
@@ -169,6 +171,8 @@ def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
     if request["kind"] in ("merge", "part"):
         return grouping.at_once(request["kind"], request["ids"], request.get("into", ""))
     kind, changed, errors = str(request["kind"]), [], []
+    if kind == "assign":
+        return owning.carry_out(request)
     for id in request["ids"]:
         try:
             change(kind, id, request.get("hours"), request.get("more"))

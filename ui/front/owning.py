@@ -1,0 +1,119 @@
+"""Owners on the pages: who owns a problem and who says so, the form to assign it, assignments of many at once.
+
+Owns what is offered to choose from, and how an assignment is undone: each problem gets back whom a person had named before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from triage import ownership
+from triage.errors import TriageError
+from triage.owners import NOBODY
+from triage.queue import QueueRow
+from triage.records import Problem
+from ui.format import many, one_line
+from ui.front import sheet
+from ui.front.components import sheet as show
+from ui.front.desk import Desk, desk
+from ui.front.frame import who
+
+_OFFERED = 200  # names at most, those of settings and CODEOWNERS first
+_ANSWER, _CHOICE = "owner_answer", "owner_choice"
+
+
+def names(row: QueueRow) -> str:
+    """Return the first owner of a row, and how many more there are."""
+    shown = row.owned.names
+    return one_line(shown[0], 60) + (f" +{len(shown) - 1}" if len(shown) > 1 else "") if shown else ""
+
+
+def said(row: QueueRow) -> str:
+    """Say whose a row is, and who says so."""
+    return one_line(f"{row.owner}, {row.owned.why}") if row.owner else ""
+
+
+def known(at: Desk) -> list[str]:
+    """Return the names that can be chosen: of rules and CODEOWNERS, then of whoever owns a problem by now."""
+
+    def find() -> list[str]:
+        told = ownership.known(at.service.store, at.service.owning).known()
+        theirs = sorted({name for row in at.rows() for name in row.owned.names}, key=str.casefold)
+        return list(dict.fromkeys([*told, *theirs]))[:_OFFERED]
+
+    return at.remembered("owners", at.service.store.revision(), find)
+
+
+def assign(owners: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Assign problems by their ids; return whom each was assigned to before, and what went wrong with the others."""
+    at, before, errors = desk(), dict[str, str](), list[str]()
+    for id, owner in owners.items():
+        try:
+            was = at.service.find(id).owner or NOBODY
+            at.service.assign(id, owner, who(), at.now(), origin="page")
+            before[id] = was
+        except TriageError as exc:
+            errors.append(str(exc))
+    return before, errors
+
+
+def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what the queue's list asked for: `to` for all `ids`, or as `owners` says; return what to say, and the undo."""
+    to = str(request.get("to", ""))
+    before, errors = assign(request.get("owners") or dict.fromkeys(request["ids"], to))
+    told = f"Assigned {many(len(before), 'problem')}" + (f" to {one_line(to, 60)}." if to else " as before.")
+    words = [told] if before else []
+    if errors:
+        words.append(f"{many(len(errors), 'problem')} could not be assigned: {errors[0]}")
+    undo = {"kind": "assign", "ids": list(before), "how": {"owners": before}} if before else None
+    return {"said": " ".join(words), "undo": undo}
+
+
+def block(row: QueueRow) -> None:
+    """Draw who owns a problem, why, and the way to assign it."""
+    problem = row.problem
+    told = (
+        [sheet.strong(row.owner), f", {row.owned.why}."] if row.owner else [sheet.quiet("Nobody is known to own it.")]
+    )
+    with st.container(key="owner"):
+        with st.container(horizontal=True, vertical_alignment="bottom", key="owner_row"):
+            show("owned", [sheet.label("Owner"), sheet.p(*told)])
+            with st.popover("Assign", key="assign"):
+                _form(problem)
+        answer = st.session_state.get(_ANSWER)
+        if answer and answer["id"] == problem.id:
+            with st.container(horizontal=True, vertical_alignment="center", key="owner_answer_row"):
+                show("owner_said", [sheet.p(answer["said"], tone=answer["tone"])])
+                if answer["back"]:
+                    st.button("Undo", key="owner_undo", on_click=_do, args=(problem.id, answer["back"], True))
+
+
+def _form(problem: Problem) -> None:
+    offered = [name for name in known(desk()) if name != problem.owner]
+    st.selectbox(
+        "Owner", [*([NOBODY] if problem.owner else []), *offered], index=None, key=_CHOICE, accept_new_options=True,
+        placeholder="A name, or @team", label_visibility="collapsed",
+    )  # fmt: skip
+    st.button("Assign", key="assign_it", type="primary", on_click=_chosen, args=(problem.id,))
+
+
+def _chosen(id: str) -> None:
+    if name := st.session_state.get(_CHOICE):
+        _do(id, str(name), False)
+
+
+def _do(id: str, name: str, is_undo: bool) -> None:
+    before, errors = assign({id: name})
+    done = "Nobody is assigned any more." if name == NOBODY else f"Assigned to {one_line(name, 60)}."
+    st.session_state[_ANSWER] = {
+        "id": id, "said": errors[0] if errors else done, "tone": "bad" if errors else "good",
+        "back": "" if errors or is_undo else before[id],
+    }  # fmt: skip
+
+
+def grows(rows: Iterable[QueueRow]) -> list[float]:
+    """Return how many times its former level each row is at, 0 where it does not grow."""
+    return [round(row.growth.times, 1) if row.growth else 0 for row in rows]
