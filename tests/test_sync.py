@@ -324,6 +324,19 @@ def test_a_regression_reopens_the_same_issue_and_says_why_once(world: World) -> 
     assert world.service.find(id).state is TriageState.REGRESSED
 
 
+def test_a_comment_that_was_lost_and_is_out_of_date_is_not_waited_for(world: World) -> None:
+    id, _ = opened(world)
+    world.service.resolve(id, "ann", world.clock())
+    world.fake.faults.add(Fault("cut", when="before", method="POST", path="notes$", nth=1))
+    world.round()
+    assert world.mirror(id).saying
+    world.service.reopen(id, "ann", world.clock())
+    world.settle()
+    calls = len(world.fake.faults.log)
+    world.round()
+    assert (world.mirror(id).saying, len(world.fake.faults.log) - calls) == ("", 1)
+
+
 def test_old_failures_after_a_person_closed_the_issue_fight_nobody(world: World) -> None:
     id, its = opened(world)
     person(world, its, state_event="close")

@@ -93,8 +93,11 @@ class Telling:
         if found is None:
             return
         row = found
-        for remark in due(row, self._mirror(mirror.problem)[0], self.clock()):
+        remarks = due(row, self._mirror(mirror.problem)[0], self.clock())
+        for remark in remarks:
             self._remark(row, remark)
+        if self._mirror(mirror.problem)[0].saying not in {remark.key for remark in remarks}:
+            self._save(mirror.problem, saying="", saying_at=None)  # it was not to be said any more
         self._turn(mirror.problem, row)
         self._refresh(mirror.problem, row)
 
