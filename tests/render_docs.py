@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import click
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from triage import signature
+from tests.gitlab_reports import facts_of
+from triage import report, signature
 from triage.causes import CAUSES
+from triage.model import Evidence
 from triage.orders import WORDS
 from triage.policy import Threshold
 from triage.query import FIELDS
@@ -169,10 +173,44 @@ def picture() -> Iterator[str]:
     yield "```"
 
 
+def issue() -> Iterator[str]:
+    """An issue as it is sent, without the joiners that nobody sees."""
+    line = Evidence(41, "KeyError: 'amount'")
+    facts = facts_of(lambda place: _SAID.get(place, "data"))
+    assert facts.newest is not None
+    assert facts.newest.signature is not None
+    signed = replace(
+        facts.newest.signature,
+        evidence=(
+            Evidence(40, '  File "/opt/airflow/dag_bundles/dags/versions/bbbb…/dags/shop/load.py", line 12, in load'),
+            line,
+        ),
+    )
+    newest = replace(facts.newest, signature=signed, circumstance=None)
+    tasks = (("orders.load", 9), ("orders_eu.load", 2))
+    days = (("2026-11-19", 1), ("2026-11-23", 2), ("2026-11-24", 3), ("2026-11-25", 5))
+    facts = replace(
+        facts, newest=newest, total=11, final=9, first_seen=facts.first_seen - timedelta(days=6), deployments=("prod",),
+        tasks=tasks, days=days,
+    )  # fmt: skip
+    text = re.sub(r"wrote [a-z2-7 ]+", "wrote … ", report.block(facts)).replace("\u2060", "")
+    yield f"`````text\n{report.title(facts)}\n\n{text}\n`````"
+
+
+_SAID = {
+    "title": "KeyError: 'amount' in load()", "dag id": "orders", "task id": "load", "run id": "scheduled__2026-11-25T20:00:00+00:00",
+    "host": "worker-7", "deployment": "prod", "file name": "dags/shop/load.py", "exception": "KeyError",
+    "state's reason": "failed again in a try that started 2026-11-25 20:40 UTC, after it was resolved", "other scope": "staging",
+    "commit title": "Read the new column", "commit author": "Anna Schmidt", "merge request title": "Read the amount from the new feed",
+    "next step": "it is resolved when it has been quiet for 7 days.",
+}  # fmt: skip
+
+
 TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "settings": ("settings.md", settings),
     "commands": ("commands.md", commands),
     "orders": ("gitlab.md", orders),
+    "issue": ("gitlab.md", issue),
     "causes": ("signatures.md", causes),
     "judged": ("signatures.md", judged),
     "varying": ("signatures.md", varying),

@@ -82,7 +82,8 @@ def link(
     row = words.now(problem.id)
     if row is not None and words.marked(issue.description) != problem.id:
         block = words.block(row)
-        issues.edit(at.project, at.iid, description=f"{issue.description.rstrip()}\n\n{block}\n".lstrip())
+        theirs = f"{issue.description}\n\n" if issue.description.strip() else ""
+        issues.edit(at.project, at.iid, description=f"{theirs}{block}\n")
         ledger.save(
             replace(mirror, told=stamp(row, words.edition(problem.id)), written_at=now, dags=len(row.dags)), revision
         )

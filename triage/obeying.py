@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from triage import orders
+from triage import orders, templates
 from triage.errors import GitLabRefused, InputError
 from triage.issues import Issue, Issues, Note
 from triage.orders import Misread, Order, Verb
@@ -65,7 +65,7 @@ class Obeying:
         try:
             self._do(id, order, note.author, _origin(note, place))
         except InputError as exc:
-            return str(exc)
+            return templates.Pen(self.service.redactor).plain(str(exc))
         return ""
 
     def _do(self, id: str, order: Order, who: str, origin: str) -> None:
