@@ -21,7 +21,7 @@ from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, Plan, Request, refusal
 from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag, Project
 from tests.mirroring import Clock, PlainWords, World
-from triage.errors import TriageError
+from triage.errors import InputError, TriageError
 from triage.records import Mirror, MirrorStatus, Problem, TriageState
 from triage.remarks import wanted
 from triage.store import Store, open_store
@@ -133,7 +133,13 @@ class Trial:
     def run(self) -> list[str]:
         """Let things happen, then heal all and let it settle; return what is wrong."""
         self.fail()
-        acts = [self.round] * 6 + [self.fail, self.kill] * 3 + [self.eight, self.copy, self.restore] + [self.person] * 5
+        acts = (
+            [self.round] * 6
+            + [self.fail, self.kill] * 3
+            + [self.eight, self.copy, self.restore]
+            + [self.person] * 5
+            + [self.decide] * 2
+        )
         if self.random.random() < 0.5:  # an issue is there already; else what goes wrong meets its opening
             for _ in range(3):
                 self.pass_time(45)
@@ -266,6 +272,17 @@ class Trial:
         self.injected[f"a person {act.__name__.strip('_')}"] += 1
         self.did.append(f"a person {act.__name__.strip('_')} #{issue.iid}")
         self.pass_time(1)
+
+    def decide(self) -> None:
+        """Let a person decide about a problem here; what was done in GitLab before does not count any more."""
+        row = self.random.choice(self.world.service.queue(self.clock()))
+        self.pass_time(1)
+        verb = self.random.choice(("resolve", "reopen", "mute", "unmute"))
+        with suppress(InputError):
+            getattr(self.world.service, verb)(row.problem.id, "ann", self.clock())
+            self.closed.pop(row.problem.id, None)
+            self.injected["decided here"] += 1
+            self.did.append(f"{verb} {row.problem.title}")
 
     def _put(self, issue: Issue, **body: Any) -> None:
         self.fake.do("anna", "PUT", f"/projects/{issue.project}/issues/{issue.iid}", body)
