@@ -285,7 +285,7 @@ def test_no_attack_by_the_text_of_a_log_takes_effect_from_opening_to_regression(
     pages = {"prod": "https://airflow.example.com"}
     world.words = lambda service, clock: Written(service, clock, pages, "https://triage.example.com")
     world.rules = Rules(world.fake.url, "data/dags", storm_cap=1000)
-    texts = [attack.text for attack in ATTACKS[:: len(ATTACKS) // 30]]
+    texts = [attack.text for attack in ATTACKS[0 if rule == "new" else 7 :: len(ATTACKS) // 12]]
 
     def fail_all() -> list[str]:
         found = []
