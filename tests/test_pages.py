@@ -163,7 +163,7 @@ def test_a_click_on_mute_mutes_and_undo_takes_it_back(tab: Watched, base: str, f
     service.store.close()
     assert (entry.who, entry.origin) == ("someone", "page")
     page.locator(".st-key-undo button").click()
-    expect(page.get_by_text("Unmuted.")).to_be_visible()
+    expect(page.get_by_text("Put back.")).to_be_visible()
     assert _state(folder, id) is TriageState.NEW
 
 
@@ -212,6 +212,44 @@ def test_many_are_assigned_in_the_queue_and_each_gets_back_whom_it_had(tab: Watc
     page.get_by_test_id("said").get_by_role("button", name="Undo").click()
     expect(page.get_by_test_id("said")).to_contain_text("Assigned 2 problems as before.")
     assert (_owner(folder, first), _owner(folder, second)) == ("carl", "")
+
+
+@needs_chromium
+def test_a_problem_is_resolved_in_the_next_deploy_or_when_quiet_and_the_page_says_what_it_waits_for(
+    tab: Watched, base: str, folder: Path
+) -> None:
+    id = _id(folder, 9)
+    page = tab.page
+    page.goto(f"{base}/problem?id={id}")
+    page.get_by_role("button", name="Resolve later").click()
+    page.locator(".st-key-resolve-when-quiet-for-7-days button").click()
+    expect(
+        page.get_by_text("To be resolved once quiet for 7 days; still waits, as its last failure was")
+    ).to_be_visible()
+    page.locator(".st-key-undo button").click()
+    expect(page.get_by_text("Put back.")).to_be_visible()
+    page.get_by_role("button", name="Resolve later").click()
+    page.locator(".st-key-resolve-in-the-next-deploy button").click()
+    expect(page.get_by_text("Resolved in the next deploy.")).to_be_visible()
+    expect(page.get_by_text("Waits for the next deploy of dag")).to_be_visible()
+    service = _service(folder)
+    assert service.find(id).deploy is not None
+    service.undo(id, "ann", made_up.NOW)
+    service.store.close()
+
+
+@needs_chromium
+def test_a_note_is_shown_as_it_was_written_and_can_be_taken_back(tab: Watched, base: str, folder: Path) -> None:
+    page = tab.page
+    page.goto(f"{base}/problem?id={_id(folder, 9)}")
+    page.get_by_label("Note").fill(made_up.HOSTILE)
+    page.get_by_role("button", name="Add note").click()
+    expect(page.get_by_text("someone noted: <img src=x onerror=")).to_be_visible()
+    expect(page.get_by_text("Noted.", exact=True)).to_be_visible()
+    page.locator(".st-key-undo button").click()
+    expect(page.get_by_text("The note is gone.")).to_be_visible()
+    expect(page.get_by_text("someone noted:")).to_have_count(0)
+    assert page.evaluate("window.__pwn") is None
 
 
 @needs_chromium
@@ -395,13 +433,13 @@ def test_keys_move_select_and_resolve_many_with_undo(tab: Watched, base: str, fo
     expect(page.get_by_test_id("said")).to_contain_text("Resolved 2 problems.")
     assert {_state(folder, id) for id in ids} == {TriageState.RESOLVED}
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_test_id("said")).to_contain_text("Reopened 2 problems.")
+    expect(page.get_by_test_id("said")).to_contain_text("Put back 2 problems.")
     assert {_state(folder, id) for id in ids} == {TriageState.NEW}
     page.keyboard.press("m")
     page.keyboard.press("4")
     expect(page.get_by_test_id("said")).to_contain_text("Muted 1 problem until 10 more failures.")
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_test_id("said")).to_contain_text("Unmuted 1 problem.")
+    expect(page.get_by_test_id("said")).to_contain_text("Put back 1 problem.")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")

@@ -189,7 +189,7 @@ def resolve_when_quiet(problem: Problem, by: Actor, span: timedelta, tally: Tall
         raise InputError("The time to be quiet for is shorter than an hour.", "Give a longer one, such as 7d.")
     armed = replace(problem, quiet_for=span)
     armed = replace(armed, wake_at=_alarm(armed, by.at, tally, look=timedelta()))
-    return _stay(problem, armed, Event.ARMED, f"to resolve when quiet for {quiet.days(span)}", by)
+    return _stay(problem, armed, Event.ARMED, f"set it to resolve when quiet for {quiet.days(span)}", by)
 
 
 def disarm(problem: Problem, by: Actor) -> Decision:
@@ -197,7 +197,9 @@ def disarm(problem: Problem, by: Actor) -> Decision:
     if problem.quiet_for is None:
         raise InputError(f"Problem {problem.id} is not to be resolved when quiet.")
     bare = replace(problem, quiet_for=None)
-    return _stay(problem, replace(bare, wake_at=_alarm(bare, by.at)), Event.DISARMED, "not to resolve when quiet", by)
+    return _stay(
+        problem, replace(bare, wake_at=_alarm(bare, by.at)), Event.DISARMED, "cancelled its resolving when quiet", by
+    )
 
 
 def mute(

@@ -149,7 +149,7 @@ def at_once(kind: str, ids: list[str], into: str = "") -> dict[str, Any]:
     try:
         if kind == "part":
             done = [merging.undo(service, MoveKind.MERGE, id, person, now) for id in ids]
-            return {"said": f"{many(len(done), 'merge')} taken back.", "undo": None}
+            return {"said": f"{many(len(done), 'merge')} taken back.", "undo": None, "done": True}
         done = merging.merge(service, ids, person, now, into)
     except TriageError as exc:
         return {"said": str(exc), "undo": None}

@@ -152,7 +152,7 @@ export default component((root, first) => {
   }
   function tell(reply) {
     root.querySelector(".said")?.remove();
-    const box = attrs(el("div", `said ${reply.undo ? "" : "bad"}`, el("span", "", reply.said)), { role: "status", "data-testid": "said" });
+    const box = attrs(el("div", `said ${reply.undo || reply.done ? "" : "bad"}`, el("span", "", reply.said)), { role: "status", "data-testid": "said" });
     if (reply.undo) {
       const undo = el("button", "", "Undo");
       undo.addEventListener("click", () => { box.remove(); act(reply.undo.kind, reply.undo.how || {}, reply.undo.ids); });

@@ -18,23 +18,19 @@ from triage.errors import InputError, TriageError
 from triage.model import LogLine, LogStatus, Occurrence, Raised, place
 from triage.query import Members
 from triage.queue import QueueRow
-from triage.records import Change, Comparison, ComparisonStatus, TriageState
+from triage.records import Change, Comparison, ComparisonStatus
 from triage.service import ProblemView
 from triage.signature import differs, masked
 from ui import mirrored
 from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
-from ui.front import grouping, linking, mirror, owning, sheet, since
+from ui.front import acting, grouping, linking, mirror, owning, sheet, since
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
 from ui.front.frame import guarded, who
-from ui.pages.queue import change
 
 _SHOWN = 100  # occurrences listed here; the rest are one click away in Search
-_LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("For good", {}), ("For 1 day", {"hours": 24}), ("For 7 days", {"hours": 168}), ("Until 10 more failures", {"more": 10}),
-)  # fmt: skip
-_ANSWER, _REFUSED = "problem_answer", "comparison_refused"
+_REFUSED = "comparison_refused"
 _LOOK = 2  # seconds between looks for an answer that somebody at the page waits for
 
 
@@ -331,7 +327,7 @@ def _side(view: ProblemView) -> None:
     show("state", [sheet.p(sheet.state(problem.state), " since ", sheet.when(problem.state_at), f": {row.why}"),
                    sheet.p(next_step(view, now), tone="quiet")])  # fmt: skip
     its = mirrored.mirrored(desk().service, desk().settings, row, now)
-    _actions(view, mirrored.of_resolving(its))
+    acting.actions(view, mirrored.of_resolving(its))
     owning.block(row)
     show("gitlab", mirror.card(its, now))
     linking.buttons(row, its)
@@ -350,11 +346,9 @@ def _side(view: ProblemView) -> None:
             ("Id", [sheet.code(problem.id)]),
         ]),
         sheet.label("History"),
-        sheet.entries(
-            ([told(entry)], [sheet.when(entry.at), f" · {entry.why}" if entry.why else "", _whence(entry)])
-            for entry in view.history
-        ),
     ])  # fmt: skip
+    acting.note_form(problem.id)
+    show("history", [sheet.entries(acting.entry(entry, told(entry), [_whence(entry)]) for entry in view.history)])
 
 
 def _whence(entry: Change) -> str:
@@ -365,41 +359,3 @@ def _whence(entry: Change) -> str:
 
 def _seen(view: ProblemView, field: str) -> str:
     return names(dict.fromkeys(value for o in view.occurrences if (value := getattr(o, field))), 3)
-
-
-def _actions(view: ProblemView, consequence: str) -> None:
-    problem = view.row.problem
-    with st.container(horizontal=True, vertical_alignment="center", key="acts", gap="small"):
-        if problem.state is TriageState.RESOLVED:
-            _button("Reopen", "reopen", problem.id)
-        else:
-            _button("Resolve", "resolve", problem.id, type="primary")
-            if problem.state is TriageState.MUTED:
-                _button("Unmute", "unmute", problem.id)
-            with st.popover("Mute", key="mute"), st.container(key="choices"):
-                for words, how in _LASTING:
-                    _button(words, "mute", problem.id, how)
-    if consequence:
-        show("consequence", [sheet.p(consequence, tone="quiet")])
-    answer = st.session_state.get(_ANSWER)
-    if answer and answer["id"] == problem.id:
-        with st.container(horizontal=True, vertical_alignment="center", key="answer"):
-            show("said", [sheet.p(answer["said"], tone=answer["tone"])])
-            if answer["undo"]:
-                _button("Undo", answer["undo"], problem.id, key="undo")
-
-
-def _button(words: str, kind: str, id: str, how: dict[str, Any] | None = None, **look: Any) -> None:
-    key = look.pop("key", f"{kind}-{words.lower().replace(' ', '-')}")
-    st.button(words, key=key, on_click=_do, args=(words, kind, id, how or {}), **look)
-
-
-def _do(words: str, kind: str, id: str, how: dict[str, Any]) -> None:
-    undo = {"mute": "unmute", "resolve": "reopen"}.get(kind, "") if words != "Undo" else ""
-    past = {"mute": "Muted", "resolve": "Resolved", "unmute": "Unmuted", "reopen": "Reopened"}[kind]
-    said, tone = f"{past} {words.lower()}." if kind == "mute" else f"{past}.", "good"
-    try:
-        change(kind, id, **how)
-    except TriageError as exc:
-        said, tone, undo = str(exc), "bad", ""
-    st.session_state[_ANSWER] = {"id": id, "said": said, "tone": tone, "undo": undo}

@@ -6,7 +6,6 @@ filter's plain words match a row's own text as you type, and the logs of its fai
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import streamlit as st
@@ -18,14 +17,14 @@ from triage.records import Mirror
 from ui import mirrored
 from ui.format import many, one_line, web_address
 from ui.front import grouping, owning
+from ui.front.acting import change
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
-from ui.front.frame import guarded, who
+from ui.front.frame import guarded
 
 _WORDS = {"24h": "24 h", "7d": "7 d", "30d": "30 d", "all": "All"}
 _EVERY = 10  # seconds between looks at the store while the page is open
-_VERBS = {"mute": "unmute", "resolve": "reopen", "unmute": "mute", "reopen": "resolve"}
-_SAID = {"mute": "Muted", "resolve": "Resolved", "unmute": "Unmuted", "reopen": "Reopened"}
+_SAID = {"mute": "Muted", "resolve": "Resolved", "unmute": "Unmuted", "reopen": "Reopened", "undo": "Put back"}
 
 
 def render() -> None:
@@ -183,23 +182,5 @@ def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
     end = f" until {request['more']} more failures" if request.get("more") else end
     said = f"{_SAID[kind]} {many(len(changed), 'problem')}{end}." if changed else ""
     said += f" {many(len(errors), 'problem')} could not be changed: {errors[0]}" if errors else ""
-    undo = {"kind": _VERBS[kind], "ids": changed} if changed else None
-    return {"said": said.strip(), "undo": undo}
-
-
-def change(kind: str, id: str, hours: float | None = None, more: int | None = None) -> None:
-    """Carry out one action of a page's button on one problem."""
-    at = desk()
-    now, name, verbs = at.now(), who(), at.service
-    match kind:
-        case "mute":
-            lasting = timedelta(hours=hours) if hours else None
-            verbs.mute(id, name, now, lasting=lasting, more=more, origin="page")
-        case "resolve":
-            verbs.resolve(id, name, now, origin="page")
-        case "unmute":
-            verbs.unmute(id, name, now, origin="page")
-        case "reopen":
-            verbs.reopen(id, name, now, origin="page")
-        case _:
-            raise InputError(f"The page asked for {kind!r}, which is no action.")
+    undo = {"kind": "undo", "ids": changed} if changed and kind != "undo" else None
+    return {"said": said.strip(), "undo": undo, "done": bool(changed)}
