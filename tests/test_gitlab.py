@@ -135,3 +135,23 @@ def test_a_moved_issue_is_found_by_its_new_id(gitlab: FakeGitLab) -> None:  # no
 def test_an_address_without_a_gitlab_is_said_to_be_away() -> None:
     with pytest.raises(GitLabUnsure, match="is away"):
         GitLab(Access("http://127.0.0.1:9", "t")).desk(PROJECT)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_to_another_host_is_refused_and_never_sees_the_token(gitlab: FakeGitLab, status: int) -> None:  # noqa: F811
+    with FakeGitLab() as other:
+        there = f"http://localhost:{other.url.rpartition(':')[2]}/api/v4/user"
+        gitlab.faults.add(Fault("status", status, headers={"Location": there}))
+        with pytest.raises(GitLabRefused, match=r"to another host\.") as raised:
+            way(gitlab).desk(PROJECT)
+        assert "gitlab.url" in raised.value.fix
+        with pytest.raises(GitLabError):
+            way(gitlab).open(PROJECT, Draft("t", "text"))
+        assert other.faults.log == []
+
+
+def test_a_redirect_on_the_same_host_is_followed(gitlab: FakeGitLab) -> None:  # noqa: F811
+    project = next(iter(gitlab.state.projects.values()))
+    to = f"{gitlab.url}/api/v4/projects/{project.id}"
+    gitlab.faults.add(Fault("status", 301, path="dags$", headers={"Location": to}, times=1))
+    assert way(gitlab).desk(PROJECT).project_id == project.id

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urljoin
 
 import gitlab
 import requests
@@ -37,12 +37,22 @@ class Access:
     timeout: float = 20.0
 
 
+class _Session(requests.Session):
+    """Follows no redirect to another host: requests would take the header with the token along."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is not None and self.should_strip_auth(str(resp.url), urljoin(str(resp.url), target)):
+            return None
+        return target
+
+
 class GitLab:
     """One GitLab; for one thread at a time."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.hooks["response"].append(self._hear)
         self._wait: float | None = None
         self._client = gitlab.Gitlab(
@@ -302,6 +312,9 @@ class GitLab:
                 return GitLabGone(f"{url} has nothing to show for {what} ({said}).", fix)
             case 429:
                 return GitLabRefused(f"{url} is asked too often ({said}).", "It is asked again later.", status, wait)
+            case _ if 300 <= status < 400:
+                fix = "Set gitlab.url to the address that GitLab itself has; the token is sent to no other."
+                return GitLabRefused(f"{url} sends whoever asks for {what} to another host.", fix, status)
             case _ if 400 <= status < 500:
                 return GitLabRefused(f"{url} refuses {what} ({said}).", "Correct what it says.", status)
         return GitLabUnsure(f"{url} failed with {status}, asked for {what}.", "It is asked again.")
