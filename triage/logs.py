@@ -204,7 +204,7 @@ class Reading(Iterator[LogLine]):
             text=clean(event + told(event, record)),
             level=clean(level.lower())[:20] if isinstance(level, str) else None,
             logger=_HASHED.sub("", clean(logger)[:300]) if isinstance(logger, str) else None,
-            at=self._time(str(record.get("timestamp") or "")),
+            at=self._time(str(record.get("timestamp") or "")) if self._is_timed else None,
             raised=_chain(record.get("error_detail"), self._redactor),
             exit_code=code if type(code) is int and abs(code) < 1 << 31 else None,
             signal=clean(str(signal))[:40] if signal else None,
@@ -216,21 +216,15 @@ class Reading(Iterator[LogLine]):
         match = _PREFIX.match(raw)
         if match is None:
             return None
+        stamp, logger, level = match.groups()
         text = raw[match.end() :]
         exited = _EXITED.match(text) if text.startswith("Task exited") else None
-        return LogLine(
-            number=self.total_lines,
-            text=text,
-            level=_LEVELS[match[3]],
-            logger=match[2],
-            at=self._time(match[1] or ""),
-            exit_code=int(exited[1][:10]) if exited else None,
-        )
+        code = int(exited[1][:10]) if exited else None
+        at = self._time(stamp) if stamp and self._is_timed else None
+        return LogLine(self.total_lines, text, _LEVELS[level], logger, at, exit_code=code)
 
     def _time(self, text: str) -> datetime | None:
         """Parse a stamp that carries its zone; one without tells no time that could be compared."""
-        if not (text and self._is_timed):
-            return None
         if text not in self._clock:
             if len(self._clock) > 64:
                 self._clock.clear()

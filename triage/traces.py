@@ -31,11 +31,14 @@ _BAR = re.compile(r"\s*[|+] ?")
 
 @dataclass(slots=True)
 class _Entry:
-    """One exception while its lines are read; `link` is how the next one in the text follows from it."""
+    """One exception while its lines are read, `size` characters of its value; `link` is how the next one in the text
+    follows from it.
+    """
 
     frames: list[Frame] = field(default_factory=list)
     type: str = ""
     value: list[str] = field(default_factory=list)
+    size: int = 0
     link: str = ""
     parts: tuple[tuple[Raised, ...], ...] = ()
 
@@ -92,7 +95,7 @@ def parse(lines: Sequence[str], depth: int = 4) -> tuple[Raised, ...]:
         is_heading = HEADING in line
         if depth and ((is_heading and GROUP_HEADING in line) or "+-+----" in line):
             return _parse_group(lines[at if GROUP_HEADING in line else 0 :], depth)
-        frame = _frame(line)
+        frame = _frame(line) if 'File "' in line else None
         if is_heading or (frame and (here is None or here.type)):
             here = _Entry()
             entries.append(here)
@@ -109,6 +112,7 @@ def parse(lines: Sequence[str], depth: int = 4) -> tuple[Raised, ...]:
         elif line[:1].strip() and not (after_frame and not is_raised(line)) and (raised := _RAISED.match(line)):
             here.type = raised[1]
             here.value = [line[raised.end() :]]
+            here.size = len(here.value[0])
         after_frame = False
     return _chain([one for one in entries if one.type])
 
@@ -128,8 +132,11 @@ def parse_shown(lines: Sequence[str]) -> tuple[Raised, ...]:
 
 
 def _frame(line: str) -> Frame | None:
-    match = _FRAME.match(line) if 'File "' in line else None
-    return Frame(match[1], int(match[2]), (match[3] or "").strip()) if match else None
+    match = _FRAME.match(line)
+    if match is None:
+        return None
+    file, number, function = match.groups()
+    return Frame(file, int(number), (function or "").strip())
 
 
 def _after(here: _Entry, line: str) -> None:
@@ -137,8 +144,9 @@ def _after(here: _Entry, line: str) -> None:
     text = line.strip()
     if text in (_CAUSE, _CONTEXT):
         here.link = text
-    elif not here.link and sum(map(len, here.value)) < 2 * MAX_VALUE:
+    elif not here.link and here.size < 2 * MAX_VALUE:
         here.value.append(line)
+        here.size += len(line)
 
 
 def _chain(entries: list[_Entry]) -> tuple[Raised, ...]:

@@ -89,7 +89,7 @@ def hostile(rule: Rule) -> Iterator[str]:
     """Yield what keeps a rule busy: its example cut at every eighth, and its hints."""
     for part in range(1, 8):
         yield rule.before[: max(1, len(rule.before) * part // 8)]
-    yield from rule.hints
+    yield from (*rule.hints, *rule.names)
 
 
 def exhaust(rule: Rule, text: str) -> int:
@@ -125,7 +125,7 @@ def unmasked(text: bytes) -> list[LogLine]:
 def floor(lines: Sequence[LogLine]) -> int:
     """Look at every character once for each hint, and do nothing about it."""
     low = "\n".join(line.text for line in lines).lower()
-    return sum(hint in low for rule in RULES for hint in rule.hints)
+    return sum(hint in low for rule in RULES for hint in (*rule.hints, *rule.names))
 
 
 if __name__ == "__main__":

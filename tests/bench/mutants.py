@@ -58,6 +58,7 @@ def _rules(tree: ast.AST) -> set[int]:
             "re.sub",
             "re.split",
             "re.fullmatch",
+            "Hinted",
         ):
             found |= {id(one) for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)}
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "_mask" and len(node.args) > 1:
