@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -78,6 +79,33 @@ def test_a_request_that_a_proxy_sent_twice_leaves_one_open_issue_after_a_day(
     assert sorted(one.state for one in world.fake.issues()) == ["closed", "opened"]
     linked = next(one for one in world.fake.issues() if one.state == "opened")
     assert world.mirror(id).iid == linked.iid
+
+
+def test_an_issue_that_is_dated_into_the_future_hides_none_and_no_closing(world: World) -> None:
+    id, its = opened(world)
+    late = world.clock() + timedelta(days=900)
+    body = {"title": "from the future", "labels": "airtriage"}
+    made_late = world.fake.do("anna", "POST", f"/projects/{its.project}/issues", body)
+    found = next(one for one in world.fake.issues() if one.iid == made_late["iid"])
+    world.fake.state.put("issue", replace(found, created_at=late, updated_at=late))
+    world.fail(2)
+    world.settle()
+    world.fake.faults.add(refusal(502, "after", method="POST", path="/issues$", nth=1))
+    before = made(world)
+    world.fail(3)
+    world.settle()
+    assert made(world) == before + 1
+    anna(world, state_event="close")
+    world.round()
+    assert world.service.find(id).state is TriageState.RESOLVED
+
+
+def test_a_proxy_that_wants_us_to_wait_for_years_is_asked_again_within_the_hour(world: World) -> None:
+    world.fake.faults.add(refusal(429, retry_after=10**12, times=1))
+    world.fail()
+    report = world.round()
+    assert report.again_at is not None
+    assert report.again_at - world.clock() < timedelta(hours=1, minutes=1)
 
 
 def test_a_copy_that_a_person_made_with_our_marker_is_theirs(world: World) -> None:

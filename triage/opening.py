@@ -29,6 +29,7 @@ _MARGIN = timedelta(minutes=10)
 # Where GitLab refuses and does not say for how long (facts of its rate limits: headers may be missing).
 _PAUSE = timedelta(seconds=60)
 _LONGEST_PAUSE = timedelta(minutes=10)
+_LONGEST_SAID = 3600.0  # seconds that GitLab may ask for at once, whatever a proxy writes into Retry-After
 
 
 @dataclass(slots=True)
@@ -65,7 +66,8 @@ class Opening:
             if problem := self.marked(issue.description):
                 found.setdefault(problem, {})[issue.iid] = issue
         adopted = [new for problem, its in sorted(found.items()) if (new := self._adopt(problem, its))]
-        newest = max((issue.created_at for issue in (*ours, *labelled)), default=tracker.found_until)
+        # GitLab lets an owner date an issue, into the future too: behind that we would never look again.
+        newest = max((min(issue.created_at, at) for issue in (*ours, *labelled)), default=tracker.found_until)
         self.tracker = replace(tracker, found_until=max(filter(None, (newest, tracker.found_until)), default=None))
         self.looked_at = at
         return adopted
@@ -218,7 +220,8 @@ def _dropped(draft: Draft, issue: Issue) -> str:
 def pause(exc: TriageError, failures: int) -> timedelta:
     """Return how long GitLab is left alone after a refusal: as it says, else a minute and longer, never at one time for all."""
     if isinstance(exc, GitLabRefused) and exc.retry_after is not None:
-        return timedelta(seconds=exc.retry_after) + timedelta(seconds=random.uniform(0, 5))
+        said = timedelta(seconds=min(exc.retry_after, _LONGEST_SAID))
+        return said + timedelta(seconds=random.uniform(0, 5))
     longer = min(_LONGEST_PAUSE, _PAUSE * 2 ** min(max(failures - 1, 0), 10)).total_seconds()
     return timedelta(seconds=longer * random.uniform(1, 1.25))
 

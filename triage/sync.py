@@ -287,7 +287,7 @@ class _Round:
                 with self._one_by_one(mirror):
                     self.hearing.hear(mirror, issue)
                     self.report.heard += 1
-            until = max(until, issue.updated_at)
+            until = max(until, min(issue.updated_at, self.sync.clock()))  # an owner may date an issue into the future
             self.opening.tracker = replace(tracker, read_until=until)
 
     def _is_check_due(self) -> bool:
