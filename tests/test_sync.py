@@ -337,6 +337,39 @@ def test_a_comment_that_was_lost_and_is_out_of_date_is_not_waited_for(world: Wor
     assert (world.mirror(id).saying, len(world.fake.faults.log) - calls) == ("", 1)
 
 
+def test_our_own_closing_whose_answer_was_lost_does_not_keep_a_regression_closed(world: World) -> None:
+    id, _ = opened(world)
+    world.service.resolve(id, "ann", world.clock())
+    world.fake.faults.add(Fault("cut", when="after", method="PUT", nth=1))
+    world.round()
+    assert issue(world).state == "closed"
+    world.clock.forward(hours=1)
+    world.fail()
+    world.settle()
+    assert (world.service.find(id).state, issue(world).state) == (TriageState.REGRESSED, "opened")
+
+
+def test_a_store_that_forgot_an_issue_finds_it_though_nothing_is_to_be_opened(world: World) -> None:
+    id, its = opened(world)
+    fresh = World(world.fake, world.clock)
+    fresh.fail()
+    fresh.service.resolve(id, "ann", world.clock())
+    fresh.settle()
+    assert (fresh.mirror(id).iid, issue(world).state) == (its.iid, "closed")
+
+
+def test_an_issue_that_was_stripped_and_moved_before_its_answer_was_made_good_is_recognised(world: World) -> None:
+    target = world.fake.project("crm/new", {"bot": MAINTAINER, "anna": DEVELOPER})
+    world.fake.faults.add(refusal(502, "after", method="POST", path="issues$", nth=1))
+    id = world.fail()
+    for _ in range(4):
+        world.round()
+    person(world, issue(world), description="stripped")
+    moved = world.fake.move(issue(world), target, "anna")
+    world.settle()
+    assert (posts(world), world.mirror(id).issue_id) == (1, moved.id)
+
+
 def test_old_failures_after_a_person_closed_the_issue_fight_nobody(world: World) -> None:
     id, its = opened(world)
     person(world, its, state_event="close")

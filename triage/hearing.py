@@ -73,9 +73,8 @@ class Hearing:
             return mirror
         if problem is not None and not problem.merged_into and wanted(problem, mirror) != issue.is_open:
             turn = self._turn(issue)
-            if turn.who == self.tracker.bot:  # our own, and the problem changed since: it is told
-                return mirror
-            self._decide(problem, issue, turn)
+            if turn.who != self.tracker.bot:  # our own, and the problem changed since: it is told
+                self._decide(problem, issue, turn)
         return self._saved(mirror, is_open=issue.is_open)
 
     def _came_from_there(self, problem: Problem) -> bool:

@@ -47,7 +47,6 @@ class Opening:
     marked: Callable[[str], str | None]
     label: str
     looked_at: datetime | None = field(default=None, init=False)
-    _strays: list[Issue] = field(default_factory=list, init=False)
 
     def look(self) -> list[tuple[Mirror, Issue]]:
         """Find the issues that were made since the last look, and link each to its problem, known here or not yet.
@@ -60,12 +59,13 @@ class Opening:
         ours = self.issues.made(project, since, by=tracker.bot_id)
         # A token made anew may be another user's: then the label leads to what the former one opened.
         labelled = self.issues.made(project, since, label=self.label) if self.label else []
-        self._strays = [issue for issue in ours if self.marked(issue.description) is None and issue.moved_to is None]
+        strays = [issue for issue in ours if self.marked(issue.description) is None]
         found: dict[str, dict[int, Issue]] = {}
         for issue in (*ours, *labelled):
             if problem := self.marked(issue.description):
                 found.setdefault(problem, {})[issue.iid] = issue
         adopted = [new for problem, its in sorted(found.items()) if (new := self._adopt(problem, its))]
+        adopted += self._recognised(strays)
         # GitLab lets an owner date an issue, into the future too: behind that we would never look again.
         newest = max((min(issue.created_at, at) for issue in (*ours, *labelled)), default=tracker.found_until)
         self.tracker = replace(tracker, found_until=max(filter(None, (newest, tracker.found_until)), default=None))
@@ -127,9 +127,6 @@ class Opening:
         mirror, revision = found
         if mirror.next_at is not None and now < mirror.next_at:
             return False
-        if mirror.sent_at is not None and (stray := self._stray(mirror)) is not None:
-            self.link(mirror, revision, stray)
-            return False
         if mirror.sent_at is not None:
             reckoned = self._reckon(mirror, self.looked_at)
             revision = self.ledger.save(reckoned, revision)
@@ -142,17 +139,29 @@ class Opening:
                 return self._send(mirror, revision, said)
         return False
 
-    def _stray(self, mirror: Mirror) -> Issue | None:
-        """Return the issue that was sent, though a person took its marker out before it was known.
+    def _recognised(self, strays: Iterable[Issue]) -> list[tuple[Mirror, Issue]]:
+        """Link the issues that were sent, though a person took their marker out before that was known.
 
-        By its title, or the problem's id in its text (that of the link to our page).
+        By the title, or the problem's id in the text (that of the link to our page).
         """
-        assert mirror.sent_at is not None
-        linked = {one.issue_id for one in self.ledger.mirrors(self.tracker)}
-        since = mirror.sent_at - _MARGIN
-        recent = (one for one in self._strays if one.created_at >= since)
-        same = [one for one in recent if one.title == mirror.title or mirror.problem in one.description]
-        return min((one for one in same if one.id not in linked), key=lambda one: one.iid, default=None)
+        mirrors = self.ledger.mirrors(self.tracker)
+        linked = {one.issue_id for one in mirrors}
+        links = []
+        for mirror in mirrors:
+            if mirror.status is not MirrorStatus.INTENDED or mirror.sent_at is None:
+                continue
+            since, revision = mirror.sent_at - _MARGIN, self._revision(mirror)
+            recent = [one for one in strays if one.created_at >= since and one.id not in linked]
+            same = [one for one in recent if one.title == mirror.title or mirror.problem in one.description]
+            if same and revision is not None:
+                first = min(same, key=lambda one: one.iid)
+                links.append((self.link(mirror, revision, first), first))
+                linked.add(first.id)
+        return links
+
+    def _revision(self, mirror: Mirror) -> int | None:
+        found = self.ledger.mirror(mirror.problem)
+        return found[1] if found is not None and found[0] == mirror else None
 
     @staticmethod
     def _reckon(mirror: Mirror, looked: datetime) -> Mirror:

@@ -131,8 +131,12 @@ class Sync:
         report, now = Report(), self.clock()
         end = now + budget if budget is not None else None
         planned = self.plan(now)
-        for (gitlab, project), its in _by_project(planned, self.service.store.records(Mirror)).items():
+        work = _by_project(planned, self.service.store.records(Mirror))
+        every: dict[tuple[str, str], list[Planned]] = {place: [] for place in self._places()}
+        for (gitlab, project), its in (every | work).items():
             issues = self.connect(gitlab, project)
+            if issues is None and (gitlab, project) not in work:
+                continue
             if issues is None:
                 what = f"Issues of {project} at {gitlab} are left alone: the settings name no such GitLab."
                 report.troubles.append(Trouble(what, "Set gitlab.url and a token for it, or unlink their problems."))
@@ -148,6 +152,14 @@ class Sync:
                     _Round(self, issues, renew, report, end, its).run(gitlab, project)
         inbox.forget(self.service.store, now)
         return report
+
+    def _places(self) -> list[tuple[str, str]]:
+        """Return the projects that are set, and those where something was done: a restored store may have forgotten what."""
+        routed = [(rules, route.project) for rules in self.rules.values() for route in rules.routes if route.open]
+        named = [*((rules, rules.project) for rules in self.rules.values()), *routed]
+        found = [(rules.gitlab, project) for rules, project in named if project]
+        found += [(tracker.gitlab, tracker.project) for tracker, _ in self.service.store.records(Tracker)]
+        return list(dict.fromkeys(found))
 
 
 @dataclass(slots=True)
