@@ -118,6 +118,26 @@ def test_the_card_shows_the_link_the_project_and_what_is_wrong() -> None:
     assert "not set up" in _text(front.card(Mirrored(PROBLEM), NOW))
 
 
+@pytest.mark.parametrize(
+    ("tracker", "linked", "says"),
+    [
+        (TRACKER, 6, "In step"),
+        (replace(TRACKER, heard_at=NOW - timedelta(minutes=6)), 6, "Is the collector running?"),
+        (replace(TRACKER, heard_at=NOW - timedelta(days=6)), 0, "In step"),
+        (replace(TRACKER, troubles=(Trouble("bot is a Guest there.", "Give it a role."),)), 6, "Give it a role."),
+        (replace(TRACKER, failures=2, troubles=(Trouble("It is away.", "It is asked again."),), next_at=NOW + timedelta(minutes=2)), 6, "Asked again"),
+    ],
+)  # fmt: skip
+def test_health_says_how_a_project_of_gitlab_is(tracker: Tracker, linked: int, says: str) -> None:
+    shown = _text(front.health(tracker, linked, 1 if linked else 0, NOW))
+    assert says in shown
+    assert PROJECT in shown
+
+
+def test_health_says_how_gitlab_is_switched_on() -> None:
+    assert "[gitlab]" in _text(front.off())
+
+
 def test_an_address_that_is_no_web_address_is_no_link() -> None:
     shown = front.card(_its(web_url="javascript:alert(1)"), NOW)
     assert "javascript" not in _text(shown)
@@ -131,7 +151,7 @@ def _printed(its: Mirrored, now: datetime = NOW) -> str:
 
 def test_the_command_line_says_the_same() -> None:
     printed = _printed(_its())
-    assert "GitLab #41 open, assigned to anna, labelled airtriage, crm, in step 20 s ago" in printed
+    assert "GitLab #41 open, assigned to anna, labelled airtriage, crm, synced 20 s ago" in printed
     assert URL in printed
     assert "#41 is kept up to date" in printed
     assert _printed(Mirrored(PROBLEM)) == ""

@@ -182,6 +182,10 @@ def test_terms_about_problems_find_their_occurrences(service: Service) -> None:
     assert runs("is:needs") == ["run_1"]
     assert runs(f"problem:{id[:6]}*") == ["run_2"]
     assert runs("NOT state:MUTED AND dag:orders") == ["run_1"]
+    service.mirrored(id, "https://gitlab.example.com/a/b/-/issues/41", NOW)
+    assert runs("has:gitlab") == ["run_2"]
+    with pytest.raises(InputError, match="has:gitlab finds"):
+        runs("has:jira")
     assert [row.problem.id for row in service.queue(NOW, parse("title:other", NOW))] == [id]
     with pytest.raises(InputError, match="is not a state"):
         runs("state:happy")

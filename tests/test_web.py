@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tests import made_up
 from triage.errors import ProcessError, StoreError
+from triage.records import Mirror, MirrorStatus
 from triage.service import Service
 from ui import web
 
@@ -71,6 +72,17 @@ def test_bad_input_is_400_with_one_sentence(client: TestClient, query: str) -> N
     answer = client.get(f"/api/problems?{query}")
     assert answer.status_code == 400
     assert answer.json()["error"].endswith((".", "?"))
+
+
+def test_one_problem_comes_with_its_gitlab_issue(client: TestClient, service: Service) -> None:
+    id = client.get("/api/problems").json()[0]["id"]
+    assert client.get(f"/api/problems/{id}").json()["gitlab"] is None
+    linked = Mirror(
+        id, "https://g.example", "data/dags", MirrorStatus.LINKED, NOW, iid=41, web_url="https://g.example/41"
+    )
+    service.store.save(linked, None)
+    found = client.get(f"/api/problems/{id}").json()["gitlab"]
+    assert (found["status"], found["iid"], found["open"]) == ("linked", 41, True)
 
 
 def test_one_problem_comes_with_its_newest_tries_and_history(client: TestClient) -> None:

@@ -118,7 +118,7 @@ def print_mirror(console: Console, its: Mirrored, at: datetime) -> None:
     """Print where a problem's GitLab issue stands, and what happens by itself next."""
     mirror, tracker = its.mirror, its.tracker
     if mirror is not None:
-        told = f", in step {fmt.ago(tracker.heard_at, at)}" if tracker and mirror.status is MirrorStatus.LINKED else ""
+        told = f", synced {fmt.ago(tracker.heard_at, at)}" if tracker and mirror.status is MirrorStatus.LINKED else ""
         people = f", assigned to {mirror.assignee}" if mirror.assignee else ""
         labels = f", labelled {', '.join(mirror.labels)}" if mirror.labels else ""
         name = f"{mirrored.named(mirror)} ".lstrip()

@@ -6,7 +6,7 @@ Owns the words of both. Draws nothing itself, and asks nobody: what is known is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from triage.records import Mirror, MirrorStatus, Tracker
@@ -16,6 +16,7 @@ from ui.front import sheet
 from ui.front.sheet import Block, Run
 from ui.mirrored import Mirrored
 
+_STALE = timedelta(minutes=5)  # ten rounds
 _LINES = '[gitlab]\nurl = "https://gitlab.example.com"\ntoken_file = "/run/secrets/gitlab"\nproject = "data/airflow"'
 
 
@@ -34,7 +35,7 @@ def card(its: Mirrored, now: datetime) -> list[Block]:
         ("Project", [_project(mirror, tracker)]),
         ("Assignee", [mirror.assignee]),
         ("Labels", _labels(mirror.labels)),
-        ("In step", [sheet.when(tracker.heard_at)] if tracker and mirror.status is MirrorStatus.LINKED else []),
+        ("Synced", [sheet.when(tracker.heard_at)] if tracker and mirror.status is MirrorStatus.LINKED else []),
     ]))  # fmt: skip
     return [*blocks, sheet.p(step, tone="quiet"), *_wished(its)]
 
@@ -72,9 +73,12 @@ def _labels(labels: Iterable[str]) -> list[Run]:
 def health(tracker: Tracker, linked: int, opening: int, now: datetime) -> list[Block]:
     """Say how one project of GitLab is: the last answer, what waits, and what to mend."""
     is_away = tracker.failures > 0
+    is_stale = bool(linked + opening) and (tracker.heard_at is None or now - tracker.heard_at > _STALE)
     mark = (
         sheet.dot("bad", "Away")
         if is_away
+        else sheet.dot("bad", "Stale")
+        if is_stale
         else sheet.dot("warn", "In part")
         if tracker.troubles
         else sheet.dot("good", "In step")
@@ -84,6 +88,9 @@ def health(tracker: Tracker, linked: int, opening: int, now: datetime) -> list[B
     troubles = [
         sheet.p(sheet.strong(one.what), f" {one.fix}", tone="bad" if is_away else "warn") for one in tracker.troubles
     ]
+    if is_stale and not is_away:
+        what = sheet.strong("GitLab was not asked for longer than it should be.")
+        troubles.append(sheet.p(what, " Is the collector running? airtriage up starts it.", tone="bad"))
     facts = sheet.facts([
         ("Last answer", [sheet.when(tracker.heard_at)]),
         ("Asked again", [sheet.when(tracker.next_at)] if tracker.next_at and tracker.next_at > now else []),
