@@ -48,6 +48,9 @@ class PlainWords:
     def edition(self, problem: str) -> str:
         return ""
 
+    def retitled(self, title: str, sent: str) -> str | None:
+        return None
+
     def now(self, problem: str) -> QueueRow | None:
         return next((row for row in self.service.queue(self.clock()) if row.problem.id == problem), None)
 

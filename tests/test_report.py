@@ -16,6 +16,7 @@ from tests.test_markdown import TEXTS
 from triage import templates
 from triage.errors import SettingsError
 from triage.model import Evidence
+from triage.proof import checked_template
 from triage.redact import Redactor
 from triage.report import (
     BEGIN,
@@ -24,7 +25,6 @@ from triage.report import (
     CommentKind,
     Facts,
     block,
-    checked_template,
     comment,
     comment_key,
     description,

@@ -18,7 +18,7 @@ from triage.model import Evidence, Frame, LogLine, LogStatus, Raised, Signature,
 from triage.policy import Rules
 from triage.records import Comparison, ComparisonStatus, DeploymentHealth, Good
 from triage.redact import PLAIN, Redactor
-from triage.report import problem_of
+from triage.report import problem_of, retitled
 from triage.service import Service
 from triage.suspecting import Suspecting
 from triage.sync import Sync
@@ -119,10 +119,20 @@ def test_what_a_new_rule_of_redaction_masks_is_out_of_the_issue_after_the_next_r
     world.settle()
     assert "4711-22-8" not in world.description(id)
     assert "no customer ***" in world.description(id)
+    (issue,) = world.fake.issues()
+    assert (issue.title, world.mirror(id).title) == ("no customer *** in the list (orders.load)",) * 2
     before = world.mirror(id).written_at
     world.clock.forward(hours=2)
     world.round()
     assert world.mirror(id).written_at == before
+
+
+def test_a_title_that_a_person_wrote_stays_and_one_of_ours_is_known_after_it_was_masked_in_the_store() -> None:
+    redactor = Redactor(known=("4711-22-8",))
+    assert retitled("no customer 4711-\u206022-8", "no customer 4711-22-8", redactor) == "no customer ***"
+    assert retitled("no customer 4711-22-8", "no customer ***", redactor) == "no customer ***"
+    assert retitled("Anna: no customer 4711-22-8", "no customer 4711-22-8", redactor) is None
+    assert retitled("no customer ***", "no customer ***", redactor) is None
 
 
 def test_a_new_template_is_in_the_issue_after_the_next_round_and_a_persons_words_stay(world: Spoken) -> None:

@@ -152,8 +152,12 @@ class GitLab:
             made = self._client.http_post(f"{_at(project)}/issues", post_data=body, obey_rate_limit=False)
             return _issue(_object(made))
 
-    def edit(self, project: str, iid: int, *, is_open: bool | None = None, description: str | None = None) -> Issue:
+    def edit(
+        self, project: str, iid: int, *, is_open: bool | None = None, description: str | None = None, title: str | None = None
+    ) -> Issue:  # fmt: skip
         body: dict[str, Any] = {} if is_open is None else {"state_event": "reopen" if is_open else "close"}
+        if title is not None:
+            body["title"] = title
         if description is not None:
             body["description"] = description
         with self._asking(f"a change of the issue #{iid} of {project}", writes=True):

@@ -139,8 +139,10 @@ class Issues(Protocol):
     def open(self, project: str, draft: Draft) -> Issue:
         """Open an issue. Not idempotent: after GitLabUnsure there may be one."""
 
-    def edit(self, project: str, iid: int, *, is_open: bool | None = None, description: str | None = None) -> Issue:
-        """Close or reopen an issue, or replace its description; what is so already stays so."""
+    def edit(
+        self, project: str, iid: int, *, is_open: bool | None = None, description: str | None = None, title: str | None = None
+    ) -> Issue:  # fmt: skip
+        """Close or reopen an issue, or replace its description or title; what is so already stays so."""
 
     def notes(self, project: str, iid: int, after: int = 0) -> list[Note]:
         """Return the comments of an issue with a higher id than `after`, oldest first."""

@@ -17,18 +17,17 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from triage import markdown, templates
 from triage.causes import CAUSES
-from triage.errors import SettingsError
 from triage.markdown import Safe, cut, fence
-from triage.model import Circumstance, CircumstanceKind, Evidence, Occurrence, Signature, TaskTry
-from triage.records import Problem, TriageState
+from triage.model import Occurrence
+from triage.records import Problem
 from triage.redact import PLAIN, Redactor
-from triage.suspects import Commit, MergeRequest, Source, Span, Suspect, Suspects
+from triage.suspects import Source, Suspect, Suspects
 
 BEGIN, END = "<!-- airtriage:begin -->", "<!-- airtriage:end -->"
 # Our block at most, in bytes, so that most of a description is always left to people.
@@ -118,7 +117,17 @@ _OF_FAILURES = (CommentKind.REGRESSED, CommentKind.ESCALATED, CommentKind.SPREAD
 def title(facts: Facts, template: str = templates.TITLE, redactor: Redactor = PLAIN) -> str:
     """Return the issue's title: one line, 255 characters at most. SettingsError where the template does not render."""
     said = templates.rendered(template, values(facts, redactor), redactor, as_title=True)
-    return markdown.title(said) or f"Problem {facts.id}"
+    return str(markdown.title(said)) or f"Problem {facts.id}"
+
+
+def retitled(title: str, sent: str, redactor: Redactor) -> str | None:
+    """Return a title without the secrets that today's rules find in it; None where there are none, or a person wrote it.
+
+    `sent` is what we called the issue, as it was or masked since.
+    """
+    was, ours = (text.replace(markdown.JOINER, "") for text in (title, sent))
+    masked = redactor.text(was)
+    return str(markdown.title(masked)) if masked not in (was, "") and masked == redactor.text(ours) else None
 
 
 def block(facts: Facts, template: str = templates.BODY, redactor: Redactor = PLAIN) -> str:
@@ -234,15 +243,6 @@ def trend(days: Iterable[tuple[str, int]]) -> tuple[str, str, str, int]:
     most = max(counts.get(day, 0) for day in span)
     bars = "".join("▁▂▃▄▅▆▇█"[-(-counts.get(day, 0) * 7 // most)] for day in span)
     return bars, span[0], span[-1], most
-
-
-def checked_template(text: str, field: str, *, as_title: bool = False) -> str:
-    """Return a template that renders, with all that can be known of a problem and with the least; else SettingsError."""
-    for facts in _samples():
-        said = templates.rendered(text, values(facts), as_title=as_title, field=field)
-        if as_title and not said.strip():
-            raise SettingsError(f"{field} renders to nothing.", "A title needs words, for example {{ title }}.")
-    return text
 
 
 def values(facts: Facts, redactor: Redactor = PLAIN) -> dict[str, object]:
@@ -388,34 +388,3 @@ def _mark(line: str) -> str:
     return (
         base64.b32encode(hashlib.sha256(_DRESS.sub("", line).encode("utf-8", "replace")).digest())[:4].decode().lower()
     )
-
-
-def _samples() -> tuple[Facts, Facts]:
-    """Return a problem of which everything is known, and one of which next to nothing is."""
-    at, good, bad = datetime(2026, 11, 25, 20, 41, tzinfo=UTC), "a" * 40, "b" * 40
-    problem = Problem(
-        "0123456789ab", "prod", "1:0123", "KeyError: 'id' in load()", "code error", TriageState.REGRESSED, at, at, reason="it came back"
-    )  # fmt: skip
-    signed = Signature(
-        1, "1:0123", problem.title, problem.cause, "KeyError", (Evidence(12, "KeyError: 'id'"),), ("It counts.",)
-    )
-    fact = Occurrence(
-        TaskTry("prod", "etl", "manual__2026-11-25T20:40:00+00:00", "load", 3, 2), at, at, at, True,
-        Circumstance(CircumstanceKind.FAIL_FAST), "PythonOperator", "data", "default", "default_pool", "worker-7", signature=signed,
-    )  # fmt: skip
-    url = "https://gitlab.example.com/data/dags"
-    commit = Commit(bad, "Read the new column", "Ann", at, f"{url}/-/commit/{bad}")
-    request = MergeRequest(7, "Read the new column", f"{url}/-/merge_requests/7", "Ann")
-    span = Span(url, "dags/etl.py", good, bad)
-    full = Facts(
-        problem, 1_203, 40, at - timedelta(days=3), at, ("prod", "blue"), (("etl", 1_203),), (("etl.load", 1_203),),
-        (("2026-11-22", 3), ("2026-11-25", 1_200)), "data", "It heals by itself.", fact, fact, "https://airtriage.example.com/problem",
-        "https://airflow.example.com/dags/etl", "https://airflow.example.com/dags/etl",
-        Source("dags/etl.py", 12, bad, url, f"{url}/-/blob/{bad}/dags/etl.py#L12"),
-        Suspects(span, (Suspect((commit,), request), Suspect((commit,))), 2),
-        (Elsewhere("staging", "NEW", 2, "https://airtriage.example.com/problem"),), "It is closed when it is quiet for 7 days.",
-    )  # fmt: skip
-    bare = Facts(
-        replace(problem, state=TriageState.NEW, reason="", cause="unknown"), 1, 0, at, at, tasks=(("etl.load", 1),)
-    )
-    return full, bare

@@ -49,6 +49,9 @@ class Words(Protocol):
     def block(self, row: QueueRow) -> str:
         """Return our part of the description; the same as long as nothing new is to be said."""
 
+    def retitled(self, title: str, sent: str) -> str | None:
+        """Return a title of ours, `sent` as such, without what must not leave any more; None where nothing is to be done."""
+
     def refreshed(self, description: str, block: str) -> str | None:
         """Return a description with our part replaced; None where there is nothing to replace."""
 
@@ -99,6 +102,9 @@ class Telling:
         if self._mirror(mirror.problem)[0].saying not in {remark.key for remark in remarks}:
             self._save(mirror.problem, saying="", saying_at=None)  # it was not to be said any more
         self._turn(mirror.problem, row)
+        if mirror.title and (title := self.words.retitled(issue.title, mirror.title)) is not None:
+            self.issues.edit(self._project, mirror.iid, title=title)
+            self._save(mirror.problem, title=title)
         self._refresh(mirror.problem, row)
 
     def _turn(self, problem: str, row: QueueRow) -> None:

@@ -62,7 +62,7 @@ class Written:
         facts = self._facts(row)
         title = report.title(facts, self.title or templates.TITLE, self.service.redactor)
         text = report.description(self._block(facts))
-        return Draft(str(title), text, judged.labels, confidential=judged.confidential)
+        return Draft(title, text, judged.labels, confidential=judged.confidential)
 
     def storm(self, id: str, waiting: Sequence[QueueRow], labels: tuple[str, ...]) -> Draft:
         shown = [(row.problem, self._page(row.problem.id)) for row in waiting[:_SHOWN]]
@@ -74,6 +74,9 @@ class Written:
 
     def block(self, row: QueueRow) -> str:
         return self._block(self._facts(row))
+
+    def retitled(self, title: str, sent: str) -> str | None:
+        return report.retitled(title, sent, self.service.redactor)
 
     def refreshed(self, description: str, block: str) -> str | None:
         return report.refreshed(description, block)

@@ -71,7 +71,7 @@ def _word(value: SecretStr) -> SecretStr:
 def _template(value: str, *, as_title: bool) -> str:
     if not value.strip():
         return ""
-    from triage.report import checked_template  # brings Jinja along, which most commands do not need
+    from triage.proof import checked_template  # brings Jinja along, which most commands do not need
 
     try:
         return checked_template(value, "it", as_title=as_title)
