@@ -81,6 +81,20 @@ def test_a_request_that_a_proxy_sent_twice_leaves_one_open_issue_after_a_day(
     assert world.mirror(id).iid == linked.iid
 
 
+def test_our_block_copied_into_the_issue_of_another_problem_closes_neither(world: World) -> None:
+    _, its = opened(world)
+    other = world.fail(2)
+    world.settle()
+    second = next(one for one in world.fake.issues() if one.title == "Error 2")
+    both = f"Same as this one?\n{its.description}\n\n{second.description}"
+    world.fake.do("anna", "PUT", f"/projects/{its.project}/issues/{second.iid}", {"description": both})
+    world.fail(3)
+    world.settle()
+    assert [one.state for one in world.fake.issues()] == ["opened"] * 3
+    assert world.mirror(other).iid == second.iid
+    assert world.fake.faults.requests("POST", "/notes$") == world.fake.faults.requests("PUT") == []
+
+
 def test_an_issue_that_is_dated_into_the_future_hides_none_and_no_closing(world: World) -> None:
     id, its = opened(world)
     late = world.clock() + timedelta(days=900)

@@ -60,9 +60,13 @@ class Opening:
         # A token made anew may be another user's: then the label leads to what the former one opened.
         labelled = self.issues.made(project, since, label=self.label) if self.label else []
         strays = [issue for issue in ours if self.marked(issue.description) is None]
+        linked = {
+            one.issue_id: one.problem for one in self.ledger.mirrors(self.tracker) if one.status is MirrorStatus.LINKED
+        }
         found: dict[str, dict[int, Issue]] = {}
         for issue in (*ours, *labelled):
-            if problem := self.marked(issue.description):
+            problem = self.marked(issue.description)
+            if problem and linked.get(issue.id, problem) == problem:  # people copy our block into another's issue
                 found.setdefault(problem, {})[issue.iid] = issue
         adopted = [new for problem, its in sorted(found.items()) if (new := self._adopt(problem, its))]
         adopted += self._recognised(strays)
