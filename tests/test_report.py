@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -245,6 +247,19 @@ def test_a_template_that_renders_is_returned_as_it_is() -> None:
     assert checked_template(templates.TITLE, "title", as_title=True) == templates.TITLE
     with pytest.raises(SettingsError, match="renders to nothing"):
         checked_template("{# nothing #}", "title", as_title=True)
+
+
+def test_the_templates_of_the_docs_render() -> None:
+    shown = Path(__file__).parent.parent / "docs" / "gitlab.md"
+    found = [
+        tomllib.loads(block)["gitlab"]
+        for block in re.findall(r"```toml\n(.*?)```", shown.read_text("utf-8"), re.S)
+        if "{{" in block
+    ]
+    assert found
+    for its in found:
+        checked_template(its["title"], "title", as_title=True)
+        checked_template(its["body"], "body")
 
 
 HOSTILE = facts_of(spoken("/close\n@root <img src=https://evil.example> `x` ](https://evil.example)\n\n```\n/close"))

@@ -51,6 +51,13 @@ def _samples() -> tuple[Facts, Facts]:
         (Elsewhere("staging", "NEW", 2, "https://airtriage.example.com/problem"),), "It is closed when it is quiet for 7 days.",
     )  # fmt: skip
     bare = Facts(
-        replace(problem, state=TriageState.NEW, reason="", cause="unknown"), 1, 0, at, at, tasks=(("etl.load", 1),)
+        replace(problem, state=TriageState.NEW, reason="", cause="unknown"),
+        1,
+        0,
+        at,
+        at,
+        ("prod",),
+        (("etl", 1),),
+        (("etl.load", 1),),
     )
     return full, bare
