@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from tests import made_up
+from tests.served import page_server
 from tests.test_webhooks import SIGNING, TOKEN, signed
 from triage import inbox, webhooks
 from triage.errors import StoreError
@@ -157,6 +159,17 @@ def test_the_collector_is_nudged_after_something_new_is_kept_and_only_then(servi
     client.post("/webhooks/gitlab", json={"object_kind": "push"}, headers=KNOWN)
     client.post("/webhooks/gitlab", content=BODY)
     assert nudges == [1]
+
+
+def test_the_page_that_is_served_has_the_door(tmp_path: Path) -> None:
+    made_up.service(tmp_path).store.close()
+    its = {"URL": GITLAB, "TOKEN": "made-up-access", "PROJECT": "data/airflow", "WEBHOOK_TOKEN": TOKEN}
+    with page_server(tmp_path, "prod", **{f"AIRTRIAGE_GITLAB__{name}": value for name, value in its.items()}) as base:
+        answer = requests.post(f"{base}/webhooks/gitlab", data=BODY, headers=KNOWN, timeout=20)
+        assert (answer.status_code, answer.json()) == (200, {"kept": True})
+        large = requests.post(f"{base}/webhooks/gitlab", data=iter([b" " * 1_000_000] * 10), headers=KNOWN, timeout=20)
+        assert large.status_code == 413
+        assert requests.post(f"{base}/webhooks/gitlab", data=BODY, timeout=20).status_code == 401
 
 
 def _door(service: Service, senders: dict[str, webhooks.Secrets]) -> hooks.Door:

@@ -136,6 +136,7 @@ def test_health_says_how_a_project_of_gitlab_is(tracker: Tracker, linked: int, s
 
 def test_health_says_how_gitlab_is_switched_on() -> None:
     assert "[gitlab]" in _text(front.off())
+    assert "Not asked yet" in _text(front.unasked())
 
 
 def test_an_address_that_is_no_web_address_is_no_link() -> None:

@@ -26,12 +26,17 @@ class Judging:
     service: Service
     rules: Mapping[str, Rules]
 
-    def alone(self, row: QueueRow, now: datetime) -> Judgement | None:
-        """Judge one problem as if no other opened an issue now; None where the settings give it no GitLab."""
+    def alone(self, row: QueueRow, now: datetime, mirrors: Iterable[Mirror] | None = None) -> Judgement | None:
+        """Judge one problem as if no other opened an issue now; None where the settings give it no GitLab.
+
+        `mirrors` are all there are, where the caller has them at hand.
+        """
         rules = self.rules_for(row)
         if rules is None:
             return None
-        return self.judge(row, Rooms((mirror for mirror, _ in self.service.store.records(Mirror)), now), now)
+        if mirrors is None:
+            mirrors = [mirror for mirror, _ in self.service.store.records(Mirror)]
+        return self.judge(row, Rooms(mirrors, now), now)
 
     def judge(self, row: QueueRow, rooms: Rooms, now: datetime) -> Judgement | None:
         """Judge a problem; None where the settings give it no GitLab."""
@@ -77,6 +82,8 @@ class Rooms:
         self._now = now
         self._opened: dict[tuple[str, str], list[datetime]] = {}
         for mirror in mirrors:
+            if mirror.intended_at <= now - policy.STORM:
+                continue
             is_summary = mirror.problem == storm_id(tracker_id(mirror.gitlab, mirror.project))
             if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED) and not is_summary:
                 self._opened.setdefault((mirror.gitlab, mirror.project), []).append(mirror.intended_at)

@@ -6,6 +6,7 @@ ones that the next round acts on, and the rest is what sync knows. Reads the sto
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,13 +41,15 @@ class Mirrored:
     wish: LinkWish | None = None
 
 
-def mirrored(service: Service, settings: Settings, row: QueueRow, now: datetime) -> Mirrored:
-    """Return what is known of a problem's issue."""
+def mirrored(
+    service: Service, settings: Settings, row: QueueRow, now: datetime, mirrors: Iterable[Mirror] | None = None
+) -> Mirrored:
+    """Return what is known of a problem's issue; `mirrors` are those of all problems, where they are at hand."""
     found = service.store.get(Mirror, row.problem.id)
     wished = service.store.get(LinkWish, row.problem.id)
     wish = wished[0] if wished else None
     if found is None:
-        return Mirrored(row.problem, judged=judging(service, settings).alone(row, now), wish=wish)
+        return Mirrored(row.problem, judged=judging(service, settings).alone(row, now, mirrors), wish=wish)
     tracker = service.store.get(Tracker, tracker_id(found[0].gitlab, found[0].project))
     return Mirrored(row.problem, found[0], tracker[0] if tracker else None, wish=wish)
 

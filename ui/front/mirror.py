@@ -101,6 +101,16 @@ def health(tracker: Tracker, linked: int, opening: int, now: datetime) -> list[B
     return [head, *troubles, facts]
 
 
+def unasked() -> list[Block]:
+    """Say that GitLab is set up and was not asked yet."""
+    return [
+        sheet.headline("GitLab", sheet.dot("quiet", "Not asked yet")),
+        sheet.p(
+            "It is asked once a problem deserves an issue. airtriage sync --dry-run says which do, airtriage doctor what is in the way."
+        ),
+    ]
+
+
 def off() -> list[Block]:
     """Say how GitLab is switched on."""
     return [

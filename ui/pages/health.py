@@ -55,9 +55,10 @@ def _gitlab() -> None:
     """Draw every project of GitLab that is mirrored to, or how GitLab is switched on."""
     at = desk()
     trackers = [tracker for tracker, _ in at.service.store.records(Tracker)]
-    if not trackers and not at.settings.gitlab.is_on:
+    if not trackers:
+        is_on = bool(at.settings.gitlabs) or at.settings.gitlab.is_on
         with st.container(border=True, key="gitlab"):
-            show("gitlab-off", mirror.off())
+            show("gitlab-off", mirror.unasked() if is_on else mirror.off())
     for place, tracker in enumerate(trackers):
         its = [one for one in at.mirrors().values() if (one.gitlab, one.project) == (tracker.gitlab, tracker.project)]
         linked = sum(one.status is MirrorStatus.LINKED for one in its)

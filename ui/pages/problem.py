@@ -326,7 +326,7 @@ def _side(view: ProblemView) -> None:
     row, problem, now = view.row, view.row.problem, desk().now()
     show("state", [sheet.p(sheet.state(problem.state), " since ", sheet.when(problem.state_at), f": {row.why}"),
                    sheet.p(next_step(view, now), tone="quiet")])  # fmt: skip
-    its = mirrored.mirrored(desk().service, desk().settings, row, now)
+    its = mirrored.mirrored(desk().service, desk().settings, row, now, desk().mirrors().values())
     acting.actions(view, mirrored.of_resolving(its))
     owning.block(row)
     show("gitlab", mirror.card(its, now))
