@@ -15,6 +15,7 @@ from tests.bench import __main__ as bench
 from tests.bench import (
     bench_burst,
     bench_comparison,
+    bench_escalation,
     bench_gitlab_faults,
     bench_gitlab_sync,
     bench_grouping,
@@ -119,6 +120,14 @@ def judge(n, text):
     assert len(set(changed)) == len(changed) == 17
     for text in changed:
         compile(text, "changed", "exec")
+
+
+def test_the_escalation_bench_counts_alarms_and_delays_beside_a_peer(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_escalation.main(histories=1, weeks=3, problems=20)
+    said = capsys.readouterr().out
+    assert "steady, 300 a day" in said
+    assert "from 300 a day at once to the tenfold" in said
+    assert "a look at 20 problems, 0 of which grow" in said
 
 
 def test_the_mutation_bench_runs_the_tests_on_changed_rules(capsys: pytest.CaptureFixture[str]) -> None:

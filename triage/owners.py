@@ -7,11 +7,12 @@ so a problem over several DAGs has several owners, those of most of its failures
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 
 from triage import codeowners
 from triage.errors import InputError
@@ -128,6 +129,7 @@ class Ownership:
     dags: Mapping[tuple[str, str], Dag] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     _found: dict[tuple[Task, str], Owner] = field(default_factory=dict, repr=False, compare=False)
+    _of_dags: dict[tuple[str, str], Owner | None] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, problem: Problem, tasks: Iterable[Task]) -> Owner:
         """Return who owns a problem; `tasks` are those it failed in, most failures first."""
@@ -160,13 +162,19 @@ class Ownership:
     def _of_task(self, task: Task, cause: str) -> Owner:
         key = (task, cause)
         if key not in self._found:
-            self._found[key] = self._by_rule(task, cause) or self._by_file(task) or self._by_airflow(task)
+            self._found[key] = self._by_rule(task, cause) or self._of_dag(task) or self._by_airflow(task)
         return self._found[key]
 
     def _by_rule(self, task: Task, cause: str) -> Owner | None:
         tags = self._dag(task).tags
         rule = next((rule for rule in self.rules if _matches(rule, task, tags, cause)), None)
         return Owner(rule.owner, Source.RULE, rule.name, rule.gitlab or self._users_of(rule.owner)) if rule else None
+
+    def _of_dag(self, task: Task) -> Owner | None:
+        key = (task.deployment, task.dag_id)
+        if key not in self._of_dags:
+            self._of_dags[key] = self._by_file(task)
+        return self._of_dags[key]
 
     def _by_file(self, task: Task) -> Owner | None:
         repository, path = place(self._dag(task), self.repository(task.deployment))
@@ -245,11 +253,18 @@ def checked(name: str) -> str:
 
 
 def _matches(rule: Rule, task: Task, tags: Iterable[str], cause: str) -> bool:
-    asked = (
-        (rule.deployment, (task.deployment,)), (rule.dag, (task.dag_id,)), (rule.task, (task.task_id, f"{task.dag_id}.{task.task_id}")),
-        (rule.tag, tuple(tags)), (rule.cause, (cause,)),
-    )  # fmt: skip
-    return all(
-        not pattern or any(fnmatchcase(value.casefold(), pattern.casefold()) for value in values)
-        for pattern, values in asked
+    deployment, dag, name, tag, of_cause = _patterns(rule)
+    return (
+        (dag is None or dag(task.dag_id) is not None)
+        and (deployment is None or deployment(task.deployment) is not None)
+        and (of_cause is None or of_cause(cause) is not None)
+        and (name is None or name(task.task_id) is not None or name(f"{task.dag_id}.{task.task_id}") is not None)
+        and (tag is None or any(tag(one) is not None for one in tags))
     )
+
+
+@lru_cache(maxsize=4096)
+def _patterns(rule: Rule) -> tuple[Callable[[str], re.Match[str] | None] | None, ...]:
+    """Return what its patterns match, None for an empty one: each is tried on thousands of tasks."""
+    texts = (rule.deployment, rule.dag, rule.task, rule.tag, rule.cause)
+    return tuple(re.compile(translate(text), re.I).match if text else None for text in texts)
