@@ -367,3 +367,35 @@ def test_a_wish_renewed_while_it_is_answered_stays_open(service: Service) -> Non
     asking.want(service, id, "", "ann", LATER)
     asking.answer(service, replace(wish, status=ComparisonStatus.GONE), revision)
     assert len(asking.wanted(service, "prod", LATER)) == 1
+
+
+def test_all_tasks_are_asked_about_of_a_problem_that_is_to_be_resolved_when_quiet_and_one_that_awaits_a_deploy_is(
+    service: Service,
+) -> None:
+    tries = [occurrence(n, task=f"t{n}", at=NOW - n * HOUR, dag_version=3) for n in range(TASKS + 5)]
+    id = keep(service, *tries)
+    other = keep(service, occurrence(99, fingerprint="1:bb", dag="billing", dag_version=3))
+    service.mute(id, "ann", NOW)
+    service.resolve(other, "ann", NOW)
+    assert asking.due(service, "prod", LATER, 100) == []
+    service.resolve(id, "ann", NOW, quiet_for=HOUR)
+    service.reopen(other, "ann", NOW)
+    service.resolve(other, "ann", NOW, next_deploy=True)
+    asked = asking.due(service, "prod", LATER, 100)
+    assert {(one.problem, one.task_id) for one in asked} == {(id, fact.key.task_id) for fact in tries} | {
+        (other, "load")
+    }
+
+
+def test_the_version_of_the_newest_success_is_kept_so_that_a_deploy_is_seen(service: Service, stub: Stub) -> None:
+    id = keep(service, occurrence(1, dag_version=3))
+    service.resolve(id, "ann", NOW, next_deploy=True)
+    version = {"version_number": 4, "bundle_version": "9ab1e0d42c"}
+    stub.instances = [row("run_9", "success", dag_version=version)]
+    outcomes.ask(service, source(stub), "prod", lambda: LATER + HOUR)
+    service.record([occurrence(1, dag_version=3, host="w-1")])
+    service.settle(LATER + HOUR)
+    deploy = service.find(id).deploy
+    assert deploy is not None
+    assert (deploy.seen_at, deploy.seen) == (LATER, "orders.load in DAG version 4 of orders (bundle 9ab1e0d42c)")
+    assert service.problem(id, LATER).history[0].what == "saw the deploy"

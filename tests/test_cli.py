@@ -107,6 +107,39 @@ def test_decisions_are_made_and_remembered(folder: Path) -> None:
     assert b"known" in done.stdout
 
 
+def test_a_deploy_a_quiet_time_a_note_and_an_undo_by_command(folder: Path) -> None:
+    id = str(rows(folder, "problems", "dag:billing")[0]["id"])
+    for wrong, words in (
+        (["resolve", id, "--next-deploy"], b"Airflow 2 has neither"),
+        (["resolve", id, "--next-deploy", "--when-quiet", "7d"], b"in one way at a time"),
+        (["resolve", id, "--when-quiet", "7"], b"shorter than an hour"),
+        (["mute", id, "--until-closed"], b"has no GitLab issue"),
+        (["undo", id], b"cannot be undone"),
+        (["note", id, " "], b"The note is empty"),
+    ):
+        done = run(folder, *wrong)
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    done = run(folder, "resolve", id, "--when-quiet", "7d")
+    assert b"is NEW, to be resolved when quiet for 7 days" in done.stdout
+    (row,) = rows(folder, "mute", id, "--until-spread", "--more", "3")
+    assert row["state"] == "MUTED"
+    (row,) = rows(folder, "undo", id)
+    assert row["state"] == "NEW"
+    assert run(folder, "note", id, "ask", "the", "\x1b[31mDBAs").returncode == 0
+    done = run(folder, "problem", id)
+    assert b"noted: ask the DBAs" in done.stdout
+    assert b"To be resolved once quiet for 7 days; still waits, as" in b" ".join(done.stdout.split())
+    (told,) = rows(folder, "problem", id)
+    history = told["history"]
+    assert isinstance(history, list)
+    assert [entry["what"].partition(":")[0] for entry in history][:3] == [
+        "noted",
+        "took back",
+        "muted until 3 more failures or until it spreads to another DAG",
+    ]
+    assert {entry["origin"] for entry in history} == {"command", "airtriage"}
+
+
 def test_an_owner_is_assigned_shown_found_and_taken_back(folder: Path) -> None:
     (folder / "airtriage.toml").write_text('[owners.shop]\ndag = "ord*"\nowner = ["@shop", "ann"]\n')
     billing = str(rows(folder, "problems", "owner:nobody")[0]["id"])

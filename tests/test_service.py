@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from triage.model import LogStatus
 from triage.query import parse
 from triage.queue import Pill
 from triage.records import Change, DeploymentHealth, Membership, Problem, TriageState
+from triage.redact import Redactor
 from triage.service import Service
 from triage.store import Store, open_store
 
@@ -259,6 +261,65 @@ def test_an_open_problem_that_grows_needs_triage_until_it_is_back_for_a_day(serv
     assert [one.growth for one in service.queue(later)] == [None, None]
     assert service.problem(muted.problem.id, later).history[0].what == "no longer grows"
     assert service.settle(later + timedelta(days=1)) == 0
+
+
+def test_a_note_is_redacted_kept_and_can_be_taken_back(store: Store) -> None:
+    service = Service(store, redactor=Redactor(["hunter2secret"]))
+    service.record([occurrence(1)])
+    service.settle(NOW)
+    id = service.queue(NOW)[0].problem.id
+    notes = [service.note(id[:6], "ann", NOW, "the password is hunter2secret", "page") for _ in range(3)]
+    assert len({note.at for note in notes}) == 3
+    assert not any("hunter2secret" in entry.why for entry in service.problem(id, NOW).history)
+    service.unnote(id, "bob", NOW, notes[1].at, "page")
+    whats = [entry.what for entry in service.problem(id, NOW).history]
+    assert sorted(whats) == ["noted", "noted", "opened", "took back a note of ann"]
+    for wrong in (
+        lambda: service.unnote(id, "bob", NOW, notes[1].at),
+        lambda: service.note(id, "bob", NOW, "x" * 4001),
+    ):
+        with pytest.raises(InputError):
+            wrong()
+
+
+def test_undo_puts_back_what_stood_and_the_history_tells_both(service: Service) -> None:
+    service.record([occurrence(1, dag_version=3)])
+    service.settle(NOW)
+    id = service.queue(NOW)[0].problem.id
+    service.resolve(id, "ann", NOW, next_deploy=True, why="merged")
+    service.reopen(id, "bob", NOW, origin="page")
+    undone = service.undo(id, "bob", NOW, origin="page")
+    assert (undone.state, undone.deploy is None, undone.state_by) == (TriageState.RESOLVED, False, "ann")
+    entries = [(entry.who, entry.what, entry.origin) for entry in service.problem(id, NOW).history]
+    assert entries == [
+        ("bob", "took back: reopened", "page"), ("bob", "reopened", "page"),
+        ("ann", "resolved in the next deploy of dag orders", "command"), ("airtriage", "opened", "airtriage"),
+    ]  # fmt: skip
+
+
+def test_a_kill_between_a_decision_and_its_entry_loses_no_entry(store: Store) -> None:
+    service = Service(store)
+    service.record([occurrence(1)])
+    service.settle(NOW)
+    id = service.queue(NOW)[0].problem.id
+    for left in range(4):
+        with suppress(Crash):
+            Service(Crashing(store, left)).mute(id, f"ann{left}", NOW)  # type: ignore[arg-type]
+    # The first two were killed before the problem was saved, the third between that and its entry.
+    done = [entry.who for entry in service.problem(id, NOW).history if entry.what == "muted for good"]
+    assert done == ["ann3", "ann2"]
+    service.unmute(id, "bob", NOW)
+    assert {entry.who for entry, _ in store.records(Change, parent=id)} >= {*done, "bob"}
+
+
+def test_a_problem_wakes_by_the_clock_of_its_own_servers(service: Service) -> None:
+    service.store.save(DeploymentHealth("prod", "http://x", NOW, offset=3600.0), None)
+    service.record([occurrence(1)])
+    service.settle(NOW)
+    id = service.queue(NOW)[0].problem.id
+    service.mute(id, "ann", NOW, lasting=timedelta(hours=8))
+    assert service.settle(NOW + timedelta(hours=7, minutes=59)) == 0
+    assert service.settle(NOW + timedelta(hours=8)) == 1
 
 
 class Crash(Exception):

@@ -19,7 +19,7 @@ from triage.errors import InputError, SettingsError, StaleProblem, StoreError
 from triage.query import EVERYTHING, parse
 from triage.records import Problem
 from triage.store import Store, open_store
-from triage.store.sqlite import SqliteStore
+from triage.store.sqlite import _COLUMNS, _MIGRATIONS, SqliteStore, _row
 
 SEARCHED = open_store("sqlite://")
 SEARCHED.put([occurrence(n, text="no space left on disk") for n in range(3)])
@@ -100,6 +100,26 @@ def test_a_store_of_a_newer_version_is_refused_in_one_sentence(tmp_path: Path) -
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreError, match="written by a newer airtriage"):
         open_store(f"sqlite:///{file}")
+
+
+def test_a_store_of_the_first_version_is_brought_up_and_its_summaries_are_parted_by_what_ran(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    facts = [occurrence(1, dag_version=14, bundle_version="9ab1e0d"), occurrence(2), occurrence(3, fingerprint="")]
+    with sqlite3.connect(file) as db:
+        db.executescript(_MIGRATIONS[0])
+        for fact in facts:
+            known = [name for name in _COLUMNS if name not in ("version", "bundle")]
+            values = dict(zip(_COLUMNS, _row(fact, None), strict=True))
+            sql = f"INSERT INTO occurrence ({', '.join(known)}) VALUES ({', '.join('?' * len(known))})"
+            db.execute(sql, [values[name] for name in known])
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    store = open_store(f"sqlite:///{file}")
+    tally = store.tally([("prod", "1:aa")])
+    assert tally is not None
+    assert {(part.dag_version, part.bundle_version) for part in tally.ran} == {(14, "9ab1e0d"), (None, "")}
+    assert [(one.total, one.tasks) for one in store.summaries()] == [(2, {("orders", "load"): 2})]
+    store.close()
 
 
 def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:

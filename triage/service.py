@@ -39,7 +39,7 @@ from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
 
 NOTE, NOTED = 4000, "noted"  # the longest note, in characters; what the history says of one
-_INSTANT = timedelta(microseconds=1)
+_INSTANT, _MOMENT = timedelta(microseconds=1), timedelta(seconds=1)
 _ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
 
 
@@ -345,9 +345,10 @@ class Service:
         return None
 
     def _free(self, entry: Change, told: Change | None) -> datetime:
-        """Return when an entry is to stand in the history: behind another one of the very same moment."""
-        at = entry.at
-        while (told and at == told.at) or self.store.get(Change, record_keys(replace(entry, at=at))[0]):
+        """Return when an entry is to stand in the history: behind others of the very same moment."""
+        is_same = told is not None and entry.at <= told.at < entry.at + _MOMENT
+        at = told.at + _INSTANT if told is not None and is_same else entry.at
+        while self.store.get(Change, record_keys(replace(entry, at=at))[0]):
             at += _INSTANT
         return at
 

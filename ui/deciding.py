@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from triage import deploys, quiet
 from triage.records import Problem
 from triage.service import Service
 from ui.command import Context, cli, json_option, now, out, passes, span_of, user, why_option
@@ -26,7 +27,7 @@ def _decision(name: str) -> Callable[[F], F]:
                 if as_json:
                     click.echo(json.dumps({"id": changed.id, "state": changed.state}))
                 else:
-                    out.print(f"{changed.id} is {changed.state}: {changed.title}", markup=False)
+                    out.print(f"{changed.id} is {changed.state}{_until(changed)}: {changed.title}", markup=False)
 
         command.__doc__ = body.__doc__
         wrapped = passes(command)
@@ -66,6 +67,13 @@ resolve.options = [  # type: ignore[attr-defined]
     ),
 ]
 _decision("resolve")(resolve)
+
+
+def _until(problem: Problem) -> str:
+    """Say what a decision waits for."""
+    if problem.deploy is not None:
+        return f", in {deploys.name(problem.deploy)}"
+    return f", to be resolved when quiet for {quiet.days(problem.quiet_for)}" if problem.quiet_for else ""
 
 
 @_decision("unmute")

@@ -212,6 +212,13 @@ def told(change: Change) -> str:
     return f"{change.who} {change.what}" if change.who != "airtriage" else change.what.capitalize()
 
 
+def change_json(change: Change) -> dict[str, Any]:
+    """Return an entry of a problem's history as `--json` prints it; a note is one whose `what` is `noted`, its text in `why`."""
+    return {
+        "at": change.at.isoformat(), "who": change.who, "what": change.what, "why": change.why, "origin": change.origin,
+    }  # fmt: skip
+
+
 def problem_json(row: QueueRow) -> dict[str, Any]:
     """Return a problem as the API and `--json` print it; times are ISO 8601."""
     problem = row.problem

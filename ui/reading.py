@@ -86,6 +86,8 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
             "evidence": [{"line": e.number, "text": e.text} for e in evidence(view)],
             "decisions": list(signed.decisions) if signed else [],
             "differs": list(signature.differs(signed, view.latest.key.task)) if signed and view.latest else [],
+            "next_step": fmt.next_step(view, now()),
+            "history": [fmt.change_json(change) for change in view.history],
             "failed_tries": [fmt.occurrence_json(o, view.row.problem.id) for o in view.occurrences],
             "outcomes": [answers.outcomes_json(answer) for answer in view.outcomes],
             "last_good_run": answers.comparison_json(found, fact),

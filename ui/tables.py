@@ -97,6 +97,7 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
     where = ", ".join(f"{task} ({count})" for task, count in row.tasks[:8])
     seen = f"first {fmt.ago(row.first_seen, at)}, last {fmt.ago(row.last_seen, at)}"
     console.print(Text(f"{row.total} failed tries, {row.final} final, {seen}: {where}"))
+    console.print(Text(fmt.next_step(view, at), "dim"))
     if row.owner:
         console.print(Text(f"Owner: {fmt.one_line(row.owner)}, {fmt.one_line(row.owned.why)}."))
     if row.outcome:
@@ -110,7 +111,7 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
         console.print(Text(fmt.printable(reason)))
     for change in view.history:
         why = f": {change.why}" if change.why else ""
-        console.print(Text(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}{why}", "dim"))
+        console.print(Text(fmt.printable(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}{why}"), "dim"))
     console.print(tries_table(view.occurrences[:10], at))
 
 
