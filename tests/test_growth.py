@@ -88,7 +88,7 @@ def test_what_came_before_the_first_hour_asked_for_does_not_count() -> None:
 
 def test_growth_begins_goes_on_and_ends_when_the_day_is_as_it_was() -> None:
     hours = counts(steady(1), lately(19, 3))
-    begun, told = follow(problem(), None, past(hours), NOW, is_resolved=False)
+    begun, told = follow(problem(), None, past(hours), NOW, is_over=False)
     assert begun is not None
     assert told is not None
     assert (told.what, told.why, begun.since) == ("escalated", begun.why, NOW)
@@ -97,7 +97,7 @@ def test_growth_begins_goes_on_and_ends_when_the_day_is_as_it_was() -> None:
         at = NOW + timedelta(hours=hours_on)
         then = hours | {LAST + n: by_turns if n % 2 else 1 for n in range(1, hours_on + 1)}
         assert begun is not None
-        known, change = follow(problem(), begun, Past(then, NOW - timedelta(days=60), at), at, is_resolved=False)
+        known, change = follow(problem(), begun, Past(then, NOW - timedelta(days=60), at), at, is_over=False)
         return known, change.what if change else ""
 
     goes_on = later(1)[0]
@@ -112,8 +112,8 @@ def test_growth_begins_goes_on_and_ends_when_the_day_is_as_it_was() -> None:
 
 
 def test_growth_of_a_resolved_problem_is_forgotten_without_a_word() -> None:
-    begun, _ = follow(problem(), None, past(counts(steady(1), lately(19, 3))), NOW, is_resolved=False)
-    assert follow(problem(), begun, past(counts(steady(1))), NOW, is_resolved=True) == (None, None)
+    begun, _ = follow(problem(), None, past(counts(steady(1), lately(19, 3))), NOW, is_over=False)
+    assert follow(problem(), begun, past(counts(steady(1))), NOW, is_over=True) == (None, None)
 
 
 def test_fewer_than_ten_tries_are_never_growth() -> None:

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.store_contract import NOW, occurrence
+from triage import merging
 from triage.errors import InputError
 from triage.model import LogStatus
 from triage.query import parse
 from triage.queue import Pill
-from triage.records import Change, DeploymentHealth, Membership, Problem, TriageState
+from triage.records import Change, DeploymentHealth, Escalation, Membership, Problem, TriageState
 from triage.redact import Redactor
 from triage.service import Service
 from triage.store import Store, open_store
@@ -252,6 +253,9 @@ def test_an_open_problem_that_grows_needs_triage_until_it_is_back_for_a_day(serv
         1,
     ]
 
+    service.resolve(row.problem.id, "ann", NOW)
+    assert service.problem(row.problem.id, NOW).row.growth is None
+    service.reopen(row.problem.id, "ann", NOW)
     service.mute(row.problem.id, "ann", NOW)
     (muted, _) = service.queue(NOW)[::-1]
     assert muted.pill is Pill.MUTED
@@ -320,6 +324,18 @@ def test_a_problem_wakes_by_the_clock_of_its_own_servers(service: Service) -> No
     service.mute(id, "ann", NOW, lasting=timedelta(hours=8))
     assert service.settle(NOW + timedelta(hours=7, minutes=59)) == 0
     assert service.settle(NOW + timedelta(hours=8)) == 1
+
+
+def test_the_growth_of_a_problem_that_was_merged_into_another_is_forgotten(service: Service) -> None:
+    service.record([occurrence(n, at=NOW - timedelta(days=n, minutes=30)) for n in range(1, 30)])
+    service.record([occurrence(n, at=NOW - timedelta(minutes=n % 50)) for n in range(100, 140)])
+    service.record([occurrence(200, fingerprint="1:bb", at=NOW - timedelta(days=20))])
+    service.settle(NOW)
+    grown, other = (row.problem.id for row in service.queue(NOW))
+    assert service.store.get(Escalation, grown) is not None
+    merging.merge(service, [grown], merging.Person("ann"), NOW, other)
+    service.settle(NOW + timedelta(hours=2))
+    assert service.store.get(Escalation, grown) is None
 
 
 class Crash(Exception):

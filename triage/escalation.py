@@ -52,8 +52,9 @@ def _look_at(service: Service, id: str, now: datetime) -> bool:
         return False  # most problems, and they need no tally
     tally = store.tally(members)
     past = Past(hours, tally.first_seen if tally else at, at)
-    is_resolved = problem[0].state is TriageState.RESOLVED
-    found, change = growth.follow(problem[0], known[0] if known else None, past, at, is_resolved=is_resolved)
+    # One that was merged into another has no failures of its own any more, and ends alike.
+    is_over = problem[0].state is TriageState.RESOLVED or bool(problem[0].merged_into)
+    found, change = growth.follow(problem[0], known[0] if known else None, past, at, is_over=is_over)
     with suppress(StaleProblem):
         if found is not None:
             if known is None or _is_news(found, known[0]):

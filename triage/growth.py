@@ -180,20 +180,20 @@ def _short(mean: float) -> str:
 
 
 def follow(
-    problem: Problem, known: Escalation | None, past: Past, now: datetime, *, is_resolved: bool
+    problem: Problem, known: Escalation | None, past: Past, now: datetime, *, is_over: bool
 ) -> tuple[Escalation | None, Change | None]:
     """Decide from what is known of a problem's growth what is known of it next, and the entry for its history.
 
     Growth begins at once, and ends when the problem is back to what it was for a day (a week, where a week showed it),
-    has been where it is for a week, or is resolved.
+    has been where it is for a week, or is over itself: resolved, or merged into another.
     """
-    found = None if is_resolved else past.growth()
+    found = None if is_over else past.growth()
     if found is not None:
         if known is None:
             begun = Escalation(problem.id, now, found.why, found.times, found.level, found.hours, now, now + LOOK)
             return begun, Change(problem.id, now, "airtriage", "escalated", found.why)
         return replace(known, why=found.why, times=found.times, found_at=now, look_at=now + LOOK), None
-    if known is None or is_resolved:
+    if known is None or is_over:
         return None, None
     count = past.last(known.hours)
     span = "24 hours" if known.hours == DAY else f"{known.hours // DAY} days"

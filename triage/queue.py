@@ -124,7 +124,7 @@ def row_of(
     last = max((part.last_seen for part in parts), default=problem.opened_at)
     outcome = outcomes.judge(beside.answers, _latest(parts)) if problem.state in lifecycle.OPEN else None
     is_flaky = _is_flaky(final, outcome)
-    growth = beside.growth
+    growth = beside.growth if problem.state is not TriageState.RESOLVED else None  # kept until it is next looked at
     return QueueRow(
         problem=problem,
         total=total,
