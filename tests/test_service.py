@@ -326,6 +326,20 @@ def test_a_problem_wakes_by_the_clock_of_its_own_servers(service: Service) -> No
     assert service.settle(NOW + timedelta(hours=8)) == 1
 
 
+def test_a_kill_loses_neither_the_beginning_nor_the_end_of_growth_in_the_history(store: Store) -> None:
+    service = Service(store)
+    service.record([occurrence(n, at=NOW - timedelta(days=n, minutes=30)) for n in range(1, 30)])
+    service.settle(NOW)
+    service.record([occurrence(n, at=NOW - timedelta(minutes=n % 50)) for n in range(100, 140)])
+    id = service.queue(NOW)[0].problem.id
+    for at, told in ((NOW, "escalated"), (NOW + timedelta(hours=26), "no longer grows")):
+        for left in range(6):
+            with suppress(Crash):
+                Service(Crashing(store, left)).settle(at + timedelta(seconds=left))  # type: ignore[arg-type]
+        service.settle(at + timedelta(hours=2))
+        assert told in [change.what for change in service.problem(id, NOW).history]
+
+
 def test_the_growth_of_a_problem_that_was_merged_into_another_is_forgotten(service: Service) -> None:
     service.record([occurrence(n, at=NOW - timedelta(days=n, minutes=30)) for n in range(1, 30)])
     service.record([occurrence(n, at=NOW - timedelta(minutes=n % 50)) for n in range(100, 140)])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from triage import growth
 from triage.errors import StaleProblem
 from triage.growth import LEAST, Past, first_hour
-from triage.records import Escalation, Membership, Problem, TriageState
+from triage.records import Change, Escalation, Membership, Problem, TriageState
 from triage.redact import facts
 
 if TYPE_CHECKING:
@@ -56,15 +56,20 @@ def _look_at(service: Service, id: str, now: datetime) -> bool:
     is_over = problem[0].state is TriageState.RESOLVED or bool(problem[0].merged_into)
     found, change = growth.follow(problem[0], known[0] if known else None, past, at, is_over=is_over)
     with suppress(StaleProblem):
-        if found is not None:
-            if known is None or _is_news(found, known[0]):
-                store.save(found, known[1] if known else None)
-        elif known is not None:
+        if found is None and known is not None:
+            # The entry first: a kill in between tells the end twice, never not at all.
+            if change is not None:
+                _tell(service, change)
             store.delete(Escalation, id, known[1])
-        if change is not None:
-            store.save(facts.record(service.redactor, change), None)
-            return True
-    return False
+        elif found is not None and (known is None or _is_news(found, known[0])):
+            store.save(found, known[1] if known else None)
+            _tell(service, Change(id, found.since, "airtriage", growth.BEGUN, found.why))  # made sure of each hour
+    return change is not None
+
+
+def _tell(service: Service, change: Change) -> None:
+    with suppress(StaleProblem):  # it is there
+        service.store.save(facts.record(service.redactor, change), None)
 
 
 def _is_news(found: Escalation, known: Escalation) -> bool:

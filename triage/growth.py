@@ -42,6 +42,7 @@ SURE = 3.0
 SETTLES_AFTER = timedelta(days=7)
 # How long growth is left unlooked at where no failure comes in.
 LOOK = timedelta(hours=1)
+BEGUN = "escalated"  # what the history calls its beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def follow(
     if found is not None:
         if known is None:
             begun = Escalation(problem.id, now, found.why, found.times, found.level, found.hours, now, now + LOOK)
-            return begun, Change(problem.id, now, "airtriage", "escalated", found.why)
+            return begun, Change(problem.id, now, "airtriage", BEGUN, found.why)
         return replace(known, why=found.why, times=found.times, found_at=now, look_at=now + LOOK), None
     if known is None or is_over:
         return None, None
