@@ -19,6 +19,7 @@ import pytest
 # Left out are those that start processes, try at random, need the shared logs, or sign the same logs once more.
 TESTS = (
     "tests/test_signature.py",
+    "tests/test_mutants.py",
     "tests/test_silence.py",
     "tests/test_causes.py",
     "tests/test_rules.py",

@@ -21,8 +21,8 @@ from triage.signature.masks import place as place_of
 from triage.signature.root import Finding, judge, needed, outage
 
 DELEGATED = Hinted(
-    r"exit(?:ed)? (?:with )?(?:code|status)|non-?zero|Bash command failed|Error code is|returned a failure|return(?:ed)? code"
-    r"|Trigger failure|Docker container failed|SSH (?:command|operator)|error running cmd|remote_pod|container .{0,60}fail"
+    r"exit(?:ed)? (?:with )?(?:code|status)|non-?zero|Error code is|returned a failure|return(?:ed)? code"
+    r"|Trigger failure|SSH (?:command|operator)|error running cmd|remote_pod|container .{0,60}fail"
     r"|(?:job|run|step|application|statement|query|build|command|pipeline|notebook|workflow|model)s?\b.{0,120}"
     r"(?:fail(?:ed|ure)|terminated|did not succeed|unsuccessful)|see (?!server log).{0,40}(?:log|above|output)",
     re.I | re.S,

@@ -1,0 +1,183 @@
+"""What no other test of the signature noticed when a rule was changed (`python -m tests.bench mutations`)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.test_signature import bash, failed, prints, raised
+from tests.test_silence import MISMATCH, stated
+from triage.causes import classify
+from triage.model import CircumstanceKind, Frame, LogLine
+from triage.signature import sign
+from triage.signature.masks import MASKS, MAX_TEXT, Mask, mask
+from triage.signature.output import DELEGATED
+from triage.signature.root import _OF_CODE
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        ("Process exited abnormally with exit code 7", "Exited with code 7"),
+        ("Process exited abnormally\nafter its second line", "Process exited abnormally"),
+    ],
+)
+def test_a_process_that_ended_without_a_code_of_its_own_counts_by_its_first_line(words: str, title: str) -> None:
+    assert sign([LogLine(1, "working", "info", "app"), LogLine(2, words, "error", "task")]).title == title
+
+
+def test_a_validation_error_whose_fields_are_lost_counts_by_its_first_line() -> None:
+    lost = raised("ValidationError", "1 validation error for Order\nthe rest is cut")
+    assert sign([failed(lost)]).title == "ValidationError: … validation error for Order in load()"
+
+
+def test_words_that_begin_and_end_alike_without_quotes_are_kept_whole() -> None:
+    assert sign([failed(raised("KeyError", "axis of data"))]).title == "KeyError: axis of data in load()"
+
+
+def test_the_second_line_of_a_message_counts_where_the_first_only_announces_it() -> None:
+    assert (
+        sign([failed(raised("OSError", "Failed:\nno rows in orders"))]).title
+        == "OSError: Failed: no rows in orders in load()"
+    )
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["job", "run", "step", "application", "statement", "query", "build", "command", "pipeline", "notebook", "workflow", "model"],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["failed", "failure", "terminated", "did not succeed", "was unsuccessful"])
+def test_what_only_says_that_other_work_failed_is_known_by_the_work_and_its_end(what: str, end: str) -> None:
+    assert DELEGATED.search(f"The {what} number 7 {end}.")
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["subprocess", "spark", "pod", "docker", "ssh", "bash", "dbt", "databricks", "emr", "ecs", "batch", "glue", "beam",
+     "papermill", "livy"],
+)  # fmt: skip
+def test_a_programs_own_output_counts_before_what_others_logged_later(program: str) -> None:
+    lines = [
+        LogLine(1, "error: no rows in orders", "info", f"airflow.providers.hooks.{program}_hook"),
+        LogLine(2, "error: the metrics are late", "info", "metrics"),
+        failed(raised("AirflowException", "The job failed with exit code 3."), number=3),
+    ]
+    assert sign(lines).title == "error: no rows in orders"
+
+
+@pytest.mark.parametrize("verb", ["Poking", "Checking", "Waiting"])
+@pytest.mark.parametrize("word", ["for", "callable", "until", "on"])
+def test_a_sensor_counts_by_the_line_in_which_it_says_what_it_waits_for(verb: str, word: str) -> None:
+    lines = [
+        LogLine(1, f"{verb} still {word} orders_ready", "info", "app"),
+        LogLine(2, "nothing yet", "info", "app"),
+        failed(raised("AirflowSensorTimeout", "Sensor has timed out"), number=3),
+    ]
+    assert sign(lines).title == f"Sensor timed out: {verb} still {word} orders_ready"
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words"),
+    [
+        ("disk full", "OSError", "no space left on device"),
+        ("out of memory", "CacheError", "cannot allocate memory"),
+        ("missing module", "LoadError", "no module named here"),
+        ("missing command", "ShellError", "the command not found"),
+        ("rate limit", "CallError", "too many requests today"),
+        ("template", "TemplateSyntaxError", "expected token of block got integer"),
+    ],
+)
+def test_what_strikes_a_whole_machine_counts_without_its_place(cause: str, kind: str, words: str) -> None:
+    places = (Frame("/opt/airflow/dags/shop.py", 12, "load"), Frame("/opt/airflow/dags/bank.py", 7, "add"))
+    signed = [sign([failed(raised(kind, words, place))]) for place in places]
+    assert prints(*signed) == 1
+    assert {one.cause for one in signed} == {cause}
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("out of memory", "OOMKilled"),
+        ("killed from outside", "the worker got SIGKILL"),
+        ("pod not started", "ImagePullBackOff of the pod"),
+        ("disk full", "no space left on device"),
+        ("DAG import", "failed to import the file"),
+        ("missing module", "no module named shapely"),
+        ("missing command", "airflow: command not found"),
+        ("permission", "pods is forbidden"),
+        ("credentials", "authentication failed for the registry"),
+        ("DNS", "name or service not known"),
+        ("connection refused", "connection refused by the broker"),
+        ("TLS", "certificate of the broker is not valid"),
+        ("rate limit", "too many requests to the API"),
+        ("service error", "internal server error of the API"),
+        ("service time-out", "the broker timed out"),
+        ("bad request", "bad request to the API"),
+    ],
+)
+def test_an_executors_own_words_name_the_cause(cause: str, words: str) -> None:
+    said = f"{MISMATCH.format('failed', 'queued')} Extra info: {words}"
+    signature = stated(CircumstanceKind.STATE_MISMATCH, said)
+    assert classify(None, words) == cause
+    assert signature.cause == cause
+    assert signature.key[:2] == ("state mismatch", cause)
+
+
+@pytest.mark.parametrize("kind", sorted(_OF_CODE))
+def test_an_exception_of_the_language_counts_with_its_place_whatever_it_says(kind: str) -> None:
+    places = (Frame("/opt/airflow/dags/shop.py", 12, "load"), Frame("/opt/airflow/dags/bank.py", 7, "add"))
+    words = "the call of 'orders' timed out today"
+    assert prints(*(sign([failed(raised(kind, words, place))]) for place in places)) == 2
+
+
+def test_a_bare_error_of_the_language_counts_before_the_words_of_what_it_became() -> None:
+    chain = (raised("LoadError", "loading the orders of today failed"), raised("KeyError", "0"))
+    assert sign([failed(*chain)]).title == "KeyError: … in load()"
+
+
+def test_an_exception_of_java_is_shown_with_its_place() -> None:
+    output = [
+        "Caused by: com.shop.OrderException: no rows in orders today",
+        "\tat com.shop.Orders.load(Orders.java:12)",
+    ]
+    assert sign(bash(*output)).title == "OrderException: no rows in orders today in Orders.load()"
+
+
+@pytest.mark.parametrize(
+    ("words", "thing"),
+    [
+        ("The conn_id `shop_db` isn't defined", "connection shop_db"),
+        ("Variable shop_day does not exist", "variable shop_day"),
+        ("VARIABLE_NOT_FOUND: {'key': 'shop_day'}", "variable shop_day"),
+        ("CONNECTION_NOT_FOUND: {'conn_id': 'shop_db'}", "connection shop_db"),
+    ],
+)
+def test_what_is_not_configured_is_named_in_each_form(words: str, thing: str) -> None:
+    assert (
+        sign([failed(raised("AirflowNotFoundException", words))]).title
+        == f"AirflowNotFoundException: {thing} does not exist"
+    )
+
+
+def test_the_first_passage_counts_too_where_many_follow_it() -> None:
+    trace = ["Traceback (most recent call last):", '  File "/jobs/x.py", line 3, in run', "KeyError: 'sku'"]
+    later = [f"error: row {number} of orders is late" for number in range(40)]
+    assert sign(bash(*trace, "next", *later)).title == "KeyError: 'sku' in run()"
+
+
+@pytest.mark.parametrize(
+    "one", [one for one in MASKS if one.name not in ("mail address", "IP address")], ids=lambda one: one.name
+)
+def test_a_title_shows_what_was_masked_as_an_ellipsis(one: Mask) -> None:
+    assert "<" not in sign([LogLine(1, f"error: {one.before}", "info", "app")]).title.replace("<pool.Conn>", "")
+
+
+@pytest.mark.parametrize("name", ["n", "id", "hex", "uuid", "time", "addr", "value", "path", "run"])
+def test_a_title_shows_every_mark_as_an_ellipsis(name: str) -> None:
+    assert (
+        sign([LogLine(1, f"error: no rows in <{name}> of orders", "info", "app")]).title
+        == "error: no rows in … of orders"
+    )
+
+
+def test_no_more_of_a_text_is_looked_at_than_the_bound() -> None:
+    assert mask("x" * 2000) == "x" * 1600 == "x" * MAX_TEXT
