@@ -11,7 +11,9 @@ from triage.model import CircumstanceKind, Frame, LogLine
 from triage.signature import sign
 from triage.signature.masks import MASKS, MAX_TEXT, Mask, mask
 from triage.signature.output import DELEGATED
-from triage.signature.root import _OF_CODE
+
+# Written down again: a test that took the list of the rule would not notice a name missing there.
+OF_CODE = ["ArithmeticError", "AssertionError", "AttributeError", "BadGzipFile", "BaseException", "BufferError", "EOFError", "Exception", "FloatingPointError", "IndexError", "InvalidOperation", "JSONDecodeError", "KeyError", "LookupError", "NameError", "NotImplementedError", "OverflowError", "RecursionError", "ReferenceError", "RuntimeError", "StopAsyncIteration", "StopIteration", "SystemError", "TypeError", "UnboundLocalError", "UnicodeDecodeError", "UnicodeEncodeError", "UnicodeError", "ValueError", "ZeroDivisionError"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_an_executors_own_words_name_the_cause(cause: str, words: str) -> None:
     assert signature.key[:2] == ("state mismatch", cause)
 
 
-@pytest.mark.parametrize("kind", sorted(_OF_CODE))
+@pytest.mark.parametrize("kind", OF_CODE)
 def test_an_exception_of_the_language_counts_with_its_place_whatever_it_says(kind: str) -> None:
     places = (Frame("/opt/airflow/dags/shop.py", 12, "load"), Frame("/opt/airflow/dags/bank.py", 7, "add"))
     words = "the call of 'orders' timed out today"
@@ -132,6 +134,18 @@ def test_an_exception_of_the_language_counts_with_its_place_whatever_it_says(kin
 def test_a_bare_error_of_the_language_counts_before_the_words_of_what_it_became() -> None:
     chain = (raised("LoadError", "loading the orders of today failed"), raised("KeyError", "0"))
     assert sign([failed(*chain)]).title == "KeyError: … in load()"
+
+
+def test_a_place_that_has_no_function_is_shown_by_its_file() -> None:
+    at_module = Frame("/opt/airflow/dags/shop.py", 12, "<module>")
+    assert sign([failed(raised("KeyError", "'sku'", at_module))]).title == "KeyError: 'sku' in shop.py"
+
+
+def test_an_exception_of_java_without_a_place_is_shown_by_its_words() -> None:
+    assert (
+        sign(bash("Caused by: com.shop.OrderException: no rows in orders today")).title
+        == "OrderException: no rows in orders today"
+    )
 
 
 def test_an_exception_of_java_is_shown_with_its_place() -> None:
