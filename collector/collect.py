@@ -22,9 +22,9 @@ from triage.errors import SourceError, StaleProblem
 from triage.lease import LeaseLost, lease
 from triage.model import LogStatus, Occurrence
 from triage.query import Between, Both, Either, Field
-from triage.records import DeploymentHealth, Trouble
 from triage.redact import facts
 from triage.service import Service
+from triage.watched import DeploymentHealth, Trouble
 
 _LATEST = timedelta(days=8)  # how old a failure may be whose log is asked for one last time
 _PAGE = 500

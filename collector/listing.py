@@ -16,8 +16,8 @@ from collector.source import Source
 from triage.errors import SourceError, StaleProblem
 from triage.lease import LeaseLost
 from triage.model import Occurrence
-from triage.records import Cursor, Listing
 from triage.service import Service
+from triage.watched import Cursor, Listing
 
 
 @dataclass(slots=True)

@@ -15,12 +15,13 @@ from triage.errors import GitLabError, GitLabUnsure, InputError, SettingsError, 
 from triage.gitlab import Access, GitLab
 from triage.hearing import Listen
 from triage.issues import Issues
-from triage.records import LinkWish, Trouble
+from triage.mirrors import LinkWish
 from triage.service import Service
 from triage.settings import Settings
 from triage.settings.gitlab import GitLab as Section
 from triage.suspecting import Suspecting
 from triage.sync import Sync
+from triage.watched import Trouble
 from triage.words import Written
 
 

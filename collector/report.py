@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from triage.errors import SourceError
-from triage.records import Gap, Trouble
 from triage.store import Backlog
+from triage.watched import Gap, Trouble
 
 
 @dataclass(slots=True)

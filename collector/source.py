@@ -11,7 +11,8 @@ from typing import Protocol
 
 from triage.model import Occurrence, TaskTry, Unread
 from triage.outcomes import Retried, Schedule, Successes
-from triage.records import Component, Good, ImportFailure, PoolLoad
+from triage.records import Good
+from triage.watched import Component, ImportFailure, PoolLoad
 
 
 class Source(Protocol):

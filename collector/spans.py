@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from triage.records import Cursor, Gap, Listing
+from triage.watched import Cursor, Gap, Listing
 
 # Events become visible up to 1 s after their time; clocks of several schedulers differ by more, by how much is the hourly
 # sweep's. What overlaps is listed again at every pass, four times at the default pace: of a burst of 33 failures a second

@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from triage import log_path, parts, redact
 from triage.errors import SourceError
 from triage.model import TaskTry, Unread
-from triage.records import Trouble
+from triage.watched import Trouble
 
 _DRIVERS = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs"), "abfs": ("adlfs", "azure")}
 # Whose exceptions are words from outside and not bugs of ours.

@@ -22,7 +22,8 @@ from tests.gitlab_faults import Fault, Plan, Request, refusal
 from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag, Project
 from tests.mirroring import Clock, PlainWords, World
 from triage.errors import InputError, TriageError
-from triage.records import Mirror, MirrorStatus, Problem, TriageState
+from triage.mirrors import Mirror, MirrorStatus
+from triage.records import Problem, TriageState
 from triage.remarks import wanted
 from triage.store import Store, open_store
 from triage.store.sqlite import SqliteStore

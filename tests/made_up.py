@@ -19,24 +19,12 @@ from triage.model import (
     Signature,
     TaskTry,
 )
-from triage.records import (
-    Comparison,
-    ComparisonStatus,
-    Component,
-    Cursor,
-    DeploymentHealth,
-    Gap,
-    Good,
-    ImportFailure,
-    Listing,
-    Outcomes,
-    PoolLoad,
-    Trouble,
-)
+from triage.records import Comparison, ComparisonStatus, Good, Outcomes
 from triage.service import Service
 from triage.settings import Settings
 from triage.signature import sign
 from triage.store import open_store
+from triage.watched import Component, Cursor, DeploymentHealth, Gap, ImportFailure, Listing, PoolLoad, Trouble
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTILE = (

@@ -12,9 +12,9 @@ from tests.store_contract import occurrence
 from triage.gitlab import Access, GitLab
 from triage.hearing import Listen
 from triage.issues import Draft, Issues
+from triage.mirrors import Mirror
 from triage.policy import Judgement, Rules
 from triage.queue import QueueRow
-from triage.records import Mirror
 from triage.remarks import Remark
 from triage.service import Service
 from triage.store import Store, open_store

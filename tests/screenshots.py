@@ -17,7 +17,7 @@ from tests import made_up
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_state import DEVELOPER, MAINTAINER
 from tests.served import CHROMIUM, chromium, page_server
-from triage.records import Mirror, Tracker
+from triage.mirrors import Mirror, Tracker
 from triage.service import Service
 from triage.settings import Settings
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from triage.errors import StaleProblem
+from triage.mirrors import Mirror, MirrorStatus, Tracker, tracker_id
 from triage.model import LogLine, LogStatus, Occurrence, Raised, Signature, TaskTry
 from triage.query import EVERYTHING, Members, parse
 from triage.records import (
@@ -15,17 +16,12 @@ from triage.records import (
     Codeowners,
     Comparison,
     ComparisonStatus,
-    Cursor,
     Dag,
     DagVersion,
     Deploy,
-    DeploymentHealth,
     Escalation,
     Good,
-    Lease,
     Membership,
-    Mirror,
-    MirrorStatus,
     Move,
     MoveKind,
     Moving,
@@ -35,12 +31,10 @@ from triage.records import (
     Regroup,
     Split,
     Stand,
-    Tracker,
     TriageState,
-    Trouble,
-    tracker_id,
 )
 from triage.store import Put, Store
+from triage.watched import Cursor, DeploymentHealth, Lease, Trouble
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

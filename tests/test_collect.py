@@ -22,19 +22,10 @@ from triage.lease import LeaseLost, lease
 from triage.model import Absence, Circumstance, CircumstanceKind, LogLine, LogStatus, Occurrence, TaskTry
 from triage.outcomes import OutcomeKind, Retried, Schedule, Successes
 from triage.query import EVERYTHING, parse
-from triage.records import (
-    ComparisonStatus,
-    Component,
-    Cursor,
-    DeploymentHealth,
-    Good,
-    ImportFailure,
-    Lease,
-    Listing,
-    PoolLoad,
-)
+from triage.records import ComparisonStatus, Good
 from triage.service import Service
 from triage.store import open_store
+from triage.watched import Component, Cursor, DeploymentHealth, ImportFailure, Lease, Listing, PoolLoad
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

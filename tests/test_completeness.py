@@ -28,9 +28,9 @@ from tests.fault_proxy import FAULTS, fault_proxy
 from tests.place import Account, Served, keys, snapshot
 from triage.model import CircumstanceKind
 from triage.query import EVERYTHING
-from triage.records import Cursor
 from triage.service import Service
 from triage.store import open_store
+from triage.watched import Cursor
 
 pytestmark = [pytest.mark.airflow]
 DAY = timedelta(days=1)

@@ -17,8 +17,9 @@ from tests.processes import free_port, redis_server
 from triage import asking
 from triage.model import TaskTry
 from triage.query import EVERYTHING, parse
-from triage.records import ComparisonStatus, Lease
+from triage.records import ComparisonStatus
 from triage.service import Service
+from triage.watched import Lease
 from ui.demo.expected import disagreements
 
 pytestmark = [pytest.mark.airflow]

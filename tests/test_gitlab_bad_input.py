@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_state import GUEST, Project
 from tests.mirroring import Clock, World
-from triage.records import Mirror, TriageState
+from triage.mirrors import Mirror
+from triage.records import TriageState
 from ui.cli import cli
 
 

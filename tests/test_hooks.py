@@ -19,7 +19,7 @@ from tests.served import page_server
 from tests.test_webhooks import SIGNING, TOKEN, signed
 from triage import inbox, webhooks
 from triage.errors import StoreError
-from triage.records import HeardKind
+from triage.mirrors import HeardKind
 from triage.service import Service
 from triage.settings import Settings
 from ui import hooks, web

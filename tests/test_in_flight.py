@@ -16,8 +16,8 @@ from tests.fault_proxy import fault_proxy
 from tests.place import Account, place, wait_for
 from tests.processes import redis_server
 from triage.query import parse
-from triage.records import Lease
 from triage.service import Service
+from triage.watched import Lease
 
 TRIES, KILLS = 160, 4
 WHOLE = parse("log:whole", datetime.now(UTC))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from triage import inbox
-from triage.records import Heard, HeardKind
+from triage.mirrors import Heard, HeardKind
 from triage.store import Store, open_store
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -12,8 +12,8 @@ from tests.place import wait_for
 from triage import lease as lease_
 from triage.errors import StaleProblem
 from triage.lease import LEASE, LeaseLost, lease
-from triage.records import Lease
 from triage.store import Store, open_store
+from triage.watched import Lease
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -30,18 +30,7 @@ from triage.elsewhere import elsewhere
 from triage.errors import InputError
 from triage.model import Occurrence
 from triage.query import EVERYTHING, parse
-from triage.records import (
-    Change,
-    Membership,
-    Move,
-    MoveKind,
-    Moving,
-    Problem,
-    Split,
-    TriageState,
-    mark,
-    problem_id,
-)
+from triage.records import Change, Membership, Move, MoveKind, Moving, Problem, Split, TriageState, mark, problem_id
 from triage.regroup import Regrouping
 from triage.service import Service
 from triage.store import Store, open_store

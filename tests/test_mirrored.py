@@ -11,10 +11,12 @@ import pytest
 from rich.console import Console
 
 from tests import made_up
+from triage.mirrors import Mirror, MirrorStatus, Tracker
 from triage.policy import Judgement, Verdict
-from triage.records import Mirror, MirrorStatus, Problem, Tracker, TriageState, Trouble
+from triage.records import Problem, TriageState
 from triage.service import Service
 from triage.settings import Settings
+from triage.watched import Trouble
 from ui.front import mirror as front
 from ui.mirrored import Mirrored, gitlab_json, mirrored, named, next_step, of_resolving, stands
 from ui.tables import print_mirror, queue_table

@@ -13,7 +13,38 @@ from triage.signature.masks import MASKS, MAX_TEXT, Mask, mask
 from triage.signature.output import DELEGATED
 
 # Written down again: a test that took the list of the rule would not notice a name missing there.
-OF_CODE = ["ArithmeticError", "AssertionError", "AttributeError", "BadGzipFile", "BaseException", "BufferError", "EOFError", "Exception", "FloatingPointError", "IndexError", "InvalidOperation", "JSONDecodeError", "KeyError", "LookupError", "NameError", "NotImplementedError", "OverflowError", "RecursionError", "ReferenceError", "RuntimeError", "StopAsyncIteration", "StopIteration", "SystemError", "TypeError", "UnboundLocalError", "UnicodeDecodeError", "UnicodeEncodeError", "UnicodeError", "ValueError", "ZeroDivisionError"]
+OF_CODE = [
+    "ArithmeticError",
+    "AssertionError",
+    "AttributeError",
+    "BadGzipFile",
+    "BaseException",
+    "BufferError",
+    "EOFError",
+    "Exception",
+    "FloatingPointError",
+    "IndexError",
+    "InvalidOperation",
+    "JSONDecodeError",
+    "KeyError",
+    "LookupError",
+    "NameError",
+    "NotImplementedError",
+    "OverflowError",
+    "RecursionError",
+    "ReferenceError",
+    "RuntimeError",
+    "StopAsyncIteration",
+    "StopIteration",
+    "SystemError",
+    "TypeError",
+    "UnboundLocalError",
+    "UnicodeDecodeError",
+    "UnicodeEncodeError",
+    "UnicodeError",
+    "ValueError",
+    "ZeroDivisionError",
+]
 
 
 @pytest.mark.parametrize(

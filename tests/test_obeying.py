@@ -14,7 +14,8 @@ from tests.gitlab_faults import refusal
 from tests.gitlab_state import DEVELOPER, GUEST, PLANNER, Note
 from tests.mirroring import Clock, World
 from triage import linking, orders
-from triage.records import Change, Mirror, Problem, TriageState
+from triage.mirrors import Mirror
+from triage.records import Change, Problem, TriageState
 
 HIDDEN = re.compile(r"<!-- airtriage:v1 answer=\d+ -->")
 

@@ -15,7 +15,8 @@ from tests.gitlab_fixture import gitlab  # noqa: F401
 from tests.gitlab_history import dag_repository
 from tests.gitlab_state import DEVELOPER, MAINTAINER
 from tests.mirroring import START, Clock, World
-from triage.records import Codeowners, Mirror
+from triage.mirrors import Mirror
+from triage.records import Codeowners
 from triage.service import Service
 from triage.settings import load
 from triage.store import open_store

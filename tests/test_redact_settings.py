@@ -14,12 +14,13 @@ from collector.tasks import access
 from triage import logs
 from triage.errors import SettingsError
 from triage.model import Circumstance, CircumstanceKind, Occurrence, TaskTry
-from triage.records import Change, DeploymentHealth, ImportFailure, Problem, TriageState, Trouble
+from triage.records import Change, Problem, TriageState
 from triage.redact import MASK, Learned, Redactor, added, facts
 from triage.service import Service
 from triage.settings import Settings, load
 from triage.signature import sign
 from triage.store import open_store
+from triage.watched import DeploymentHealth, ImportFailure, Trouble
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 PROD = {"AIRTRIAGE_DEPLOYMENTS__PROD__URL": "https://a.example"}

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from triage.mirrors import Mirror, MirrorStatus
 from triage.queue import Beside, QueueRow, row_of
-from triage.records import Escalation, Mirror, MirrorStatus, Problem, TriageState
+from triage.records import Escalation, Problem, TriageState
 from triage.remarks import QUIET, due, wanted
 from triage.report import CommentKind
 

@@ -17,10 +17,11 @@ from triage.errors import InputError
 from triage.model import LogStatus
 from triage.query import parse
 from triage.queue import Pill
-from triage.records import Change, DeploymentHealth, Escalation, Membership, Problem, TriageState
+from triage.records import Change, Escalation, Membership, Problem, TriageState
 from triage.redact import Redactor
 from triage.service import Service
 from triage.store import Store, open_store
+from triage.watched import DeploymentHealth
 
 
 @pytest.fixture

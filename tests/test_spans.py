@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import spans
-from triage.records import Cursor, Gap, Listing
+from triage.watched import Cursor, Gap, Listing
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MIN, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

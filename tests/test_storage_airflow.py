@@ -22,8 +22,8 @@ from tests.airflow_fixture import FinishedAirflow
 from tests.processes import s3_server
 from triage.model import LogStatus, Occurrence
 from triage.query import EVERYTHING
-from triage.records import DeploymentHealth
 from triage.settings import Settings
+from triage.watched import DeploymentHealth
 from ui.demo.airflow import ThrowawayAirflow, cache_folder, install
 
 pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("airflow")]

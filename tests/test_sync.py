@@ -15,9 +15,10 @@ from tests.mirroring import Clock, PlainWords, World
 from triage.errors import SettingsError
 from triage.issues import Draft
 from triage.judging import Judging
+from triage.mirrors import MirrorStatus, Tracker, tracker_id
 from triage.policy import Judgement, Route, Rules, Threshold, Verdict
 from triage.queue import QueueRow
-from triage.records import Change, MirrorStatus, Tracker, TriageState, tracker_id
+from triage.records import Change, TriageState
 
 
 @pytest.fixture

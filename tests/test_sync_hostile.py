@@ -15,9 +15,10 @@ from tests.gitlab_faults import Fault, refusal
 from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag
 from tests.mirroring import Clock, World
 from triage import inbox
+from triage.mirrors import Heard, HeardKind, MirrorStatus
 from triage.model import Evidence, Signature
 from triage.policy import Rules
-from triage.records import Heard, HeardKind, MirrorStatus, TriageState
+from triage.records import TriageState
 from triage.words import Written
 
 

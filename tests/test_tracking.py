@@ -17,7 +17,7 @@ from tests import made_up
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault
 from tests.gitlab_state import DEVELOPER, MAINTAINER
-from triage.records import Mirror, MirrorStatus, Tracker
+from triage.mirrors import Mirror, MirrorStatus, Tracker
 from triage.service import Service
 from triage.settings import Settings, load
 from ui.cli import main

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tests import made_up
 from triage.errors import ProcessError, StoreError
-from triage.records import Mirror, MirrorStatus
+from triage.mirrors import Mirror, MirrorStatus
 from triage.service import Service
 from ui import web
 

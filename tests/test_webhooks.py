@@ -14,7 +14,7 @@ import pytest
 
 from triage import webhooks
 from triage.errors import InputError
-from triage.records import HeardKind
+from triage.mirrors import HeardKind
 from triage.webhooks import Secrets, delivery_key, heard, is_genuine, may_be_genuine, origin, parse
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -23,9 +23,9 @@ from tests.test_tracking import Bench, bench  # noqa: F401 -- a fixture
 from triage import linking
 from triage.errors import InputError
 from triage.judging import Judging
+from triage.mirrors import LinkWish, Mirror, MirrorStatus
 from triage.policy import Route, Rules, Threshold
 from triage.queue import QueueRow
-from triage.records import LinkWish, Mirror, MirrorStatus
 from triage.service import Service
 from triage.settings import Settings
 from ui.front.desk import Desk, open_desk

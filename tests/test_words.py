@@ -16,12 +16,13 @@ from tests.mirroring import START, Clock, World
 from triage.gitlab import Access, GitLab
 from triage.model import Evidence, Frame, LogLine, LogStatus, Raised, Signature, TaskTry
 from triage.policy import Rules
-from triage.records import Comparison, ComparisonStatus, DeploymentHealth, Good
+from triage.records import Comparison, ComparisonStatus, Good
 from triage.redact import PLAIN, Redactor
 from triage.report import problem_of, retitled
 from triage.service import Service
 from triage.suspecting import Suspecting
 from triage.sync import Sync
+from triage.watched import DeploymentHealth
 from triage.words import Written
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from triage.editions import base
-from triage.records import DeploymentHealth, Membership, Problem
+from triage.records import Membership, Problem
 from triage.service import Service
+from triage.watched import DeploymentHealth
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from triage.errors import GitLabGone, GitLabRefused, InputError, StaleProblem
 from triage.issues import Issue, Issues, Note, Turn
 from triage.ledger import Ledger
+from triage.mirrors import Mirror, MirrorStatus, Tracker
 from triage.owners import NOBODY
-from triage.records import Mirror, MirrorStatus, Problem, Tracker, TriageState
+from triage.records import Problem, TriageState
 from triage.remarks import wanted
 
 ORIGIN = "GitLab"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from triage.errors import StaleProblem
-from triage.records import Heard
+from triage.mirrors import Heard
 from triage.store import Store
 
 LASTS = timedelta(days=1)  # GitLab repeats a delivery within hours; after a day everything was looked at anyway

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from triage import lifecycle, policy
+from triage.mirrors import Mirror, MirrorStatus, tracker_id
 from triage.policy import Case, Judgement, Rules, Verdict
 from triage.query import Members
 from triage.queue import QueueRow
-from triage.records import Mirror, MirrorStatus, storm_id, tracker_id
+from triage.records import storm_id
 from triage.service import Service
 
 _READ = 200  # failed tries of a problem that are looked at, the newest

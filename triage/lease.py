@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 import psutil
 
 from triage.errors import StaleProblem, StoreError
-from triage.records import Lease
 from triage.store import Store
+from triage.watched import Lease
 
 # Renewed every 10 s, whatever the holder does meanwhile. Twice the 30 s that a writer may wait for another on SQLite
 # (or clocks of two machines may differ): whoever has been silent for longer is dead, and the others wait for two polls.

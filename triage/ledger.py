@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from triage.records import Mirror, MirrorStatus, Tracker
+from triage.mirrors import Mirror, MirrorStatus, Tracker
 from triage.redact import facts
 from triage.service import Service
 

@@ -14,9 +14,10 @@ from triage.errors import InputError
 from triage.issues import Issues
 from triage.judging import Judging
 from triage.ledger import Ledger
+from triage.mirrors import LinkWish, Mirror, MirrorStatus
 from triage.policy import Verdict
 from triage.queue import QueueRow
-from triage.records import LinkWish, Mirror, MirrorStatus, Problem, TriageState
+from triage.records import Problem, TriageState
 from triage.service import Service
 from triage.settings import Settings
 from triage.telling import Words, stamp

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from triage.records import Gap
+from triage.watched import Gap
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, StaleProblem, TriageError
 from triage.issues import Draft, Issue, Issues
 from triage.ledger import Ledger
-from triage.records import Mirror, MirrorStatus, Tracker
+from triage.mirrors import Mirror, MirrorStatus, Tracker
 
 # How long a sent issue may take to be made and to show in a list: a GitLab server gives a request up after 60 s
 # (puma's worker time-out as its documentation has it), and replicas lag by seconds.

@@ -16,9 +16,10 @@ from triage.codeowners import PLACES
 from triage.errors import GitLabError, StaleProblem
 from triage.model import Occurrence
 from triage.owners import Ownership, place
-from triage.records import Codeowners, Dag, Trouble
+from triage.records import Codeowners, Dag
 from triage.redact import Redactor, facts
 from triage.store import Store
+from triage.watched import Trouble
 
 # How old a kept CODEOWNERS may be before it is asked for again.
 FRESH = timedelta(hours=1)

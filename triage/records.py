@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from triage.mirrors import Heard, LinkWish, Mirror, Tracker
 from triage.model import TaskTry
+from triage.watched import Cursor, DeploymentHealth, Lease
 
 
 class TriageState(StrEnum):
@@ -183,6 +185,11 @@ def problem_id(scope: str, fingerprint: str) -> str:
     return hashlib.sha256(json.dumps([scope, fingerprint]).encode()).hexdigest()[:12]
 
 
+def storm_id(tracker: str) -> str:
+    """Return the id that the summary of a project's storms has in place of a problem's."""
+    return problem_id("storm", tracker)
+
+
 @dataclass(frozen=True, slots=True)
 class Membership:
     """Says which problem a fingerprint belongs to in a scope.
@@ -290,125 +297,6 @@ class Regroup:
     tries: int = 0
     left: int = 0
     done_at: datetime | None = None
-
-
-class Listing(StrEnum):
-    """The two places where Airflow tells of failures: the event log, and the list of task instances."""
-
-    EVENTS = "events"
-    INSTANCES = "list"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A stretch of the server's time in which nobody read a listing; it is read afterwards, from its end to its start.
-
-    What lies after `left`, up to `until`, has been read. `is_first`: the time before the first contact, as far as
-    `lookback` reaches. `failures` counts attempts in a row that broke off; a part that keeps breaking off stands as a
-    gap of its own with the time of its next attempt, `retry_at`. `retry_at` and `closed_at`, when the last of it was
-    read, are on our clock.
-    """
-
-    listing: Listing
-    since: datetime
-    until: datetime
-    left: datetime
-    is_first: bool = False
-    failures: int = 0
-    retry_at: datetime | None = None
-    closed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far a deployment has been read, on the Airflow server's clock, and the scope its problems were opened in.
-
-    Each listing has been read up to `…_until`, but for `gaps`. `offset` is the server's clock minus ours, in seconds,
-    as of then. `swept_at` (our clock): when last more than the news was read. `slice`: how many
-    seconds of a gap are to be read at once next.
-    """
-
-    deployment: str
-    scope: str = ""
-    events_until: datetime | None = None
-    list_until: datetime | None = None
-    offset: float | None = None
-    swept_at: datetime | None = None
-    gaps: tuple[Gap, ...] = ()
-    slice: float | None = None
-
-    def until(self, listing: Listing) -> datetime | None:
-        """Return how far a listing has been read; None before the first time."""
-        return self.events_until if listing is Listing.EVENTS else self.list_until
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A right held until `expires_at` (our clock), e.g. one of the log slots of a deployment."""
-
-    name: str
-    holder: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something an operator can fix: one sentence that names the thing, and the fix."""
-
-    what: str
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One of Airflow's own parts: scheduler, triggerer, dag_processor, metadatabase."""
-
-    name: str
-    status: str
-    heartbeat: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImportFailure:
-    """A DAG file that does not import: the file and the redacted trace, last line first to read."""
-
-    file: str
-    bundle: str
-    trace: str
-    at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PoolLoad:
-    """A pool's slots, and how many tasks wait for one."""
-
-    name: str
-    slots: int
-    running: int
-    queued: int
-    scheduled: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentHealth:
-    """What the last pass over a deployment found; `passed_at` and `succeeded_at` are on our clock.
-
-    `offset` is the Airflow server's clock minus ours, in seconds. `troubles` is empty when all is well.
-    """
-
-    deployment: str
-    url: str
-    passed_at: datetime
-    succeeded_at: datetime | None = None
-    poll: float = 30.0
-    version: str = ""
-    offset: float = 0.0
-    troubles: tuple[Trouble, ...] = ()
-    components: tuple[Component, ...] = ()
-    imports: tuple[ImportFailure, ...] = ()
-    pools: tuple[PoolLoad, ...] = ()
-    listed: int = 0
-    fetched: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,154 +419,6 @@ class Comparison:
     lines: int = 0
     done_at: datetime | None = None
     said: str = ""
-
-
-class MirrorStatus(StrEnum):
-    """What is known of the GitLab issue of a problem.
-
-    INTENDED: it is to be opened, and may exist already. LOST: it was deleted or cannot be seen any more; nothing opens
-    another. UNLINKED: a person parted them.
-    """
-
-    INTENDED = "intended"
-    LINKED = "linked"
-    LOST = "lost"
-    UNLINKED = "unlinked"
-
-
-@dataclass(frozen=True, slots=True)
-class Mirror:
-    """The GitLab issue of a problem, one a problem: an intent before anything is sent, then the link, which holds.
-
-    `gitlab` is the address, `project` the path (or number) it is reached by. `sent_at` is None while certainly nothing was
-    sent; `looked_at` is when its issue was last looked for in vain after that, `title` what it was called when it was sent. `is_open`, `assignee` and `labels` are
-    as both sides last agreed, `updated_at` the issue's own time as last seen (GitLab's clock), `is_fresh` while that is so new that its comments are read once more. `block` is the digest of the
-    block of ours that was last written, at `written_at`, `told` the digest of what it was made from; `dags` in how many the problem was when that was last told; `comments` the keys
-    of the comments made, `saying` that of one that is being made since `saying_at`, `heard` the id of the last comment
-    listened to. `next_at`: nothing is done before. `said` is what
-    went wrong. `asked_by` is the person who asked for it, whatever the policy says. Times on our clock.
-    """
-
-    problem: str
-    gitlab: str
-    project: str
-    status: MirrorStatus
-    intended_at: datetime
-    sent_at: datetime | None = None
-    looked_at: datetime | None = None
-    attempts: int = 0
-    title: str = ""
-    project_id: int = 0
-    issue_id: int = 0
-    iid: int = 0
-    web_url: str = ""
-    is_open: bool = True
-    assignee: str = ""
-    labels: tuple[str, ...] = ()
-    updated_at: datetime | None = None
-    is_fresh: bool = False
-    linked_at: datetime | None = None
-    saying: str = ""
-    saying_at: datetime | None = None
-    block: str = ""
-    written_at: datetime | None = None
-    told: str = ""
-    dags: int = 0
-    comments: tuple[str, ...] = ()
-    heard: int = 0
-    next_at: datetime | None = None
-    said: str = ""
-    asked_by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkWish:
-    """Somebody at a page wants an issue that exists linked to a problem, one a problem: a wish until a collector granted it.
-
-    `issue` is what they named it by. `said` is why it was not granted, or not yet. Times on our clock.
-    """
-
-    problem: str
-    issue: str
-    who: str
-    at: datetime
-    said: str = ""
-    is_waiting: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Tracker:
-    """The issues of one GitLab project: who we are there, how far they were read, and what an operator should mend.
-
-    Every issue of ours created before `found_until` is known here; whatever changed before `read_until` was heard (both
-    GitLab's clock). `checked_at`: when last every linked issue was seen to exist. After a refusal nothing is asked before
-    `next_at`. `heard_at` is when it last answered, `steady_at` since when it was asked without a long silence: before that
-    the store may have been restored. Times on our clock but for those two.
-    """
-
-    gitlab: str
-    project: str
-    project_id: int = 0
-    web_url: str = ""
-    bot: str = ""
-    bot_id: int = 0
-    greeted_at: datetime | None = None
-    found_until: datetime | None = None
-    read_until: datetime | None = None
-    checked_at: datetime | None = None
-    heard_at: datetime | None = None
-    steady_at: datetime | None = None
-    failures: int = 0
-    next_at: datetime | None = None
-    troubles: tuple[Trouble, ...] = ()
-
-    @property
-    def id(self) -> str:
-        return tracker_id(self.gitlab, self.project)
-
-
-def tracker_id(gitlab: str, project: str) -> str:
-    """Return the id of the tracker of a project, which its lease has too."""
-    return f"{gitlab} {project}"
-
-
-def storm_id(tracker: str) -> str:
-    """Return the id that the summary of a project's storms has in place of a problem's."""
-    return problem_id("storm", tracker)
-
-
-class HeardKind(StrEnum):
-    """What a webhook of GitLab may tell of."""
-
-    ISSUE = "issue"
-    NOTE = "note"
-    MERGE = "merge request"
-    DEPLOY = "deployment"
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Something of GitLab that changed, as its webhook told: one record a thing, however often it is told.
-
-    `gitlab` is the address of that GitLab as it is set, `project` GitLab's number of the project, `number` the iid of the
-    issue or merge request, or the number of the deployment; a note counts by its issue. `at` (our clock) is when it was
-    told last, `by` GitLab's number of the account that did it, 0 where several did. `keys` are the last deliveries about it.
-    `is_waiting` until somebody has asked GitLab what it is now.
-    """
-
-    gitlab: str
-    project: int
-    kind: HeardKind
-    number: int
-    at: datetime
-    by: int = 0
-    keys: tuple[str, ...] = ()
-    is_waiting: bool = True
-
-    @property
-    def id(self) -> str:
-        """The same for all that is told of this thing."""
-        return f"{self.gitlab} {self.project} {self.kind} {self.number}"
 
 
 Record = (

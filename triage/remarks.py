@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from triage import lifecycle
+from triage.mirrors import Mirror
 from triage.queue import QueueRow
-from triage.records import Mirror, Problem, TriageState
+from triage.records import Problem, TriageState
 from triage.report import CommentKind, comment_key
 
 # After this long without a failure an issue is told once that it is quiet: two of a queue's weeks.

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from triage.errors import StaleProblem
+from triage.mirrors import Mirror, Tracker
 from triage.model import Occurrence
 from triage.query import EVERYTHING
-from triage.records import Change, Codeowners, Comparison, DeploymentHealth, Mirror, Move, Problem, Tracker
+from triage.records import Change, Codeowners, Comparison, Move, Problem
 from triage.redact import Redactor, facts
 from triage.store import Store, record_keys
+from triage.watched import DeploymentHealth
 
 _BATCH = 50  # tries a transaction: half a second at most, so that a pass beside it is not kept waiting
 _Masked = Problem | Change | Codeowners | Comparison | DeploymentHealth | Mirror | Tracker | Move

@@ -22,21 +22,10 @@ from triage.model import LogStatus, Occurrence
 from triage.owners import NO_RULES, Ownership
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
 from triage.queue import Beside, Pill, QueueRow, first_day, row_of
-from triage.records import (
-    Change,
-    Cursor,
-    DeploymentHealth,
-    Escalation,
-    Membership,
-    Outcomes,
-    Problem,
-    Split,
-    Tally,
-    TriageState,
-    problem_id,
-)
+from triage.records import Change, Escalation, Membership, Outcomes, Problem, Split, Tally, TriageState, problem_id
 from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
+from triage.watched import Cursor, DeploymentHealth
 
 NOTE, NOTED = 4000, "noted"  # the longest note, in characters; what the history says of one
 _INSTANT, _MOMENT = timedelta(microseconds=1), timedelta(seconds=1)

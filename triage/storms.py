@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from triage.hearing import Hearing, is_outdated
 from triage.issues import Draft, Issues
 from triage.ledger import Ledger
+from triage.mirrors import MirrorStatus
 from triage.queue import QueueRow
-from triage.records import MirrorStatus, storm_id
+from triage.records import storm_id
 from triage.telling import Words
 
 _REFRESH = timedelta(minutes=10)

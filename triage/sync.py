@@ -19,14 +19,16 @@ from triage.issues import Draft, Issues
 from triage.judging import Judging, Rooms, case_of
 from triage.lease import LeaseLost, lease
 from triage.ledger import Ledger
+from triage.mirrors import HeardKind, Mirror, MirrorStatus, Tracker
 from triage.obeying import Obeying
 from triage.opening import SILENCE, WAIT, Opening, due, pause
 from triage.policy import Judgement, Rules, Verdict
 from triage.queue import QueueRow
-from triage.records import HeardKind, Mirror, MirrorStatus, Problem, Tracker, Trouble
+from triage.records import Problem
 from triage.service import Service
 from triage.storms import Storm
 from triage.telling import Telling, Words
+from triage.watched import Trouble
 
 # GitLab's roles: from Planner on it takes labels and an assignee (facts of its REST API).
 _PLANNER = 15

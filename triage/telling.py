@@ -16,11 +16,12 @@ from triage.errors import GitLabError, GitLabUnsure
 from triage.hearing import Hearing, is_outdated
 from triage.issues import Draft, Issues
 from triage.ledger import Ledger
+from triage.mirrors import Mirror
 from triage.opening import WAIT
 from triage.outcomes import OutcomeKind
 from triage.policy import Judgement
 from triage.queue import Beside, QueueRow, row_of
-from triage.records import Mirror, Problem
+from triage.records import Problem
 from triage.remarks import Remark, due, merged, wanted
 from triage.report import CommentKind
 

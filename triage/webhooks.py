@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from triage.errors import InputError
-from triage.records import Heard, HeardKind
+from triage.mirrors import Heard, HeardKind
 
 WINDOW = timedelta(minutes=5)  # how old or early a signed delivery may be: the tolerance of Standard Webhooks
 LARGEST = 5 * 1024 * 1024  # bytes of a body: a description is at most 1 MiB, and an edit sends it twice

@@ -19,11 +19,11 @@ from triage.outcomes import OutcomeKind
 from triage.policy import Judgement
 from triage.query import Between, Members, both
 from triage.queue import QueueRow
-from triage.records import DeploymentHealth
 from triage.remarks import Remark
 from triage.report import Facts
 from triage.service import Service
 from triage.suspecting import Suspecting
+from triage.watched import DeploymentHealth
 
 _SHOWN = 100  # problems that a storm's summary names
 

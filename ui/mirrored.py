@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from triage.judging import Judging
+from triage.mirrors import LinkWish, Mirror, MirrorStatus, Tracker, tracker_id
 from triage.policy import Judgement
 from triage.queue import QueueRow
-from triage.records import LinkWish, Mirror, MirrorStatus, Problem, Tracker, TriageState, tracker_id
+from triage.records import Problem, TriageState
 from triage.service import Service
 from triage.settings import Settings
 from ui.format import ago, iso

@@ -14,10 +14,11 @@ import click
 from triage import asking, signature
 from triage.elsewhere import elsewhere
 from triage.merging import in_force
+from triage.mirrors import Mirror
 from triage.model import Occurrence
 from triage.query import parse
 from triage.queue import QueueRow, open_row
-from triage.records import ComparisonStatus, Mirror, TriageState
+from triage.records import ComparisonStatus, TriageState
 from triage.service import Service
 from ui import answers
 from ui import format as fmt

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from triage.mirrors import Mirror, MirrorStatus
 from triage.model import Evidence, Occurrence
 from triage.queue import QueueRow
-from triage.records import Comparison, Mirror, MirrorStatus
+from triage.records import Comparison
 from triage.service import ProblemView
 from ui import answers, mirrored
 from ui import format as fmt

@@ -12,8 +12,8 @@ import threading
 from collections import Counter
 
 from collector.airflow.words import Endpoint, Words
-from triage.records import Trouble
 from triage.redact import redact
+from triage.watched import Trouble
 
 _KEPT, _SEEN = 500, 4000  # characters of a row, and how many are looked at for secrets: a row may hold megabytes
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from triage.model import Circumstance, CircumstanceKind, Occurrence, TaskTry
 from triage.outcomes import Schedule, Standing
-from triage.records import Component, Good, ImportFailure, PoolLoad
+from triage.records import Good
 from triage.redact import PLAIN, redact
+from triage.watched import Component, ImportFailure, PoolLoad
 
 Row = Mapping[str, Any]
 

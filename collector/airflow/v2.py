@@ -21,7 +21,7 @@ from collector.airflow.session import Session
 from collector.airflow.words import EVENT_LOG, Endpoint
 from triage.errors import SourceForbidden
 from triage.model import Circumstance, Occurrence, TaskTry
-from triage.records import Component, ImportFailure, PoolLoad
+from triage.watched import Component, ImportFailure, PoolLoad
 
 VERSION = Endpoint("version", "VersionApi", "get_version", is_open=True)
 HEALTH = Endpoint("monitor/health", "MonitorApi", "get_health", is_open=True)

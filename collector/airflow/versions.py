@@ -20,7 +20,8 @@ from collector.airflow.v2 import Airflow32
 from triage.errors import SourceError, SourceForbidden
 from triage.model import Occurrence, TaskTry
 from triage.outcomes import Retried, Schedule, Successes
-from triage.records import Component, Good, ImportFailure, PoolLoad, Trouble
+from triage.records import Good
+from triage.watched import Component, ImportFailure, PoolLoad, Trouble
 
 Reading = Airflow32 | Airflow30 | Airflow210
 

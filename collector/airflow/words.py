@@ -21,8 +21,8 @@ from urllib3 import exceptions
 from collector.airflow.proxy import Proxy
 from triage.errors import LoginFailed, SourceError, SourceForbidden, StorageAway
 from triage.links import home
-from triage.records import Trouble
 from triage.redact import redact
+from triage.watched import Trouble
 
 EVENT_LOG = "Audit Logs"
 

@@ -18,7 +18,7 @@ from tests.gitlab_double import FakeGitLab
 from tests.gitlab_state import MAINTAINER, Issue
 from tests.mirroring import Clock, World
 from tests.store_contract import occurrence
-from triage.records import Mirror, MirrorStatus, Tracker
+from triage.mirrors import Mirror, MirrorStatus, Tracker
 from triage.store import open_store
 from triage.telling import stamp
 from triage.words import Written

@@ -9,22 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+from triage.mirrors import Mirror, Tracker
 from triage.model import Evidence, Occurrence, Signature
-from triage.records import (
-    Change,
-    Codeowners,
-    Comparison,
-    DeploymentHealth,
-    ImportFailure,
-    Mirror,
-    Move,
-    Moving,
-    Problem,
-    Record,
-    Tracker,
-    Trouble,
-)
+from triage.records import Change, Codeowners, Comparison, Move, Moving, Problem, Record
 from triage.redact import Redactor
+from triage.watched import DeploymentHealth, ImportFailure, Trouble
 
 R = TypeVar("R", bound=Record)
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from triage.errors import SettingsError
+from triage.mirrors import Heard, LinkWish, Mirror, Tracker, tracker_id
 from triage.model import Occurrence
 from triage.query import Query
 from triage.records import (
@@ -20,15 +21,9 @@ from triage.records import (
     Codeowners,
     Comparison,
     ComparisonStatus,
-    Cursor,
     Dag,
-    DeploymentHealth,
     Escalation,
-    Heard,
-    Lease,
-    LinkWish,
     Membership,
-    Mirror,
     Move,
     Moving,
     Outcomes,
@@ -37,9 +32,8 @@ from triage.records import (
     Regroup,
     Split,
     Tally,
-    Tracker,
-    tracker_id,
 )
+from triage.watched import Cursor, DeploymentHealth, Lease
 
 R = TypeVar("R", bound=Record)
 REGROUP = "regroup"  # the id of the one `Regroup`

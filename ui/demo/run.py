@@ -26,11 +26,11 @@ from triage import settings as settings_
 from triage.errors import ProcessError
 from triage.query import EVERYTHING
 from triage.queue import QueueRow
-from triage.records import DeploymentHealth
 from triage.service import Service
 from triage.settings import Settings
 from triage.settings.sections import Web
 from triage.store import open_store
+from triage.watched import DeploymentHealth
 from ui import format as fmt
 from ui.demo.airflow import ThrowawayAirflow, cache_folder, install
 from ui.demo.scenario import Scenario

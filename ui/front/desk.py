@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from triage import links
+from triage.mirrors import Mirror
 from triage.model import TaskTry
 from triage.query import Query
 from triage.queue import QueueRow
-from triage.records import Membership, Mirror
+from triage.records import Membership
 from triage.service import HealthView, Service
 from triage.settings import Settings
 from triage.similar import Known

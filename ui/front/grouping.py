@@ -15,7 +15,8 @@ from triage import merging
 from triage.elsewhere import elsewhere
 from triage.errors import TriageError
 from triage.merging import Person
-from triage.records import Mirror, MirrorStatus, Move, MoveKind, Problem, TriageState
+from triage.mirrors import Mirror, MirrorStatus
+from triage.records import Move, MoveKind, Problem, TriageState
 from triage.service import ProblemView
 from triage.similar import Similar
 from ui.format import many, moved, one_line

@@ -11,8 +11,8 @@ import streamlit as st
 
 from triage import lifecycle, linking
 from triage.errors import StaleProblem, TriageError
+from triage.mirrors import MirrorStatus
 from triage.queue import QueueRow
-from triage.records import MirrorStatus
 from ui.front import sheet
 from ui.front.components import sheet as show
 from ui.front.desk import desk

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from triage.records import Mirror, MirrorStatus, Tracker
+from triage.mirrors import Mirror, MirrorStatus, Tracker
 from ui import mirrored
 from ui.format import many
 from ui.front import sheet

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from triage.records import Component, ImportFailure, MirrorStatus, PoolLoad, Tracker
+from triage.mirrors import MirrorStatus, Tracker
 from triage.service import HealthView
+from triage.watched import Component, ImportFailure, PoolLoad
 from ui.format import length, many, missed, number
 from ui.front import mirror, sheet
 from ui.front.components import sheet as show

@@ -11,9 +11,9 @@ from typing import Any
 import streamlit as st
 
 from triage.errors import InputError, TriageError
+from triage.mirrors import Mirror
 from triage.query import EVERYTHING, Both, Query, Text, parse
 from triage.queue import QueueRow
-from triage.records import Mirror
 from ui import mirrored
 from ui.format import many, one_line, web_address
 from ui.front import grouping, owning
