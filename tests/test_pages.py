@@ -23,6 +23,7 @@ from triage.service import Service
 from ui.front.desk import Desk, open_desk
 
 MAIN = str(Path(__file__).parents[1] / "ui" / "front" / "main.py")
+expect.set_options(timeout=20_000)  # milliseconds: a page waits its turn where the machine is busy
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 

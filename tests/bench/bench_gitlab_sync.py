@@ -88,10 +88,13 @@ def fill(world: World, linked: int) -> None:
         )  # fmt: skip
         world.store.save(mirror, None)
         world.service.mirrored(row.problem.id, mirror.web_url, clock())
+    words = world.words(world.service, clock)
     for row in world.service.queue(clock()):
         found = world.store.get(Mirror, row.problem.id)
         assert found is not None
-        world.store.save(replace(found[0], told=stamp(row), written_at=clock()), found[1])
+        world.store.save(
+            replace(found[0], told=stamp(row, words.edition(row.problem.id)), written_at=clock()), found[1]
+        )
     newest = max(issue.created_at for issue in fake.issues())
     known = Tracker(
         fake.url, project.path, project.id, bot="bot", bot_id=bot.id, greeted_at=clock(), found_until=newest, read_until=newest,
