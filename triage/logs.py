@@ -171,7 +171,7 @@ class Reading(Iterator[LogLine]):
                     size += len(raw) + 1
                     continue
                 if head is not None:
-                    yield self._joined(head, more)
+                    yield self._joined(head, more) if more or not self._is_plain or ': source="' in head.text else head
                 head, more, size = prefixed, [], len(raw)
                 if prefixed is None:
                     yield line or LogLine(self.total_lines, raw if self._is_plain else clean(raw))
@@ -218,10 +218,10 @@ class Reading(Iterator[LogLine]):
             return None
         stamp, logger, level = match.groups()
         text = raw[match.end() :]
-        exited = _EXITED.match(text) if text.startswith("Task exited") else None
-        code = int(exited[1][:10]) if exited else None
         at = self._time(stamp) if stamp and self._is_timed else None
-        return LogLine(self.total_lines, text, _LEVELS[level], logger, at, exit_code=code)
+        if text.startswith("Task exited") and (exited := _EXITED.match(text)):
+            return LogLine(self.total_lines, text, _LEVELS[level], logger, at, (), int(exited[1][:10]))
+        return LogLine(self.total_lines, text, _LEVELS[level], logger, at)
 
     def _time(self, text: str) -> datetime | None:
         """Parse a stamp that carries its zone; one without tells no time that could be compared."""

@@ -140,16 +140,18 @@ _RUNNERS = frozenset({"taskinstance.py", "task", "airflow.task", "models.py", "t
 def mark(line: LogLine) -> Mark | None:
     """Say what Airflow itself tells with this line, or None for everything else."""
     text = line.text
-    is_said = text.startswith(_SAID)
-    if is_said and text.startswith(_START):
-        return Mark.SEGMENT
-    if is_said and text.startswith(_PAUSED):
-        return Mark.PAUSE
-    if is_said and text.startswith("Task failed with exception"):
-        return Mark.FAILED
-    if is_said and text.startswith("Failed to execute job "):
-        return Mark.JOB
-    if line.signal is not None or line.exit_code not in _WELL or (is_said and line.exit_code is None):
+    if text.startswith(_SAID):
+        if text.startswith(_START):
+            return Mark.SEGMENT
+        if text.startswith(_PAUSED):
+            return Mark.PAUSE
+        if text.startswith("Task failed with exception"):
+            return Mark.FAILED
+        if text.startswith("Failed to execute job "):
+            return Mark.JOB
+        if line.exit_code is None:
+            return Mark.ENDED
+    if line.signal is not None or line.exit_code not in _WELL:
         return Mark.ENDED
     if (
         line.raised

@@ -294,6 +294,7 @@ def _hits(joined: str, pieces: list[str]) -> dict[int, int]:
     starts = [0, *accumulate([len(piece) + 1 for piece in pieces])]
     hits: dict[int, int] = {}
     in_word: dict[int, int] = {}  # the bits of a hint of tokens: those count only where it stands in a long word
+    words: list[str] | None = None
     for hint, at, end in _FIND_HINTS.find_matches_as_indexes(low, overlapping=True):
         behind = _BEHIND[hint]
         if behind is not None and behind.match(low, end) is None:
@@ -301,7 +302,8 @@ def _hits(joined: str, pieces: list[str]) -> dict[int, int]:
         bits = _BITS[hint]
         if bits & _OF_TOKENS:
             if hint not in in_word:
-                in_word[hint] = bits if any(_HINTS[hint] in word for word in _words(low, _WORD)) else bits & ~_OF_TOKENS
+                words = _words(low, _WORD) if words is None else words
+                in_word[hint] = bits if any(_HINTS[hint] in word for word in words) else bits & ~_OF_TOKENS
             bits = in_word[hint]
         number = bisect_right(starts, at) - 1
         hits[number] = hits.get(number, 0) | bits
