@@ -72,7 +72,7 @@ class PlainWords:
         return _OURS.sub(lambda found: block, description, count=1) if _OURS.search(description) else None
 
     def comment(self, row: QueueRow, remark: Remark) -> str:
-        return f"{remark.kind}: {remark.why} <{remark.key}>"
+        return f"{remark.kind}: {remark.why} {remark.heir_url} <{remark.key}>"
 
     def is_said(self, text: str, remark: Remark) -> bool:
         return f"<{remark.key}>" in text

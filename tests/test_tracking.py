@@ -207,7 +207,12 @@ def test_an_issue_of_a_problem_that_was_merged_away_is_closed_with_a_word(bench:
     assert (by_title["ModuleNotFoundError"].state, by_title["KeyError"].state) == ("closed", "opened")
     said = [note.body for note in bench.fake.notes(by_title["ModuleNotFoundError"]) if not note.system]
     assert len(said) == 1
-    assert said[0].startswith("**Merged.** Its failures belong to")
+    assert said[0].startswith("**Merged.** Its failures belong to another problem from now on.")
+    kept = by_title["KeyError"]
+    assert (
+        f"[That problem's issue]({bench.fake.url}/{bench.fake.state.projects[kept.project].path}/-/issues/{kept.iid})"
+        in said[0]
+    )
     bench.fake.change(by_title["ModuleNotFoundError"], "anna", state="opened")
     bench.run("sync", "--once")
     assert {one.title.split(":")[0]: one.state for one in bench.fake.issues()}["ModuleNotFoundError"] == "opened"

@@ -21,12 +21,13 @@ QUIET = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A comment to be made once: its kind, the event it tells of (the same whenever it is told), and why."""
+    """A comment to be made once: its kind, the event it tells of (the same whenever it is told), why, and where it leads."""
 
     kind: CommentKind
     problem: str
     event: str
     why: str
+    heir_url: str | None = None
 
     @property
     def key(self) -> str:
@@ -50,13 +51,14 @@ def due(row: QueueRow, mirror: Mirror, now: datetime) -> list[Remark]:
     ]
 
 
-def merged(problem: Problem, heir: str) -> Remark:
-    """Return the comment for the issue of a problem that was merged away; `heir` names the other one."""
+def merged(problem: Problem, heir: Problem) -> Remark:
+    """Return the comment for the issue of a problem that was merged away into another one."""
     return Remark(
         CommentKind.MERGED,
         problem.id,
         problem.merged_by or problem.merged_into,
-        f"Its failures belong to {heir} from now on.",
+        "Its failures belong to another problem from now on.",
+        heir.gitlab_url,
     )
 
 

@@ -193,8 +193,13 @@ def refreshed(description: str | None, block: str) -> str | None:
     return whole
 
 
-def comment(kind: CommentKind, facts: Facts, event: str, why: str = "", redactor: Redactor = PLAIN) -> str:
-    """Return a comment with its hidden key. `event` names what happened, the same each time it is told, e.g. its time."""
+def comment(
+    kind: CommentKind, facts: Facts, event: str, why: str = "", redactor: Redactor = PLAIN, heir_url: str | None = None
+) -> str:
+    """Return a comment with its hidden key. `event` names what happened, the same each time it is told, e.g. its time.
+
+    `heir_url` is the issue of the problem that has the failures now: words hold no link, so it stands below them.
+    """
     say = templates.Pen(redactor)
     head = f"**{_HEADS[kind]}** " if _HEADS[kind] else ""
     said = say.plain(why)
@@ -206,8 +211,10 @@ def comment(kind: CommentKind, facts: Facts, event: str, why: str = "", redactor
             "",
             say.fence(evidence(facts.newest)) if evidence(facts.newest) else say.plain(silence(facts.newest)),
         ]
-    if facts.page_url:
-        lines += ["", str(say.link("Problem in airtriage", facts.page_url))]
+    ways = (("That problem's issue", heir_url), ("Problem in airtriage", facts.page_url))
+    links = [str(say.link(words, url)) for words, url in ways if url]
+    if links:
+        lines += ["", " · ".join(links)]
     hidden = f"<!-- airtriage:v1 comment={comment_key(kind, facts.id, event)} -->"
     return "\n".join([cut("\n".join(lines), BLOCK_MAX).rstrip(), "", hidden])
 

@@ -366,7 +366,7 @@ class _Round:
             return
         heir = self.sync.service.living(found[0])
         with self._one_by_one(mirror):
-            telling.merged(mirror, found[0], heir.gitlab_url or f"problem {heir.id}")
+            telling.merged(mirror, found[0], heir)
 
     def _linked(self) -> dict[int, Mirror]:
         found = self.sync.ledger.mirrors(self.opening.tracker)

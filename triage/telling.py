@@ -160,7 +160,7 @@ class Telling:
         dags = len(row.dags) if remark.kind is CommentKind.SPREAD else mirror.dags
         self._save(remark.problem, comments=(*mirror.comments, remark.key), saying="", saying_at=None, dags=dags)
 
-    def merged(self, mirror: Mirror, problem: Problem, heir: str) -> None:
+    def merged(self, mirror: Mirror, problem: Problem, heir: Problem) -> None:
         """Close the issue of a problem that was merged away, once, with a word; whoever reopens it has a reason."""
         remark = merged(problem, heir)
         if remark.key in mirror.comments:

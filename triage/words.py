@@ -85,7 +85,7 @@ class Written:
         its = row.problem
         emptied = Facts(its, 0, 0, row.first_seen, row.last_seen, page_url=self._page(its.id))
         facts = self._facts(row) if row.total else emptied
-        return report.comment(remark.kind, facts, remark.event, remark.why, self.service.redactor)
+        return report.comment(remark.kind, facts, remark.event, remark.why, self.service.redactor, remark.heir_url)
 
     def is_said(self, text: str, remark: Remark) -> bool:
         return report.key_of(text) == remark.key
