@@ -248,3 +248,8 @@ def test_what_stands_for_an_exceptions_name_and_its_place_is_masked_too() -> Non
     assert named == Raised("password", MASK)
     assert one.type == MASK
     assert one.frames == (Frame("https://bob:***@git.example.com/a.py", 3, "f"),)
+
+
+def test_a_block_right_behind_another_ones_name_is_masked_whatever_the_text_begins_with() -> None:
+    begin = '  File "/dags/a.py", line 3, in f\npassword: |\npassword: |\n'
+    assert redact(begin + "  hunter2 and more") == begin + "  ***"

@@ -279,7 +279,8 @@ def blocks(text: str) -> Spans:
     for block in _BLOCK.finditer(text):
         if block.start() < at or not is_name(block["name"]):
             continue
-        begin = text.rfind("\n", max(at, block.start() - 1000), block.start()) + 1
+        least = max(at, block.start() - 1000)
+        begin = text.rfind("\n", least, block.start()) + 1 or least
         key = text[begin : block.start()]
         at, indent = block.end() + 1, len(key) - len(key.lstrip(" \t"))
         while at < len(text):
