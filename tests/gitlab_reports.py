@@ -9,7 +9,17 @@ from functools import cache
 
 from tests.gitlab_attacks import PLACES
 from tests.gitlab_rules import effects, parser, title_effects
-from triage.model import Circumstance, CircumstanceKind, Evidence, Occurrence, Signature, TaskTry
+from triage.model import (
+    Circumstance,
+    CircumstanceKind,
+    Evidence,
+    Frame,
+    LogLine,
+    Occurrence,
+    Raised,
+    Signature,
+    TaskTry,
+)
 from triage.records import Problem, TriageState
 from triage.report import CommentKind, Elsewhere, Facts, block, comment, title
 from triage.suspects import Commit, MergeRequest, Source, Span, Suspect, Suspects
@@ -43,9 +53,10 @@ def facts_of(said: Callable[[str], str]) -> Facts:
         said("exception"),
         (Evidence(3, said("evidence")), Evidence(4, said("exception"))),
     )
+    raised = Raised(said("exception"), said("evidence"), (Frame(said("file name"), 12, said("task id")),))
     fact = Occurrence(
         key, AT, AT, AT, True, Circumstance(CircumstanceKind.MARKED, said("circumstance")), "PythonOperator", said("owner"),
-        host=said("host"), map_label=said("map label"), signature=signed,
+        host=said("host"), map_label=said("map label"), signature=signed, kept=(LogLine(3, said("evidence"), raised=(raised,)),),
     )  # fmt: skip
     commit = Commit(_SHA, said("commit title"), said("commit author"), AT, f"{url}/commit/{_SHA}")
     other = Commit("c" * 40, said("commit title"), said("commit author"), AT, f"{url}/commit/{'c' * 40}")

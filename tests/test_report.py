@@ -17,7 +17,7 @@ from tests.gitlab_rules import effects
 from tests.test_markdown import TEXTS
 from triage import templates
 from triage.errors import SettingsError
-from triage.model import Evidence
+from triage.model import Evidence, Frame, LogLine, Raised
 from triage.proof import checked_template
 from triage.redact import Redactor
 from triage.report import (
@@ -31,6 +31,7 @@ from triage.report import (
     comment_key,
     description,
     digest,
+    evidence,
     key_of,
     marker,
     problem_of,
@@ -295,6 +296,31 @@ def test_a_template_of_any_length_leaves_room_and_keeps_the_marker() -> None:
     said = block(FACTS, "ä" * 1_500_000)
     assert len(said.encode()) < BLOCK_MAX + 2_000
     assert problem_of(said) == ID
+
+
+def test_evidence_that_was_raised_says_where_in_the_users_own_code() -> None:
+    library = Frame("/usr/lib/python3.12/site-packages/pandas/io/parsers.py", 617, "_read")
+    own = [
+        Frame(f"/opt/airflow/dags/{name}.py", line, name)
+        for line, name in enumerate(("dag", "load", "rows", "cell"), 1)
+    ]
+
+    def shown(*frames: Frame) -> str:
+        line = LogLine(
+            3, "Task failed with exception", raised=(Raised("LoadError"), Raised("KeyError", "'id'", frames))
+        )
+        assert FACTS.newest is not None
+        return evidence(replace(FACTS.newest, kept=(line,)))
+
+    assert shown(*own, library).split("\n") == [
+        "KeyError: 'id'",
+        '  File "/opt/airflow/dags/load.py", line 2, in load',
+        '  File "/opt/airflow/dags/rows.py", line 3, in rows',
+        '  File "/opt/airflow/dags/cell.py", line 4, in cell',
+        "KeyError",
+    ]
+    assert "site-packages" in shown(library)
+    assert shown() == "KeyError: 'id'\nKeyError"
 
 
 def test_evidence_of_any_length_is_cut() -> None:

@@ -24,15 +24,17 @@ from enum import StrEnum
 from triage import markdown, templates
 from triage.causes import CAUSES
 from triage.markdown import Safe, cut, fence
-from triage.model import Occurrence
+from triage.model import Frame, Occurrence
 from triage.records import Problem
 from triage.redact import PLAIN, Redactor
+from triage.signature.masks import is_library
 from triage.suspects import Source, Suspect, Suspects
 
 BEGIN, END = "<!-- airtriage:begin -->", "<!-- airtriage:end -->"
 # Our block at most, in bytes, so that most of a description is always left to people.
 BLOCK_MAX = 256 * 1024
 # Days of the trend, as in the queue.
+_PLACES = 3  # frames shown of a traceback: who called, and where it broke
 _DAYS = 14
 _FOOT = "<sub>Kept up to date by airtriage. Write below this line: what you write stays as it is.</sub>"
 _KEPT = "Written by somebody into the part above, which airtriage keeps up to date, and kept here:"
@@ -231,8 +233,22 @@ def key_of(note: str | None) -> str | None:
 
 
 def evidence(fact: Occurrence) -> str:
-    """Return the telling lines of a try as they stand in its log; "" where it has none."""
-    return "\n".join(line.text for line in fact.signature.evidence) if fact.signature else ""
+    """Return the telling lines of a try as they stand in its log, each with the places that it was raised at; "" where it
+    has none.
+    """
+    kept = {line.number: line for line in fact.kept or ()}
+    told: list[str] = []
+    for one in fact.signature.evidence if fact.signature else ():
+        told.append(one.text)
+        if (line := kept.get(one.number)) and line.raised:
+            told += _places(line.raised[-1].frames)
+    return "\n".join(told)
+
+
+def _places(frames: Sequence[Frame]) -> list[str]:
+    """Return the innermost frames as Python writes them: of the user's own code, else of whatever there is."""
+    own = [frame for frame in frames if not is_library(frame.file)]
+    return [f'  File "{it.file}", line {it.line or "?"}, in {it.function}' for it in (own or frames)[-_PLACES:]]
 
 
 def silence(fact: Occurrence) -> str:
