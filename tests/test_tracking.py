@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -117,6 +118,8 @@ def test_a_trouble_of_gitlab_is_said_and_ends_in_1(bench: Bench) -> None:
     assert (code, said.strip()) == (1, "0 issues opened, 0 heard, 0 told.")
     assert "does not take the token" in troubles
     assert "glpat-" not in troubles
+    assert "left alone" not in troubles
+    assert re.search(r"It is left alone until \d\d:\d\d:\d\d UTC\.", bench.run("sync", "--once")[2])
 
 
 def test_an_issue_that_exists_is_linked_keeps_its_words_and_gets_our_block(bench: Bench) -> None:

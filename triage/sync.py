@@ -182,7 +182,8 @@ class _Round:
         ledger, now = self.sync.ledger, self.sync.clock()
         tracker, revision = ledger.tracker(gitlab, project)
         if tracker.next_at is not None and now < tracker.next_at:
-            self.report.troubles += tracker.troubles
+            until = f"It is left alone until {tracker.next_at:%H:%M:%S} UTC."
+            self.report.troubles += [replace(one, fix=f"{one.fix} {until}".strip()) for one in tracker.troubles]
             self.report.soon(tracker.next_at)
             return
         try:
