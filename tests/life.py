@@ -102,6 +102,12 @@ class Life(RuleBasedStateMachine):
         self.now += timedelta(hours=hours)
         self.is_settled = False
 
+    @rule(hours=st.sampled_from((5, 60, 24 * 8)))
+    def pass_later(self, hours: float) -> None:
+        """Time goes by in which nothing happens but a pass: what ends by time alone ends here."""
+        self.wait(hours)
+        self.settle()
+
     @rule(pick=PICK, well=st.booleans(), version=st.sampled_from(VERSIONS), paused=st.booleans())
     def answer(self, pick: int, well: bool, version: int | None, paused: bool) -> None:
         """Airflow answers how the tasks of a problem fared."""
