@@ -581,6 +581,6 @@ def test_behind_a_proxy_links_keep_the_prefix_and_history_names_the_person(brows
         tab.page.locator(".st-key-resolve-resolve button").click()
         expect(tab.page.get_by_text("maria resolved")).to_be_visible()
         tab.page.locator(".st-key-undo button").click()
-        expect(tab.page.get_by_text("maria reopened")).to_be_visible()
+        expect(tab.page.get_by_text("maria took back: resolved")).to_be_visible()
         assert tab.page.request.get(f"{base}/triage/api/problems").ok
         tab.check()
