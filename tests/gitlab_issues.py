@@ -306,7 +306,9 @@ def move(call: Call) -> Answer:
 
 
 def moved(call: Call, old: Issue, target: Project) -> Issue:
-    """Move an issue: a copy with a new iid in the other project, the old one closed and pointing at it."""
+    """Move an issue: a copy with a new iid in the other project, its history included as GitLab's
+    `CopyResourceEventsService` does it, the old one closed and pointing at it.
+    """
     state = call.fake.state
     target.last_iid += 1
     copy = replace(old, id=state.new_id(), iid=target.last_iid, project=target.id, updated_at=call.fake.now())
@@ -315,5 +317,7 @@ def moved(call: Call, old: Issue, target: Project) -> Issue:
         named(call, target, name)
     for note in state.notes_of(old.id):
         state.put("note", replace(note, id=state.new_id(), issue=copy.id))
+    for event in [event for event in state.rows("event").values() if event.issue == old.id]:
+        state.put("event", replace(event, id=state.new_id(), issue=copy.id))
     saved(call, old, replace(turned(call, old, "close"), moved_to=copy.id))
     return copy

@@ -188,10 +188,14 @@ def test_a_moved_issue_leads_to_its_copy(gitlab: FakeGitLab) -> None:
     other = gitlab.project("data/other")
     issue = dags(gitlab).issues.create({"title": "t", "description": "words"})
     issue.notes.create({"body": "said"})
+    for event in ("close", "reopen"):
+        dags(gitlab).issues.update(issue.iid, {"state_event": event})
     issue.move(other.id)
     old = dags(gitlab).issues.get(1)
     assert (old.state, old.moved_to_id) == ("closed", gitlab.issues(other)[0].id)
-    assert [note.body for note in gitlab.notes(gitlab.issues(other)[0])] == ["said"]
+    assert "said" in [note.body for note in gitlab.notes(gitlab.issues(other)[0])]
+    moved = gitlab.client("bot").projects.get(other.id).issues.get(1)
+    assert [event.state for event in moved.resourcestateevents.list(get_all=True)] == ["closed", "reopened"]
 
 
 # Quick actions: what stands in the fence runs by the old rule, which knows fences of three backticks alone.
