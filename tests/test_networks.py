@@ -109,6 +109,7 @@ def test_an_airflow_below_a_path_prefix_is_read(plain: Stub) -> None:
 
 def test_a_certificate_of_an_authority_of_ones_own_is_trusted_by_its_file(secure: Stub, ca_file: str) -> None:
     read_all(airflow(secure.url, ca_file=ca_file))
+    assert secure.asked
 
 
 def test_without_the_authoritys_file_nothing_is_sent_and_the_setting_is_named(secure: Stub) -> None:

@@ -26,8 +26,10 @@ def test_a_nudge_is_one_message_for_a_round_that_expires(tmp_path: Path) -> None
 
 def test_a_broker_that_is_away_is_no_matter(tmp_path: Path) -> None:
     nudge(_settings(tmp_path, broker=f"redis://127.0.0.1:{free_port()}/0"))()
+    assert not (tmp_path / "broker").exists(), "no message goes anywhere else"
 
 
 def test_a_folder_that_cannot_be_made_is_no_matter(tmp_path: Path) -> None:
     (tmp_path / "broker").write_text("in the way")
     nudge(_settings(tmp_path))()
+    assert (tmp_path / "broker").read_text() == "in the way"
