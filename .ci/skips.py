@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 # A reason, and why CI may skip for it. Nothing else may be skipped.
-ALLOWED: dict[str, str] = {}
+ALLOWED = {
+    "no real GitLab is named": "a GitLab needs a machine and a licence of its own; its double runs the same suite",
+}
 
 log = Path(sys.argv[1]).read_text("utf-8", "replace")
 skipped = re.findall(r"^SKIPPED \[\d+\] (.*)$", log, re.MULTILINE)
