@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
+from pydantic import BaseModel, SecretStr
 
 from triage.errors import SettingsError
 from triage.policy import Threshold
@@ -291,3 +294,60 @@ def test_routes_keep_their_order() -> None:
     rules = settings.gitlab.rules
     assert [route.name for route in rules.routes] == ["z", "a"]
     assert (rules.gitlab, rules.project) == ("https://g.example", "7")
+
+
+def _secrets(model: type[BaseModel], where: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the way to every secret: its section, `*` for a name, and the field."""
+    for name, field in model.model_fields.items():
+        inner = [one for one in _walk(field.annotation) if isinstance(one, type)]
+        if SecretStr in inner:
+            yield (*where, name)
+        named = ("p",) if dict in inner else ()
+        for one in inner:
+            if issubclass(one, BaseModel):
+                yield from _secrets(one, (*where, name, *named))
+
+
+def _walk(annotation: object) -> Iterator[object]:
+    yield get_origin(annotation) or annotation
+    for part in get_args(annotation):
+        yield from _walk(part)
+
+
+SECRETS = [*_secrets(Settings), ("store",), ("broker",)]
+
+
+def test_the_walk_finds_the_secrets() -> None:
+    assert {("deployments", "p", "password"), ("gitlab", "webhook_token"), ("deployments", "p", "gitlab", "token")} < {
+        *SECRETS
+    }
+
+
+@pytest.mark.parametrize("way", SECRETS, ids=".".join)
+def test_every_secret_may_come_from_a_file(way: tuple[str, ...], tmp_path: Path) -> None:
+    given = {
+        "proxy": "http://u:s3cret-value@h:1", "headers": "X-Key: s3cret-value", "store": "sqlite:///s3cret-value",
+        "broker": "redis://:s3cret-value@h/0",
+    }  # fmt: skip
+    (tmp_path / "secret").write_text(given.get(way[-1], "s3cret-value") + "\n")
+    environ = {
+        "AIRTRIAGE_DEPLOYMENTS__P__URL": "http://a",
+        f"AIRTRIAGE_{'__'.join(way).upper()}_FILE": str(tmp_path / "secret"),
+    }
+    if way[-1] == "password":
+        environ["AIRTRIAGE_DEPLOYMENTS__P__USERNAME"] = "svc"
+    if way[:3] == ("deployments", "p", "gitlab"):
+        environ |= {f"AIRTRIAGE_DEPLOYMENTS__P__GITLAB__{name}": value for name, value in _GITLAB.items()}
+    environ |= {f"AIRTRIAGE_GITLAB__{name}": value for name, value in _GITLAB.items()} if way[0] == "gitlab" else {}
+    if way[-1] != "token" and "gitlab" in way:
+        environ["AIRTRIAGE_" + "__".join((*way[:-1], "token")).upper()] = "glpat-x"
+    found: object = load(environ=environ)
+    for step in way:
+        found = found[step] if isinstance(found, dict) else getattr(found, step)
+    text = found.get_secret_value() if isinstance(found, SecretStr) else str(found)
+    if isinstance(found, dict):
+        text = found["X-Key"].get_secret_value()
+    assert "s3cret-value" in text
+
+
+_GITLAB = {"URL": "https://g.example", "PROJECT": "data/dags"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,8 @@ from tests import made_up
 from triage.errors import ProcessError, StoreError
 from triage.mirrors import Mirror, MirrorStatus
 from triage.service import Service
-from ui import web
+from ui import api, guard, web
+from ui.front.desk import Desk
 
 NOW = made_up.NOW
 
@@ -164,7 +167,7 @@ def test_a_foreign_page_cannot_open_a_websocket(origin: str | None, enters: bool
         await socket.send_text(str(socket.headers.get("origin")))
         await socket.close()
 
-    app = web.Guard(echo, frozenset({"localhost"}), set())
+    app = guard.Guard(echo, frozenset({"localhost"}), set())
     client = TestClient(app, base_url="http://127.0.0.1:8501")
     headers = {"host": "127.0.0.1:8501"} | ({"origin": origin} if origin else {})
     if enters:
@@ -184,6 +187,50 @@ def test_streamlit_knows_every_setting_it_is_told(tmp_path: Path) -> None:
     assert told["server.baseUrlPath"] == "triage"
 
 
+def _part(service: Service, folder: Path, part: web.Part, **settings: object) -> TestClient:
+    its = made_up.settings(folder, "prod", base_path="/triage", **settings)
+    if part is web.Part.API:
+        return TestClient(api.make_api(Desk(service, its, lambda: NOW), None), base_url="http://127.0.0.1:8502")
+    app = web.make_app(service, its, now=lambda: NOW, part=part)
+    return TestClient(
+        Starlette(routes=app._user_routes, middleware=app._user_middleware), base_url="http://127.0.0.1:8501"
+    )
+
+
+@pytest.mark.parametrize("part", list(web.Part))
+def test_each_part_serves_its_own_health_and_numbers_and_only_what_is_its(
+    service: Service, tmp_path: Path, part: web.Part
+) -> None:
+    client = _part(service, tmp_path, part)
+    for start in ("", "/triage"):
+        assert client.get(f"{start}/healthz").json() == {"status": "ok"}
+        assert "airtriage_problems" in client.get(f"{start}/metrics").text
+        has_api = part is not web.Part.PAGES
+        assert client.get(f"{start}/api/problems").status_code == (200 if has_api else 404)
+        assert client.get(f"{start}/api/none").status_code == 404
+        said = client.post(f"{start}/webhooks/gitlab").json()["error"]
+        assert said.startswith("No webhook is set up" if has_api else "The API and the webhooks are served by another")
+    assert client.get("/triage/").status_code == (404 if part is web.Part.API else 200)
+
+
+def test_a_part_says_where_the_other_is_served(service: Service, tmp_path: Path) -> None:
+    urls = {"public_url": "https://triage.example.com/", "api_url": "https://api.example.com/"}
+    pages = _part(service, tmp_path, web.Part.PAGES, **urls)
+    assert "served at https://api.example.com, not here" in pages.get("/api/problems").json()["error"]
+    alone = _part(service, tmp_path, web.Part.API, **urls)
+    assert (
+        "pages are served at https://triage.example.com, not here" in alone.get("/triage/problem?id=1").json()["error"]
+    )
+    assert alone.get("/api/problems", headers={"host": "evil.example"}).status_code == 403
+    assert "default-src 'none'" in alone.get("/api/problems").headers["content-security-policy"]
+
+
+def test_the_api_alone_never_loads_streamlit() -> None:
+    script = "import sys, ui.web, ui.api; print([name for name in sys.modules if name.split('.')[0] in ('streamlit', 'pandas')])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     import socket
 
@@ -192,12 +239,15 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
         taken.listen()
         with pytest.raises(ProcessError, match=r"web\.port"):
             web.serve(made_up.settings(tmp_path, port=taken.getsockname()[1]))
+        with pytest.raises(ProcessError, match="AIRTRIAGE_WEB__API_PORT"):
+            web.serve(made_up.settings(tmp_path, api_port=taken.getsockname()[1]), part=web.Part.API)
 
 
-def test_a_stale_deployment_has_lag(service: Service) -> None:
+def test_a_stale_deployment_has_lag(service: Service, tmp_path: Path) -> None:
+    settings = made_up.settings(tmp_path, "prod")
     lag = next(
         m
-        for m in web.Numbers(service, lambda: NOW + timedelta(minutes=5)).collect()
+        for m in api.Numbers(Desk(service, settings, lambda: NOW + timedelta(minutes=5))).collect()
         if m.name == "airtriage_pass_lag_seconds"
     )
     assert lag.samples[0].value == 5 * 60 + 12 - 30

@@ -33,13 +33,15 @@ _PATH = "/webhooks/gitlab"
 def check(settings: Settings, now: datetime) -> Iterator[Finding]:
     """Check every GitLab of the settings; says nothing where GitLab is off."""
     sections = {its.url: its for its in (settings.gitlab, *settings.gitlabs.values()) if its.is_on}
+    base = settings.web.api_url or settings.web.public_url
+    door = base + _PATH if base else f"{_PATH} of this page"
     for url, its in sections.items():
         projects = sorted(
             {project for one in settings.gitlabs.values() if one.url == url for project in _projects(one)}
         )
         gitlab = GitLab(access(its))
         try:
-            yield from _gitlab(gitlab, its, projects or _projects(its), now)
+            yield from _gitlab(gitlab, its, projects or _projects(its), door, now)
         finally:
             gitlab.close()
 
@@ -49,7 +51,7 @@ def _projects(its: Section) -> list[str]:
     return list(dict.fromkeys(filter(None, named)))
 
 
-def _gitlab(gitlab: GitLab, its: Section, projects: list[str], now: datetime) -> Iterator[Finding]:
+def _gitlab(gitlab: GitLab, its: Section, projects: list[str], door: str, now: datetime) -> Iterator[Finding]:
     reached = _try("gitlab", lambda: f"GitLab {gitlab.version()} at {its.url}")
     yield reached
     if not reached.ok:
@@ -60,7 +62,7 @@ def _gitlab(gitlab: GitLab, its: Section, projects: list[str], now: datetime) ->
         finding = _try(f"gitlab {project}", lambda project=project, found=found: _project(gitlab, project, found))  # type: ignore[misc]
         yield finding
         if found and finding.ok:
-            yield _hook(gitlab, project, its)
+            yield _hook(gitlab, project, its, door)
 
 
 def _token(gitlab: GitLab, now: datetime) -> Finding:
@@ -103,7 +105,7 @@ def _project(gitlab: GitLab, project: str, found: list[Desk]) -> str:
     return f"{desk.bot} is {role} there, and may open issues with labels"
 
 
-def _hook(gitlab: GitLab, project: str, its: Section) -> Finding:
+def _hook(gitlab: GitLab, project: str, its: Section, door: str) -> Finding:
     name = f"gitlab {project} webhook"
     has_secret = bool(its.webhook_token.get_secret_value() or its.webhook_signing_token.get_secret_value())
     if not has_secret:
@@ -115,7 +117,7 @@ def _hook(gitlab: GitLab, project: str, its: Section) -> Finding:
     except GitLabError as exc:
         return Finding(name, False, exc.what, exc.fix)
     if not hooks:
-        fix = f"Add one to {_PATH} of this page in the project's settings, or take the secrets out of [gitlab]."
+        fix = f"Add one to {door} in the project's settings, or take the secrets out of [gitlab]."
         return Finding(name, False, f"no webhook of the project leads to {_PATH}.", fix)
     return _state(name, hooks[0])
 

@@ -74,15 +74,17 @@ def beat(context: Context) -> None:
 
 
 @cli.command()
+@click.option(
+    "--only", type=click.Choice(["pages", "api"]), help="Serve the pages, or the API and the webhooks, alone."
+)
 @passes
-def web(context: Context) -> None:
-    """Serve the pages and the API."""
+def web(context: Context, only: str | None) -> None:
+    """Serve the pages, the API and the webhooks, together or apart from each other."""
     from collector.tasks import nudge
-    from ui.up import check_port
-    from ui.web import serve
+    from ui.web import Part, serve
 
-    check_port(context.settings.web.host, context.settings.web.port)
-    serve(context.settings, nudge(context.settings) if context.settings.gitlabs else None)
+    settings = context.settings
+    serve(settings, nudge(settings) if settings.gitlabs else None, Part(only or "all"))
 
 
 @cli.command()

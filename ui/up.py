@@ -127,8 +127,8 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def check_port(host: str, port: int) -> None:
-    """Raise ProcessError where the port is taken already."""
+def check_port(host: str, port: int, setting: str = "web.port") -> None:
+    """Raise ProcessError where the port, which that setting names, is taken already."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -137,7 +137,7 @@ def check_port(host: str, port: int) -> None:
         except OSError as exc:
             raise ProcessError(
                 f"Port {port} on {host} cannot be used: {exc.strerror}.",
-                "Set web.port (AIRTRIAGE_WEB__PORT) to a free one.",
+                f"Set {setting} (AIRTRIAGE_{setting.upper().replace('.', '__')}) to a free one, or stop what uses it.",
             ) from exc
 
 

@@ -32,6 +32,7 @@ from triage.signature.rules import Rules
 PREFIX = "AIRTRIAGE_"
 FILE_NAME = "airtriage.toml"
 _NOT_SETTINGS = {"CONFIG"}
+_URLS_FROM_FILES = ("store", "broker")  # each may hold a password
 _FROM_FILES = ("password", "token", "headers", "proxy")
 _OF_GITLAB_FROM_FILES = ("token", "webhook_token", "webhook_signing_token")
 
@@ -215,6 +216,8 @@ def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
     """Replace every `NAME_file` beside a secret field, and in the options of a storage, by the file's content."""
     gitlab: Any = values.get("gitlab")
     deployments = values.get("deployments")
+    for url in _URLS_FROM_FILES:
+        _from_file(values, url, "")
     for secret in _OF_GITLAB_FROM_FILES if isinstance(gitlab, dict) else ():
         _from_file(gitlab, secret, "gitlab")
     for name, its in deployments.items() if isinstance(deployments, dict) else ():
@@ -236,8 +239,9 @@ def _from_file(values: dict[str, Any], name: str, where: str) -> None:
         try:
             values[name] = Path(str(path)).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as exc:
+            setting = f"{where}.{name}_file".lstrip(".")
             raise SettingsError(
-                f"{where}.{name}_file = {str(path)!r} cannot be read: {exc.__class__.__name__}.",
+                f"{setting} = {str(path)!r} cannot be read: {exc.__class__.__name__}.",
                 "Check the path and its rights.",
             ) from exc
 
@@ -273,7 +277,9 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
     if loc and loc[0] == "gitlab":
         return [*GitLab.model_fields, *(f"{name}_file" for name in _OF_GITLAB_FROM_FILES)]
     sections: dict[int | str, type[BaseModel]] = {"web": Web, "redact": Redaction}
-    return list(sections.get(loc[0], Settings).model_fields if loc else Settings.model_fields)
+    if loc:
+        return list(sections.get(loc[0], Settings).model_fields)
+    return [*Settings.model_fields, *(f"{name}_file" for name in _URLS_FROM_FILES)]
 
 
 def environment(*, inherit: bool) -> dict[str, str]:

@@ -180,10 +180,20 @@ class Web(Section):
 
     host: str = Field("127.0.0.1", description="the address to listen on; loopback until told otherwise")
     port: int = Field(8501, ge=1, le=65535, description="the port to listen on")
+    api_port: int = Field(
+        8502,
+        ge=1,
+        le=65535,
+        description="the port of `airtriage web --only api`, the API and the webhooks by themselves",
+    )
     base_path: str = Field("", description="the path prefix a proxy serves us under, such as /triage")
     public_url: str = Field(
         "",
         description="where people reach the page, e.g. https://triage.example.com/, for links to it in GitLab issues",
+    )
+    api_url: str = Field(
+        "",
+        description="where the API and the webhooks are reached, where that is not below public_url, e.g. https://triage-api.example.com/",
     )
     user_header: str = Field(
         "", description="a header set by a trusted proxy that names the person, e.g. X-Forwarded-User"
@@ -192,7 +202,7 @@ class Web(Section):
         (), description="other names the page is reached by, behind a proxy"
     )
 
-    @field_validator("public_url")
+    @field_validator("public_url", "api_url")
     @classmethod
     def _is_public(cls, value: str) -> str:
         return address(value, "nothing; people log in at the proxy") if value else value
