@@ -19,7 +19,9 @@ from triage.errors import InputError, SettingsError, StaleProblem, StoreError
 from triage.query import EVERYTHING, parse
 from triage.records import Problem
 from triage.store import Store, open_store
-from triage.store.sqlite import _COLUMNS, _MIGRATIONS, SqliteStore, _row
+from triage.store.sqlite import SqliteStore
+from triage.store.sqlite.migrations import MIGRATIONS
+from triage.store.sqlite.rows import COLUMNS, row
 
 SEARCHED = open_store("sqlite://")
 SEARCHED.put([occurrence(n, text="no space left on disk") for n in range(3)])
@@ -106,10 +108,10 @@ def test_a_store_of_the_first_version_is_brought_up_and_its_summaries_are_parted
     file = tmp_path / "a.db"
     facts = [occurrence(1, dag_version=14, bundle_version="9ab1e0d"), occurrence(2), occurrence(3, fingerprint="")]
     with sqlite3.connect(file) as db:
-        db.executescript(_MIGRATIONS[0])
+        db.executescript(MIGRATIONS[0])
         for fact in facts:
-            known = [name for name in _COLUMNS if name not in ("version", "bundle")]
-            values = dict(zip(_COLUMNS, _row(fact, None), strict=True))
+            known = [name for name in COLUMNS if name not in ("version", "bundle")]
+            values = dict(zip(COLUMNS, row(fact, None), strict=True))
             sql = f"INSERT INTO occurrence ({', '.join(known)}) VALUES ({', '.join('?' * len(known))})"
             db.execute(sql, [values[name] for name in known])
         db.execute("PRAGMA user_version = 1")
@@ -142,7 +144,7 @@ def test_a_full_disk_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a.db'}"
     store = open_store(url)
     store.put([occurrence(1)])
-    with store._connection() as db:  # type: ignore[attr-defined]
+    with store.connection() as db:  # type: ignore[attr-defined]
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {pages + 1}")
     with pytest.raises(StoreError, match="full"):
@@ -217,7 +219,7 @@ def test_records_of_a_parent_or_due_to_wake_are_found_without_reading_the_others
     for number in range(500):
         wake_at = NOW if number == 3 else None
         store.save(problem(f"p{number}", scope=f"s{number}", wake_at=wake_at), None)
-    with store._reading() as db:
+    with store.reading() as db:
         pass
     assert [one.id for one, _ in store.records(Problem, parent="s7")] == ["p7"]
     assert [one.id for one, _ in store.records(Problem, wake_before=NOW)] == ["p3"]

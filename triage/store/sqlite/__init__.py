@@ -1,0 +1,45 @@
+"""The store in one SQLite file: WAL, FTS5 for the words, migrations by `user_version`.
+
+`connections` hides the pool and the errors, `migrations` what the tables were, `rows` a fact in its columns, `where` how a
+query tree becomes SQL; `records`, `occurrences`, `searching` and `summaries` are the verbs. Nothing else speaks sqlite3.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from triage.errors import SettingsError, StoreError
+from triage.store.sqlite.migrations import migrate
+from triage.store.sqlite.occurrences import Occurrences
+from triage.store.sqlite.records import Records
+from triage.store.sqlite.searching import Searching
+from triage.store.sqlite.summaries import Summaries
+
+_POOL = 8  # connections kept; more threads wait for one
+
+
+class SqliteStore(Records, Occurrences, Searching, Summaries):
+    """The `Store` protocol on one SQLite file; safe to use from many threads and processes."""
+
+    @classmethod
+    def open(cls, url: str) -> SqliteStore:
+        """Open `sqlite:///path`, or `sqlite://` in memory, made or migrated first where needed."""
+        path = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
+        if not path and url != "sqlite://":
+            raise SettingsError(f"store = {url!r} names no file.", "Write sqlite:///path/to/airtriage.db.")
+        if path:
+            try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise StoreError(
+                    f"The folder of the store {path} cannot be made: {exc.strerror}.",
+                    "Set data_dir to a folder you may write.",
+                ) from exc
+        store = cls(path or ":memory:", _POOL if path else 1)
+        with store.connection() as db:
+            migrate(db, store.target)
+        return store
+
+    def revision(self) -> int:
+        with self.reading() as db:
+            return int(db.execute("SELECT value FROM counter").fetchone()[0])

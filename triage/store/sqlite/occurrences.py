@@ -1,0 +1,146 @@
+"""Failed tries in SQLite: put, rewritten, purged, and read by key, by what is due and by fingerprint."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import msgspec
+
+from triage.errors import StoreError
+from triage.model import Occurrence, merge
+from triage.store import Backlog, Put
+from triage.store.sqlite.connections import Connections
+from triage.store.sqlite.rows import UPSERT, decode, load, load_kept, row
+from triage.store.sqlite.summaries import count_anew, touch
+from triage.store.sqlite.where import micros, time, words
+
+_PAST = ";"  # follows the colon, so it ends the range of an edition's fingerprints
+_PURGES = 3  # tries to end the write-ahead log, each waiting as long as a writer would
+
+
+class Occurrences(Connections):
+    """What the `Store` protocol does with failed tries, but for searching them."""
+
+    def put(self, occurrences: Iterable[Occurrence]) -> Put:
+        new = better = 0
+        with self.writing() as db:
+            for fact in occurrences:
+                old = load(db, fact.key.id, kept=fact.kept is not None)
+                merged = merge(old, fact) if old else fact
+                if merged is old:
+                    continue
+                new, better = new + (old is None), better + (old is not None)
+                touch(db, _days_of(merged) | (_days_of(old) if old else set()))
+                self._write(db, merged, old)
+        return Put(new, better)
+
+    def _write(self, db: sqlite3.Connection, fact: Occurrence, old: Occurrence | None) -> None:
+        indexed = None  # the row of the words of this reading; those of an earlier one are found by nothing any more
+        if fact.signature and (old is None or _title(fact) != _title(old) or fact.kept != old.kept):
+            lines = fact.kept if fact.kept is not None else load_kept(db, fact.key.id)
+            indexed = db.execute("INSERT INTO words (body) VALUES (?)", (words(fact, lines or ()),)).lastrowid
+        elif old is not None:
+            indexed = db.execute("SELECT words FROM occurrence WHERE id = ?", (fact.key.id,)).fetchone()[0]
+        rowid = db.execute(UPSERT, row(fact, indexed)).fetchone()[0]
+        if fact.kept is not None and (old is None or fact.kept != old.kept):
+            body = zlib.compress(msgspec.json.encode(fact.kept), 6)
+            db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (rowid, body))
+
+    def rewrite(self, ids: Iterable[str], change: Callable[[Occurrence], Occurrence]) -> int:
+        changed = 0
+        moved: set[tuple[str, str, str]] = set()
+        with self.writing() as db:
+            for id in ids:
+                old = load(db, id, kept=True)
+                new = change(old) if old else None
+                if old is not None and new is not None and new != old:
+                    self._write(db, new, old)
+                    changed += 1
+                    if new.fingerprint != old.fingerprint:
+                        moved |= _days_of(new) | _days_of(old)
+            touch(db, moved)
+            count_anew(db, moved)
+        return changed
+
+    def purge(self) -> None:
+        with self.writing() as db:  # an index without content forgets a text only with all others
+            db.execute("INSERT INTO words (words) VALUES ('delete-all')")
+            for id, row in db.execute("SELECT id, words FROM occurrence WHERE words IS NOT NULL").fetchall():
+                fact = load(db, id, kept=True)
+                assert fact is not None
+                db.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (row, words(fact, fact.kept or ())))
+        with self.connection() as db:
+            db.execute("VACUUM")
+            for _ in range(_PURGES):
+                if not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    return
+        raise StoreError(
+            f"The store {self.target} is read by another process, so the old texts are still beside it (in its -wal file).",
+            "Stop the other airtriage processes, and do this again.",
+        )
+
+    def occurrence(self, id: str) -> Occurrence | None:
+        with self.reading() as db:
+            return load(db, id, kept=True)
+
+    def due(self, deployment: str, now: datetime, limit: int) -> list[Occurrence]:
+        sql = "SELECT body FROM occurrence WHERE deployment = ? AND next_fetch <= ? ORDER BY at DESC, id LIMIT ?"
+        with self.reading() as db:
+            return [decode(body) for (body,) in db.execute(sql, (deployment, micros(now), limit))]
+
+    def backlog(self, deployment: str, now: datetime) -> Backlog:
+        sql = (
+            "SELECT count(*), count(*) FILTER (WHERE next_fetch <= ?), min(at) FROM occurrence "
+            "WHERE deployment = ? AND next_fetch IS NOT NULL"
+        )
+        with self.reading() as db:
+            waiting, due, oldest = db.execute(sql, (micros(now), deployment)).fetchone()
+        return Backlog(waiting, due, time(oldest) if oldest is not None else None)
+
+    def editions(self) -> list[str]:
+        found: list[str] = []
+        with self.reading() as db:  # from one edition to the next in the index, however many fingerprints each has
+            sql = "SELECT min(fingerprint) FROM occurrence WHERE fingerprint >= ?"
+            while next_ := db.execute(sql, (found[-1] + _PAST if found else "!",)).fetchone()[0]:
+                found.append(next_.partition(":")[0])
+        return found
+
+    def signed(self, edition: str, limit: int, after: Occurrence | None = None) -> list[Occurrence]:
+        place = (
+            (after.fingerprint, after.key.deployment, after.day, after.key.id)
+            if after
+            else (f"{edition}:",) + ("",) * 3
+        )
+        sql = (
+            "SELECT o.id FROM occurrence o WHERE o.fingerprint < ? AND (o.fingerprint, o.deployment, o.day, o.id) > (?, ?, ?, ?) "
+            "AND EXISTS (SELECT 1 FROM kept WHERE kept.rowid = o.rowid) "
+            "ORDER BY o.fingerprint, o.deployment, o.day, o.id LIMIT ?"
+        )
+        with self.reading() as db:
+            rows = db.execute(sql, (edition + _PAST, *place, limit)).fetchall()
+            found = (load(db, id, kept=True) for (id,) in rows)
+            return [fact for fact in found if fact is not None]
+
+    def examples(self, members: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Occurrence]:
+        # The first day comes from the index; within it there are seldom many.
+        sql = (
+            "SELECT body FROM occurrence WHERE fingerprint = ?1 AND deployment = ?2 AND day = "
+            "(SELECT min(day) FROM occurrence WHERE fingerprint = ?1 AND deployment = ?2) ORDER BY id LIMIT 1"
+        )
+        found: dict[tuple[str, str], Occurrence] = {}
+        with self.reading() as db:
+            for deployment, fingerprint in members:
+                if row := db.execute(sql, (fingerprint, deployment)).fetchone():
+                    found[deployment, fingerprint] = decode(row[0])
+        return found
+
+
+def _title(fact: Occurrence) -> str | None:
+    return fact.signature.title if fact.signature else None
+
+
+def _days_of(fact: Occurrence) -> set[tuple[str, str, str]]:
+    return {(fact.key.deployment, fact.fingerprint, fact.day)} if fact.fingerprint else set()

@@ -1,0 +1,57 @@
+"""A failed try as rows: how a fact is written into the columns and read from them."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from triage.model import LogLine, Occurrence
+from triage.store.sqlite.where import micros
+
+COLUMNS = (
+    "id", "deployment", "dag", "run", "task", "map", "try", "at", "started", "day", "fingerprint", "final", "log",
+    "next_fetch", "cause", "title", "exception", "owner", "operator", "queue", "pool", "host", "tags", "words", "body",
+    "version", "bundle",
+)  # fmt: skip
+UPSERT = (
+    f"INSERT INTO occurrence ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS[1:])} RETURNING rowid"
+)
+_OCCURRENCE = msgspec.json.Decoder(Occurrence)
+
+
+def load(db: sqlite3.Connection, id: str, *, kept: bool) -> Occurrence | None:
+    """Return the fact of an id, with its kept log or without, or None."""
+    row = db.execute("SELECT body FROM occurrence WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        return None
+    fact = decode(row[0])
+    return replace(fact, kept=load_kept(db, id)) if kept else fact
+
+
+def load_kept(db: sqlite3.Connection, id: str) -> tuple[LogLine, ...] | None:
+    """Return the kept log of an id, or None."""
+    sql = "SELECT kept.body FROM occurrence JOIN kept USING (rowid) WHERE id = ?"
+    row = db.execute(sql, (id,)).fetchone()
+    return msgspec.json.decode(zlib.decompress(row[0]), type=tuple[LogLine, ...]) if row else None
+
+
+def decode(body: bytes) -> Occurrence:
+    """Return the fact that a body holds, without its kept log."""
+    return _OCCURRENCE.decode(body)
+
+
+def row(fact: Occurrence, words: int | None) -> tuple[Any, ...]:
+    """Return the values of `COLUMNS`; `words` is the row of its words in the index."""
+    key, signed = fact.key, fact.signature
+    return (
+        key.id, key.deployment, key.dag_id, key.run_id, key.task_id, key.map_index, key.try_number,
+        micros(fact.ended_at), micros(fact.started_at or fact.ended_at), fact.day, fact.fingerprint, fact.is_final,
+        fact.log, micros(fact.next_fetch_at), signed.cause if signed else "", signed.title if signed else "",
+        signed.exception or "" if signed else "", fact.owner, fact.operator, fact.queue, fact.pool, fact.host,
+        "\n".join(fact.tags), words, msgspec.json.encode(replace(fact, kept=None)), fact.dag_version or 0, fact.bundle_version,
+    )  # fmt: skip
