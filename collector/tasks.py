@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
-from celery.beat import EmbeddedService
+from celery import Celery, bootsteps
+from celery.beat import EmbeddedService, PersistentScheduler
 from kombu.exceptions import OperationalError
 
-from collector import comparing
+from collector import comparing, pulse
 from collector.airflow import Access, Airflow
 from collector.collect import Pass
 from collector.mirroring import ask_owners, grant, syncer
@@ -198,7 +198,9 @@ def make_app(settings: Settings) -> Celery:
         worker_send_task_events=False,
         beat_schedule=_ticks(settings),
         beat_schedule_filename=str(settings.data_dir / "beat"),
+        beat_scheduler=_scheduler(settings.data_dir / "alive"),
     )
+    app.steps["worker"].add(_step(settings.data_dir / "alive"))
     lock = threading.Lock()
     made: list[Collector] = []
 
@@ -236,6 +238,26 @@ def make_app(settings: Settings) -> Celery:
         collector().settle()
 
     return app
+
+
+def _scheduler(folder: Path) -> type[PersistentScheduler]:
+    class Scheduler(PersistentScheduler):  # type: ignore[misc]
+        def tick(self, *args: Any, **kwargs: Any) -> Any:
+            pulse.touch(folder, "beat")
+            return super().tick(*args, **kwargs)
+
+    return Scheduler
+
+
+def _step(folder: Path) -> type[bootsteps.StartStopStep]:
+    class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.components:Timer",)
+
+        def start(self, worker: Any) -> None:
+            pulse.forget(folder, "worker")
+            worker.timer.call_repeatedly(pulse.EVERY, pulse.touch, (folder, "worker"))
+
+    return Pulse
 
 
 def work(settings: Settings, *, beat: bool, concurrency: int, loglevel: str = "warning") -> None:

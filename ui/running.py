@@ -88,6 +88,18 @@ def web(context: Context, only: str | None) -> None:
 
 
 @cli.command()
+@click.argument("part", type=click.Choice(["web", "pages", "api", "worker", "beat"]))
+@passes
+def alive(context: Context, part: str) -> None:
+    """Say whether this part is at work on this machine, for health checks: 0 or 1."""
+    from ui.alive import Part, ask
+
+    is_alive, sentence = ask(Part(part), context.settings, time.time())
+    (out if is_alive else err).print(sentence, markup=False, soft_wrap=True)
+    sys.exit(0 if is_alive else 1)
+
+
+@cli.command()
 @click.option("--once", is_flag=True, help="Print the queue when it is whole, and exit.")
 @click.option(
     "--folder",
