@@ -24,6 +24,7 @@ from triage.model import LogStatus, Occurrence
 from triage.query import Between, Both, Either, Field
 from triage.redact import facts
 from triage.service import Service
+from triage.tokens import fold
 from triage.watched import DeploymentHealth, Trouble
 
 _LATEST = timedelta(days=8)  # how old a failure may be whose log is asked for one last time
@@ -128,7 +129,7 @@ class Pass:
         now = self._server_now()
         lacking = Either((Field("log", LogStatus.MISSING), Field("log", LogStatus.PARTIAL)))
         when = (now - self.lookback, None) if again else (now - _LATEST, now - LATE + timedelta(hours=2))
-        query = Both((Field("deployment", self.deployment), lacking, Between("at", *when)))
+        query = Both((Field("deployment", fold(self.deployment)), lacking, Between("at", *when)))
         page = self.service.store.search(query, _PAGE)
         while page:
             yield from (fact for fact in page if fact.next_fetch_at is None and (again or reader.is_late(fact)))

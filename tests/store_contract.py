@@ -10,7 +10,7 @@ import pytest
 from triage.errors import StaleProblem
 from triage.mirrors import Mirror, MirrorStatus, Tracker, tracker_id
 from triage.model import LogLine, LogStatus, Occurrence, Raised, Signature, TaskTry
-from triage.query import EVERYTHING, Members, parse
+from triage.query import EVERYTHING, FACETS, Field, Members, parse
 from triage.records import (
     Change,
     Codeowners,
@@ -283,6 +283,54 @@ class StoreContract:
         assert sorted(o.key.run_id[-1] for o in store.search(query, 10)) == list(runs)
         assert store.count(query) == len(runs)
         assert sum(store.histogram(query).values()) == len(runs)
+
+    def test_a_histogram_counts_by_steps_since_1970(self, store: Store) -> None:
+        ends = [NOW, NOW + timedelta(minutes=9), NOW + timedelta(minutes=61), NOW + timedelta(days=2)]
+        store.put([occurrence(n, at=at) for n, at in enumerate(ends)])
+        assert store.histogram(EVERYTHING) == {NOW.replace(hour=0): 3, NOW.replace(hour=0) + timedelta(days=2): 1}
+        hours = store.histogram(Field("dag", "orders"), timedelta(hours=1))
+        assert list(hours.items()) == [(NOW, 2), (NOW + timedelta(hours=1), 1), (NOW + timedelta(days=2), 1)]
+        week = datetime(2026, 11, 19, tzinfo=UTC)  # a Thursday, as the first day of 1970 was
+        assert store.histogram(EVERYTHING, timedelta(days=7)) == {week: 3, week + timedelta(days=7): 1}
+        assert store.histogram(parse("nothing", NOW)) == {}
+
+    def test_facets_count_values_as_they_are_stored_most_first_then_by_value(self, store: Store) -> None:
+        store.put([
+            occurrence(1, dag="b", owner="Ärzte", tags=("x", "y")), occurrence(2, dag="B", tags=("x", "x")), occurrence(3, dag="a"),
+            occurrence(4, dag="a", fingerprint="", log=LogStatus.PENDING), occurrence(5, dag="c", deployment="dev"),
+        ])  # fmt: skip
+        found = store.facets(EVERYTHING, ["dag", "owner", "tag", "cause", "pool"], 3)
+        assert found == {
+            "dag": [("a", 2), ("B", 1), ("b", 1)],
+            "owner": [("Ärzte", 1)],
+            "tag": [("x", 2), ("y", 1)],
+            "cause": [("code error", 4)],
+            "pool": [],
+        }
+        assert store.facets(parse("dag:b", NOW), ["dag"], 10) == {"dag": [("B", 1), ("b", 1)]}
+        every = store.facets(EVERYTHING, FACETS, 1)
+        assert list(every) == list(FACETS)
+
+    def test_a_try_whose_log_is_awaited_is_found_by_its_names_and_later_by_its_log(self, store: Store) -> None:
+        pending = occurrence(1, fingerprint="", log=LogStatus.PENDING, host="worker-9")
+        store.put([replace(pending, host="")])
+        assert store.count(parse('"orders load run_1" -boom', NOW)) == 1
+        store.put([pending])
+        assert store.count(parse("worker-9", NOW)) == 1
+        store.put([occurrence(1, host="worker-9")])
+        assert store.count(parse("orders boom worker-9 title:amount", NOW)) == 1
+        assert store.count(parse("title:boom", NOW)) == 0
+
+    def test_a_field_with_a_star_alone_has_a_value(self, store: Store) -> None:
+        store.put([occurrence(1, owner="ann"), occurrence(2, tags=("x",)), occurrence(3, fingerprint="")])
+        for text, runs in (
+            ("owner:*", "1"),
+            ("-owner:*", "23"),
+            ("tag:*", "2"),
+            ("NOT tag:*", "13"),
+            ("title:*", "12"),
+        ):
+            assert sorted(o.key.run_id[-1] for o in store.search(parse(text, NOW), 9)) == list(runs), text
 
     def test_members_are_found_by_deployment_and_fingerprint(self, store: Store) -> None:
         store.put([occurrence(1), occurrence(2, deployment="dev"), occurrence(3, fingerprint="1:bb")])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage.errors import InputError
-from triage.query import EVERYTHING, Between, Both, Either, Field, Never, Text, parse
+from triage.query import EVERYTHING, Between, Both, Either, Field, Never, Words, parse
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -19,18 +19,18 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
     [
         ("", EVERYTHING),
         (" * ", EVERYTHING),
-        ("disk full", Both((Text("disk"), Text("full")))),
-        ('"disk full"', Text("disk full")),
-        ("disk OR full", Either((Text("disk"), Text("full")))),
-        ("-disk", Never(Text("disk"))),
+        ("disk full", Both((Words(("disk",)), Words(("full",))))),
+        ('"disk full"', Words(("disk", "full"))),
+        ("disk OR full", Either((Words(("disk",)), Words(("full",))))),
+        ("-disk", Never(Words(("disk",)))),
         ("dag_id:orders", Field("dag", "orders")),
-        ("dag:Orders*", Field("dag", "orders*")),
+        ("dag:Orders*", Field("dag", "orders", prefix=True)),
         ("try:2", Between("try", 2, 2)),
         ("map:[1 TO *]", Between("map", 1, None)),
         ("at:[now-7d TO now]", Between("at", NOW - timedelta(days=7), NOW)),
         ("at:2026-11-24", Between("at", datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC))),
         ("dag:(a OR b)", Either((Field("dag", "a"), Field("dag", "b")))),
-        (r"a\:b", Text("a:b")),
+        (r"a\:b", Words(("a", "b"))),
     ],
 )
 def test_a_query_becomes_a_tree(text: str, tree: object) -> None:

@@ -19,6 +19,7 @@ from triage.records import Comparison, ComparisonStatus, Membership, Outcomes, P
 from triage.redact import facts
 from triage.service import Service
 from triage.store import Summary
+from triage.tokens import fold
 
 _TRIES = 100  # the newest failed tries of a problem in a task that are looked at for how their task instances ended
 
@@ -101,7 +102,7 @@ def others(service: Service, asking: Asking) -> int:
 
 def _task(asking: Asking) -> list[Query]:
     names = (("deployment", asking.deployment), ("dag", asking.dag_id), ("task", asking.task_id))
-    return [Field(name, value.casefold()) for name, value in names]
+    return [Field(name, fold(value)) for name, value in names]
 
 
 def keep(service: Service, answer: Outcomes, revision: int | None) -> None:

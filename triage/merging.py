@@ -17,6 +17,7 @@ from triage.query import Between, Field, Members, both
 from triage.records import Membership, Move, MoveKind, Moving, Problem, Tally
 from triage.redact import facts
 from triage.service import Service
+from triage.tokens import fold
 
 _ROUNDS = 20  # others' moves that are waited for before giving up
 
@@ -218,7 +219,7 @@ def _counted(service: Service, problem: Problem, dag: str, task: str, fingerprin
 def _since(service: Service, problem: Problem, since: datetime, dag: str, task: str, fingerprint: str) -> int:
     """Count those that would be split off and ended after `since`, as a mute until a number of failures does."""
     pairs = frozenset(pair for pair in service.members(problem) if fingerprint in ("", pair[1]))
-    names = [Field(name, value.casefold()) for name, value in (("dag", dag), ("task", task)) if value]
+    names = [Field(name, fold(value)) for name, value in (("dag", dag), ("task", task)) if value]
     return service.store.count(both(Members(pairs), Between("at", since + timedelta(microseconds=1), None), *names))
 
 

@@ -19,6 +19,7 @@ from triage.query import Field, Members, both
 from triage.records import Change, Membership, Move, MoveKind, Moving, Problem, Record, Split
 from triage.redact import Redactor, facts
 from triage.store import Store, record_keys
+from triage.tokens import fold
 
 R = TypeVar("R", bound=Record)
 _ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
@@ -42,7 +43,7 @@ def mend(store: Store, pair: tuple[str, str], known: Splits) -> int:
 
     members = Members(frozenset([pair]))
     queries = [
-        both(members, Field("dag", one.dag.casefold()), *([Field("task", one.task.casefold())] if one.task else ()))
+        both(members, Field("dag", fold(one.dag)), *([Field("task", fold(one.task))] if one.task else ()))
         for one in known.get(pair[1], ())
     ]
     changed = 0
@@ -229,7 +230,7 @@ class Mover:
     def _newest(self, move: Move) -> tuple[str, str]:
         """Return the title and the cause of the failures that a split takes, by the newest of them."""
         members = Members(frozenset(self._pairs(move.problem)))
-        dag = [Field("dag", move.dag.casefold())] if move.dag else []
+        dag = [Field("dag", fold(move.dag))] if move.dag else []
         found = (one for one in self.store.search(both(members, *dag), _BATCH) if is_of(one, move))
         newest = next(found, None)
         return (newest.signature.title, newest.signature.cause) if newest and newest.signature else ("", "")

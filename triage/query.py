@@ -32,6 +32,7 @@ from luqum.tree import (
 )
 
 from triage.errors import InputError
+from triage.tokens import cut, fold
 
 # Short and full names of every field; the short one is what the tree holds.
 FIELDS = {
@@ -42,6 +43,10 @@ FIELDS = {
     "fingerprint": "fingerprint", "state": "state", "is": "is", "has": "has", "problem": "problem",
 }  # fmt: skip
 PROBLEM_FIELDS = frozenset({"state", "is", "has", "problem"})
+# What a store counts by: the names of `Store.facets`.
+FACETS = (
+    "deployment", "dag", "task", "cause", "exception", "owner", "operator", "queue", "pool", "host", "tag", "log", "title", "fingerprint",
+)  # fmt: skip
 NUMBERS = frozenset({"try", "map"})
 _RELATIVE = re.compile(r"now(?:-(\d{1,6})([mhdw]))?\Z")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -54,19 +59,27 @@ _LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """Words anywhere: in the title, the kept log, the ids. `prefix` matches the beginning of the last word."""
+class Words:
+    """These tokens of `triage.tokens` side by side, in this order; with `prefix` the last is the beginning of one.
 
-    text: str
+    `field` is `text` (all that `tokens.of` looks at) or `title`.
+    """
+
+    tokens: tuple[str, ...]
     prefix: bool = False
+    field: str = "text"
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field equal to a value, case folded; `*` at the value's end matches any rest."""
+    """A field equal to a value that `tokens.fold` gave, or with `prefix` beginning with it.
+
+    Of `tag`, any one of a try's tags. The empty value, without `prefix`, is that of a try that has none.
+    """
 
     name: str
     value: str
+    prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +119,7 @@ class Never:
     part: Node
 
 
-Node = Text | Field | Between | Members | Both | Either | Never
+Node = Words | Field | Between | Members | Both | Either | Never
 Query = Node
 EVERYTHING = Both()
 
@@ -200,10 +213,10 @@ def _term(value: str, field: str, now: datetime, *, quoted: bool) -> Query:
     prefix = not quoted and value.endswith("*") and not value.endswith("\\*")
     if not quoted:
         value = _unescape(value[:-1] if prefix else value)
-    if field in ("", "text"):
-        if not value:
-            return EVERYTHING
-        return Text(value, prefix)
+    if prefix and not value:
+        return EVERYTHING if field in ("", "text", "at", *NUMBERS) else Never(Field(field, ""))
+    if field in ("", "text", "title"):
+        return _words(value, prefix, field or "text")
     if field in NUMBERS and not prefix:
         number = _bound(field, value, now)
         return Between(field, number, number)
@@ -211,7 +224,14 @@ def _term(value: str, field: str, now: datetime, *, quoted: bool) -> Query:
         start = _bound("at", value, now)
         assert isinstance(start, datetime)
         return Between("at", start, _next_day(start) if len(value) == 10 else start)
-    return Field(field, value.casefold() + "*" if prefix else value.casefold())
+    return Field(field, fold(value), prefix)
+
+
+def _words(value: str, prefix: bool, field: str) -> Query:
+    tokens = tuple(cut(value))
+    if not tokens:
+        raise InputError(f"There is no word in {value!r}.", "Write at least one letter or digit.")
+    return Words(tokens, prefix, field)
 
 
 def _range(item: Range, field: str, now: datetime) -> Query:

@@ -106,7 +106,9 @@ class Regrouping:
 
     def waiting(self) -> int:
         """Count the failed tries of editions behind, those that cannot be signed anew included."""
-        return sum(self.service.store.count(Field("fingerprint", f"{edition}:*")) for edition in self._behind())
+        return sum(
+            self.service.store.count(Field("fingerprint", f"{edition}:", prefix=True)) for edition in self._behind()
+        )
 
     def _behind(self) -> list[str]:
         signers = self.service.signers

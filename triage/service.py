@@ -25,6 +25,7 @@ from triage.queue import Beside, Pill, QueueRow, first_day, row_of
 from triage.records import Change, Escalation, Membership, Outcomes, Problem, Split, Tally, TriageState, problem_id
 from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
+from triage.tokens import fold
 from triage.watched import Cursor, DeploymentHealth
 
 NOTE, NOTED = 4000, "noted"  # the longest note, in characters; what the history says of one
@@ -456,7 +457,7 @@ class Service:
         found = self.store.get(Cursor, deployment)
 
         def counted(part: Missed) -> Missed:
-            of = Both((Field("deployment", deployment), Between("at", part.left, part.until)))
+            of = Both((Field("deployment", fold(deployment)), Between("at", part.left, part.until)))
             return replace(part, found=self.store.count(of))
 
         return tuple(counted(part) for part in join(found[0].gaps if found else ()))
@@ -499,7 +500,7 @@ class Service:
                     return members_where(lambda row: bool(row.problem.gitlab_url))
                 case "problem":
                     known = self.store.get(Problem, value)
-                    start = self.living(known[0]).id if known else value.removesuffix("*")
+                    start = self.living(known[0]).id if known else value
                     return members_where(lambda row: row.problem.id.startswith(start))
                 case "owner" if of_problems:
                     return members_where(lambda row: row.owned.is_called(value))

@@ -17,6 +17,7 @@ from triage.nearest import Index, nearer, ranked
 from triage.query import Between, Both, Field
 from triage.records import Membership, Problem
 from triage.service import ProblemView, Service
+from triage.tokens import fold
 
 SHOWN = 5
 _FRESH = timedelta(seconds=10)  # a busy store changes every second; a problem born since is missed no longer than this
@@ -89,7 +90,7 @@ class Known:
         owners: dict[tuple[str, str], str] = {}
         for fact in tried:
             ended = Between("at", fact.ended_at - near.BURST, fact.ended_at + near.BURST)
-            where = Field("deployment", fact.key.deployment.casefold()), Field("host", fact.host.casefold())
+            where = Field("deployment", fold(fact.key.deployment)), Field("host", fold(fact.host))
             others = [one for one in self._service.store.search(Both((*where, ended)), _BATCH) if _is_lost(one)]
             for one in others:
                 pair = one.key.deployment, one.fingerprint

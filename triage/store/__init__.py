@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from triage.errors import SettingsError
@@ -36,6 +36,7 @@ from triage.records import (
 from triage.watched import Cursor, DeploymentHealth, Lease
 
 R = TypeVar("R", bound=Record)
+DAY = timedelta(days=1)
 REGROUP = "regroup"  # the id of the one `Regroup`
 
 
@@ -134,13 +135,23 @@ class Store(Protocol):
         """Count the logs still awaited."""
 
     def search(self, query: Query, limit: int, after: tuple[datetime, str] | None = None) -> list[Occurrence]:
-        """Return matching occurrences, newest `ended_at` first, then by id; `after` is the last row's (ended_at, id)."""
+        """Return matching occurrences, newest `ended_at` first, of the same time the greatest id first; `after` is the last row's (ended_at, id)."""
 
     def count(self, query: Query) -> int:
         """Count the matching occurrences."""
 
-    def histogram(self, query: Query) -> dict[str, int]:
-        """Count the matching occurrences by ISO day."""
+    def histogram(self, query: Query, step: timedelta = DAY) -> dict[datetime, int]:
+        """Count the matching occurrences by steps of time, named by their starts, in order; steps without any are left out.
+
+        The starts are multiples of the step since 1970, UTC.
+        """
+
+    def facets(self, query: Query, fields: Sequence[str], limit: int) -> dict[str, list[tuple[str, int]]]:
+        """Count the matching occurrences by the values of each of these fields, some of `query.FACETS`.
+
+        The `limit` most frequent ones as they are stored, by count, then by value in order of its code points. Exact.
+        Occurrences without a value count nowhere; one with several tags at each of them, the same tag twice counts once.
+        """
 
     def matching(self, query: Query) -> set[tuple[str, str]]:
         """Return the (deployment, fingerprint) pairs with at least one occurrence that satisfies the whole query."""

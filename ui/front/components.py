@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,18 @@ def tries(key: str, head: dict[str, Any], body: bytes) -> None:
     _tries(key=key, data=_pack(head, body))
 
 
-def bars(key: str, days: dict[str, int], *, narrow: str = "", word: str = "failed tries") -> None:
+def bars(key: str, days: dict[datetime, int], *, narrow: str = "", word: str = "failed tries") -> None:
     """Show counts by day; a brush over them goes to `narrow` with `{from}` and `{to}` filled in."""
-    _bars(key=key, data=_pack({"days": list(days.items()), "narrow": narrow, "word": word}))
+    _bars(
+        key=key,
+        data=_pack(
+            {
+                "days": [(start.date().isoformat(), count) for start, count in days.items()],
+                "narrow": narrow,
+                "word": word,
+            }
+        ),
+    )
 
 
 def query_box(key: str, head: dict[str, Any]) -> None:

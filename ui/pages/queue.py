@@ -12,8 +12,9 @@ import streamlit as st
 
 from triage.errors import InputError, TriageError
 from triage.mirrors import Mirror
-from triage.query import EVERYTHING, Both, Query, Text, parse
+from triage.query import EVERYTHING, Both, Query, Words, parse
 from triage.queue import QueueRow
+from triage.tokens import cut
 from ui import mirrored
 from ui.format import many, one_line, web_address
 from ui.front import grouping, owning
@@ -75,16 +76,14 @@ def _matching(at: Desk, text: str, query: Query) -> Any:
 def _plain_words(query: Query) -> list[str]:
     """Return the words of a query that is nothing but words, else nothing."""
     parts = query.parts if isinstance(query, Both) else (query,)
-    return (
-        [part.text.casefold() for part in parts if isinstance(part, Text)]
-        if all(isinstance(p, Text) for p in parts)
-        else []
-    )
+    if not all(isinstance(part, Words) and part.field == "text" for part in parts):
+        return []
+    return [" ".join(part.tokens) for part in parts if isinstance(part, Words)]
 
 
 def _own_text(row: QueueRow) -> str:
     names = " ".join(task for task, _ in row.tasks)
-    return f"{row.problem.title} {row.problem.cause} {row.owner} {names} {row.problem.id}".casefold()
+    return " ".join(cut(f"{row.problem.title} {row.problem.cause} {row.owner} {names} {row.problem.id}"))
 
 
 def _columns(rows: list[QueueRow], mirrors: dict[str, Mirror]) -> dict[str, Any]:

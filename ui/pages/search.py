@@ -15,7 +15,7 @@ import streamlit as st
 from triage.causes import CAUSES
 from triage.errors import InputError
 from triage.model import LogStatus, Occurrence
-from triage.query import FIELDS, Between, Both, Either, Never, Query, Text, both, parse
+from triage.query import FIELDS, Between, Both, Either, Never, Query, Words, both, parse
 from triage.records import TriageState
 from ui.format import many, number
 from ui.front import sheet
@@ -146,8 +146,8 @@ def _nothing(text: str, query: Query, now: datetime) -> None:
 
 def _told(part: Query) -> str:
     match part:
-        case Text(text):
-            return f"the words {text!r}"
+        case Words(tokens):
+            return f"the words {' '.join(tokens)!r}"
         case Between(name):
             return f"the range of {name}"
         case Never():
@@ -160,8 +160,8 @@ def _told(part: Query) -> str:
 
 def _words(query: Query) -> list[str]:
     match query:
-        case Text(text):
-            return [word for word in text.split() if len(word) > 1]
+        case Words(tokens):
+            return [token for token in tokens if len(token) > 1]
         case Both(parts) | Either(parts):
             return [word for part in parts for word in _words(part)]
         case _:

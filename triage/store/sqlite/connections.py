@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from triage.errors import StoreError
+from triage.store.sqlite import rows
 
 _BUSY_SECONDS = 30.0  # how long a writer waits for another; a put takes milliseconds
 
@@ -40,7 +41,8 @@ class Connections:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.target, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        db.create_function("fold", 1, str.casefold, deterministic=True)  # SQLite's own lower() knows ASCII alone
+        for name, count, function in rows.FUNCTIONS:
+            db.create_function(name, count, function, deterministic=True)
         # NORMAL in WAL keeps every committed write over a kill of the process; only a power cut may lose the newest
         # ones, and the cursor with them (https://sqlite.org/pragma.html#pragma_synchronous).
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -16000", "temp_store = MEMORY"):

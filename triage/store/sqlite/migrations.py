@@ -70,6 +70,14 @@ MIGRATIONS = (
     FROM occurrence WHERE fingerprint != ''
     GROUP BY fingerprint, deployment, day, dag, task, owner, version, bundle;
     """,
+    # Words are cut by `triage.tokens` alone: the tokenizer only parts them at the spaces. Tries without a log are found too.
+    """
+    DROP TABLE words;
+    CREATE VIRTUAL TABLE words USING fts5 (title, body, content='', tokenize='ascii');
+    UPDATE occurrence SET words = rowid;
+    INSERT INTO words (rowid, title, body)
+    SELECT o.words, cut(o.title), tokens(o.body, k.body) FROM occurrence o LEFT JOIN kept k ON k.rowid = o.rowid;
+    """,
 )
 
 

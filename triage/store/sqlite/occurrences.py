@@ -9,13 +9,14 @@ from datetime import datetime
 
 import msgspec
 
+from triage import tokens
 from triage.errors import StoreError
 from triage.model import Occurrence, merge
 from triage.store import Backlog, Put
 from triage.store.sqlite.connections import Connections
-from triage.store.sqlite.rows import UPSERT, decode, load, load_kept, row
+from triage.store.sqlite.rows import INDEX, UPSERT, cut, decode, load, load_kept, row
 from triage.store.sqlite.summaries import count_anew, touch
-from triage.store.sqlite.where import micros, time, words
+from triage.store.sqlite.where import micros, time
 
 _PAST = ";"  # follows the colon, so it ends the range of an edition's fingerprints
 _PURGES = 3  # tries to end the write-ahead log, each waiting as long as a writer would
@@ -38,11 +39,12 @@ class Occurrences(Connections):
         return Put(new, better)
 
     def _write(self, db: sqlite3.Connection, fact: Occurrence, old: Occurrence | None) -> None:
-        indexed = None  # the row of the words of this reading; those of an earlier one are found by nothing any more
-        if fact.signature and (old is None or _title(fact) != _title(old) or fact.kept != old.kept):
+        if old is None or _worded(fact) != _worded(old) or fact.kept != old.kept:
+            # Found by these from now on; the words of an earlier reading stay in the index, and belong to nothing.
             lines = fact.kept if fact.kept is not None else load_kept(db, fact.key.id)
-            indexed = db.execute("INSERT INTO words (body) VALUES (?)", (words(fact, lines or ()),)).lastrowid
-        elif old is not None:
+            said = (cut(_worded(fact)[0]), tokens.of(fact, lines or ()))
+            indexed = db.execute("INSERT INTO words (title, body) VALUES (?, ?)", said).lastrowid
+        else:
             indexed = db.execute("SELECT words FROM occurrence WHERE id = ?", (fact.key.id,)).fetchone()[0]
         rowid = db.execute(UPSERT, row(fact, indexed)).fetchone()[0]
         if fact.kept is not None and (old is None or fact.kept != old.kept):
@@ -68,10 +70,7 @@ class Occurrences(Connections):
     def purge(self) -> None:
         with self.writing() as db:  # an index without content forgets a text only with all others
             db.execute("INSERT INTO words (words) VALUES ('delete-all')")
-            for id, row in db.execute("SELECT id, words FROM occurrence WHERE words IS NOT NULL").fetchall():
-                fact = load(db, id, kept=True)
-                assert fact is not None
-                db.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (row, words(fact, fact.kept or ())))
+            db.execute(INDEX)
         with self.connection() as db:
             db.execute("VACUUM")
             for _ in range(_PURGES):
@@ -138,8 +137,9 @@ class Occurrences(Connections):
         return found
 
 
-def _title(fact: Occurrence) -> str | None:
-    return fact.signature.title if fact.signature else None
+def _worded(fact: Occurrence) -> tuple[str, str]:
+    """Return what is searched for words beside the key, which never changes, and the kept log."""
+    return fact.signature.title if fact.signature else "", fact.host
 
 
 def _days_of(fact: Occurrence) -> set[tuple[str, str, str]]:

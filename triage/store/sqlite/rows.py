@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from triage import tokens
 from triage.model import LogLine, Occurrence
-from triage.store.sqlite.where import micros
+from triage.store.sqlite.where import fold_tags, micros
 
 COLUMNS = (
     "id", "deployment", "dag", "run", "task", "map", "try", "at", "started", "day", "fingerprint", "final", "log",
@@ -21,6 +23,10 @@ UPSERT = (
     f"INSERT INTO occurrence ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
     f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS[1:])} RETURNING rowid"
 )
+INDEX = """
+    INSERT INTO words (rowid, title, body)
+    SELECT o.words, cut(o.title), tokens(o.body, k.body) FROM occurrence o LEFT JOIN kept k ON k.rowid = o.rowid
+"""
 _OCCURRENCE = msgspec.json.Decoder(Occurrence)
 
 
@@ -37,7 +43,11 @@ def load_kept(db: sqlite3.Connection, id: str) -> tuple[LogLine, ...] | None:
     """Return the kept log of an id, or None."""
     sql = "SELECT kept.body FROM occurrence JOIN kept USING (rowid) WHERE id = ?"
     row = db.execute(sql, (id,)).fetchone()
-    return msgspec.json.decode(zlib.decompress(row[0]), type=tuple[LogLine, ...]) if row else None
+    return _lines(row[0]) if row else None
+
+
+def _lines(kept: bytes) -> tuple[LogLine, ...]:
+    return msgspec.json.decode(zlib.decompress(kept), type=tuple[LogLine, ...])
 
 
 def decode(body: bytes) -> Occurrence:
@@ -55,3 +65,18 @@ def row(fact: Occurrence, words: int | None) -> tuple[Any, ...]:
         signed.exception or "" if signed else "", fact.owner, fact.operator, fact.queue, fact.pool, fact.host,
         "\n".join(fact.tags), words, msgspec.json.encode(replace(fact, kept=None)), fact.dag_version or 0, fact.bundle_version,
     )  # fmt: skip
+
+
+def cut(text: str) -> str:
+    """Return the tokens of a text, as the index of words takes them."""
+    return " ".join(tokens.cut(text))
+
+
+def _tokens(body: bytes, kept: bytes | None) -> str:
+    return tokens.of(decode(body), _lines(kept) if kept else ())
+
+
+# What SQL may call: name, number of arguments, function.
+FUNCTIONS: tuple[tuple[str, int, Callable[..., str]], ...] = (
+    ("fold", 1, tokens.fold), ("fold_tags", 1, fold_tags), ("cut", 1, cut), ("tokens", 2, _tokens),
+)  # fmt: skip

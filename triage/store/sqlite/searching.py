@@ -1,18 +1,20 @@
-"""Searching failed tries in SQLite: the compiled query run as a list, a count, a histogram, or problems."""
+"""Searching failed tries in SQLite: the compiled query run as a list, a count, a histogram, facets, or problems."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from triage.model import Occurrence
 from triage.query import Query
+from triage.store import DAY
 from triage.store.sqlite.connections import Connections
 from triage.store.sqlite.rows import decode
-from triage.store.sqlite.where import micros, where
+from triage.store.sqlite.where import facet, micros, time, where
 
 
 class Searching(Connections):
-    """`search`, `count`, `histogram` and `matching` of the `Store` protocol."""
+    """`search`, `count`, `histogram`, `facets` and `matching` of the `Store` protocol."""
 
     def search(self, query: Query, limit: int, after: tuple[datetime, str] | None = None) -> list[Occurrence]:
         clause, params = where(query)
@@ -27,11 +29,22 @@ class Searching(Connections):
         with self.reading() as db:
             return int(db.execute(f"SELECT count(*) FROM occurrence o WHERE {clause}", params).fetchone()[0])
 
-    def histogram(self, query: Query) -> dict[str, int]:
+    def histogram(self, query: Query, step: timedelta = DAY) -> dict[datetime, int]:
         clause, params = where(query)
+        long = step // timedelta(microseconds=1)
+        sql = f"SELECT o.at - ((o.at % ?) + ?) % ? AS start, count(*) FROM occurrence o WHERE {clause} GROUP BY start ORDER BY start"
         with self.reading() as db:
-            sql = f"SELECT o.day, count(*) FROM occurrence o WHERE {clause} GROUP BY o.day ORDER BY o.day"
-            return dict(db.execute(sql, params).fetchall())
+            return {time(start): count for start, count in db.execute(sql, [long, long, long, *params])}
+
+    def facets(self, query: Query, fields: Sequence[str], limit: int) -> dict[str, list[tuple[str, int]]]:
+        clause, params = where(query)
+        found = {}
+        with self.reading() as db:
+            for name in fields:
+                value, count, source = facet(name)
+                sql = f"SELECT {value}, {count} FROM {source} WHERE ({clause}) AND {value} != '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+                found[name] = db.execute(sql, [*params, limit]).fetchall()
+        return found
 
     def matching(self, query: Query) -> set[tuple[str, str]]:
         clause, params = where(query)

@@ -1,51 +1,40 @@
-"""What SQLite is told to search: a query tree as a WHERE clause, and the words of an occurrence. Pure.
+"""What SQLite is told to search: a query tree as a WHERE clause. Pure.
 
-Owns which columns a field means and how a pattern is written so that everything a person typed stays literal. Executes
-nothing.
+Owns which columns a field means, and that all a person typed stays literal. Executes nothing; `fold` and `fold_tags` are
+functions that the connection brings.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from triage.errors import StoreError
-from triage.model import LogLine, Occurrence
-from triage.query import Between, Both, Either, Field, Members, Never, Query, Text
+from triage.query import FACETS, Between, Both, Either, Field, Members, Never, Query, Words
+from triage.tokens import fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def words(fact: Occurrence, lines: Sequence[LogLine]) -> str:
-    """What a search for words looks at: title, ids, and the kept log with its exceptions."""
-    parts = [
-        fact.signature.title if fact.signature else "",
-        fact.key.dag_id,
-        fact.key.task_id,
-        fact.key.run_id,
-        fact.host,
-    ]
-    for line in lines:
-        parts.append(line.text)
-        parts += [f"{raised.type}: {raised.value}" for raised in line.raised]
-    return "\n".join(parts)
-
-
+_INDEXED = {"text": "body", "title": "title"}
 _EXACT = {"deployment", "dag", "task", "run", "cause", "title", "exception", "owner", "operator", "queue", "pool", "host", "log", "fingerprint"}  # fmt: skip
 
 
 def where(query: Query) -> tuple[str, list[Any]]:
     """Turn a query tree into a WHERE clause over `occurrence o` and its parameters."""
     match query:
-        case Text(text, prefix):
-            phrase = '"' + text.replace('"', '""') + '"' + ("*" if prefix else "")
+        case Words(tokens, prefix, field):
+            phrase = f'{_INDEXED[field]} : "{" ".join(tokens)}"' + ("*" if prefix else "")
             return "o.words IN (SELECT rowid FROM words WHERE words MATCH ?)", [phrase]
-        case Field("tag", value):
-            return r"('\n' || fold(o.tags) || '\n') GLOB ?".replace("'\\n'", "char(10)"), [f"*\n{_glob(value)}\n*"]
-        case Field(name, value) if name in _EXACT:
-            return f"fold(o.{name}) GLOB ?", [_glob(value)]
+        case Field("tag", value, prefix):
+            if not value and not prefix:
+                return "o.tags = ''", []
+            return "instr(fold_tags(o.tags), ?) > 0", [f"\n{value}" if prefix else f"\n{value}\n"]
+        case Field(name, value, prefix) if name in _EXACT:
+            if prefix:
+                return f"substr(fold(o.{name}), 1, ?) = ?", [len(value), value]
+            return f"fold(o.{name}) = ?", [value]
         case Between(name, low, high):
             column, bounds = f"o.{name}", [(">=", low), ("<=", high)]
             tests = [
@@ -72,11 +61,13 @@ def where(query: Query) -> tuple[str, list[Any]]:
             raise StoreError(f"The store cannot search by {query!r}.")
 
 
-def _glob(value: str) -> str:
-    """A GLOB pattern for a value that may end with `*`; everything else in it is literal."""
-    rest = value.endswith("*")
-    literal = value[:-1] if rest else value
-    return "".join(f"[{c}]" if c in "*?[" else c for c in literal) + ("*" if rest else "")
+def facet(name: str) -> tuple[str, str, str]:
+    """Return the value that a facet is of, how its occurrences are counted, and in which tables."""
+    if name == "tag":
+        return "tag.value", "count(DISTINCT o.rowid)", "occurrence o, json_each(CAST(o.body AS TEXT), '$.tags') tag"
+    if name not in FACETS:
+        raise StoreError(f"The store cannot count by {name!r}.")
+    return f"o.{name}", "count(*)", "occurrence o"
 
 
 def micros(when: datetime | None) -> int | None:
@@ -87,3 +78,8 @@ def micros(when: datetime | None) -> int | None:
 def time(micros: int) -> datetime:
     """Return the time that `micros` gave."""
     return _EPOCH + timedelta(microseconds=micros)
+
+
+def fold_tags(tags: str) -> str:
+    """Fold tags joined by line breaks: each of them stands between two of these."""
+    return "".join(f"\n{fold(tag)}" for tag in tags.split("\n")) + "\n"

@@ -1,0 +1,107 @@
+"""Text cut into the tokens that a search goes by, the same for every store, for a query and for a page's highlights.
+
+Owns what a word is. Both stores get tokens joined by a space, never raw text, so their own analyzers decide nothing.
+Case, accents and width do not count; a run of letters and digits is one token, so `snake_case`, dotted names and paths
+are several; what is written without spaces (Chinese, Japanese, Korean) and emoji are one token a character.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from triage.model import LogLine, Occurrence, Raised
+
+LONGEST = 100  # characters of a token; more of a longer one (a key, a checksum, base64) is looked at by nobody
+LONGEST_VALUE = 500  # characters of a field's value that count; Airflow's own names end at 250
+
+_PLAIN = re.compile("[0-9a-z]+")
+_SELF = (  # letters that stand for a word or a syllable each: Han, kana, bopomofo, Hangul
+    (0x1100, 0x11FF), (0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x312F), (0x3131, 0x318E), (0x31A0, 0x31FF),
+    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA960, 0xA97C), (0xAC00, 0xD7FB), (0xF900, 0xFAFF), (0x1AFF0, 0x1B2FF), (0x20000, 0x3FFFF),
+)  # fmt: skip
+_EMOJI = ((0x2300, 0x23FF), (0x2600, 0x27BF), (0x2B00, 0x2BFF), (0x1F000, 0x1FAFF))
+_VOICED = "\u3099\u309a"  # makes ga of ka: another syllable, not an accent
+
+
+class _Cuts(dict[int, str | None]):
+    """What becomes of a character of folded text: kept, kept with spaces around it, dropped, or a space."""
+
+    def __missing__(self, code: int) -> str | None:
+        bare = _bare(chr(code))
+        kind = unicodedata.category(chr(code))
+        if not bare or kind == "Cf":
+            said = None
+        elif _within(code, _SELF) or (kind == "So" and _within(code, _EMOJI)):
+            said = f" {bare} "
+        else:
+            said = bare if bare.isalnum() or kind in ("Mn", "Mc") else " "
+        self[code] = said
+        return said
+
+
+class _Folds(dict[int, str | None]):
+    """What becomes of a character of a value: its accents go, control characters are spaces."""
+
+    def __missing__(self, code: int) -> str | None:
+        kind = unicodedata.category(chr(code))
+        self[code] = " " if kind in ("Cc", "Cs") else _bare(chr(code)) or None
+        return self[code]
+
+
+_CUTS, _FOLDS = _Cuts(), _Folds()
+
+
+def cut(text: str) -> list[str]:
+    """Return the tokens of a text, in its order, each at most `LONGEST` characters."""
+    found = _PLAIN.findall(text.lower()) if text.isascii() else _normal(text).translate(_CUTS).split()
+    return [token[:LONGEST] for token in found]
+
+
+def fold(value: str) -> str:
+    """Return what a field's value is compared by: without case, accents and width, at most `LONGEST_VALUE` characters."""
+    folded = value.lower() if value.isascii() else _normal(value)
+    return folded.translate(_FOLDS)[:LONGEST_VALUE]
+
+
+def of(fact: Occurrence, lines: Sequence[LogLine]) -> str:
+    """Return the tokens that a search for words looks at: title, ids, host, and the kept log with its exceptions."""
+    key = fact.key
+    parts = [fact.signature.title if fact.signature else "", key.dag_id, key.task_id, key.run_id, fact.host]
+    for line in lines:
+        parts.append(line.text)
+        # An exception that was written as text is in it already.
+        parts += [said for raised in line.raised for said in _said(raised) if said not in line.text]
+    return " ".join(token for part in parts for token in cut(part))
+
+
+def _said(raised: Raised) -> Iterator[str]:
+    for frame in raised.frames:
+        yield f'File "{frame.file}", line {frame.line or ""}, in {frame.function}'
+    yield f"{raised.type}: {raised.value}"
+    yield from raised.notes
+    for chain in raised.parts:
+        for one in chain:
+            yield from _said(one)
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _bare(char: str) -> str:
+    """Return a character without its accents; nothing where it is one."""
+    parts = unicodedata.normalize("NFD", char)
+    kept = (c for c in parts if c in _VOICED or not (unicodedata.combining(c) or _is_mark(c)))
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _is_mark(char: str) -> bool:
+    """Say whether a character only changes how another is drawn: emoji's and ideographs' variants, enclosing marks."""
+    code = ord(char)
+    return 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or unicodedata.category(char) == "Me"
+
+
+def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(low <= code <= high for low, high in ranges)
