@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.store_contract import NOW, StoreContract, occurrence, problem
+from tests.whole_contract import WholeContract
 from triage.errors import InputError, SettingsError, StaleProblem, StoreError
 from triage.query import EVERYTHING, parse
 from triage.records import Problem
@@ -27,7 +28,7 @@ SEARCHED = open_store("sqlite://")
 SEARCHED.put([occurrence(n, text="no space left on disk") for n in range(3)])
 
 
-class TestSqlite(StoreContract):
+class TestSqlite(StoreContract, WholeContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
         store = open_store(f"sqlite:///{tmp_path / 'deep' / 'airtriage.db'}")
@@ -35,7 +36,7 @@ class TestSqlite(StoreContract):
         store.close()
 
 
-class TestSqliteInMemory(StoreContract):
+class TestSqliteInMemory(StoreContract, WholeContract):
     @pytest.fixture
     def store(self) -> Iterator[Store]:
         store = open_store("sqlite://")

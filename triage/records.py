@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -389,6 +389,33 @@ class Codeowners:
     read_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """The ISO day before which failed tries are not kept, one a store: it only ever moves forward.
+
+    What was counted of the days before stays as it was when they fell behind; `retired` counts the tries deleted since ever.
+    """
+
+    day: str
+    retired: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """That this store is, or once was, filled from another: one a store; done at `done_at`, until then not to be used.
+
+    `source` is the other's address without its account. `kind` and `after` are how far it has come; `sums` what each kind
+    was in the end, its count and checksum by its name. Times on our clock.
+    """
+
+    source: str
+    begun_at: datetime
+    kind: str = ""
+    after: str = ""
+    done_at: datetime | None = None
+    sums: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
 class ComparisonStatus(StrEnum):
     """What became of a comparison that somebody asked for."""
 
@@ -441,4 +468,6 @@ Record = (
     | Move
     | Moving
     | Split
+    | Horizon
+    | Copying
 )

@@ -21,8 +21,10 @@ from triage.records import (
     Codeowners,
     Comparison,
     ComparisonStatus,
+    Copying,
     Dag,
     Escalation,
+    Horizon,
     Membership,
     Move,
     Moving,
@@ -38,6 +40,8 @@ from triage.watched import Cursor, DeploymentHealth, Lease
 R = TypeVar("R", bound=Record)
 DAY = timedelta(days=1)
 REGROUP = "regroup"  # the id of the one `Regroup`
+HORIZON = "horizon"  # the id of the one `Horizon`
+COPYING = "copying"  # the id of the one `Copying`
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,40 @@ class Summary:
     def owners(self) -> tuple[str, ...]:
         """All of them."""
         return tuple(dict.fromkeys(owner for owners in self.owned.values() for owner in owners))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of a fingerprint's day: the failures of one task with one owner, DAG version (0: not known) and bundle version, counted.
+
+    Times in microseconds since 1970, UTC.
+    """
+
+    dag: str
+    task: str
+    owner: str
+    version: int
+    bundle: str
+    occurrences: int
+    final: int
+    first_at: int
+    last_at: int
+    last_started: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """All that is counted of one fingerprint's day in one deployment: parts in order, and failures by hour since 1970."""
+
+    deployment: str
+    fingerprint: str
+    day: str
+    parts: tuple[Part, ...]
+    hours: tuple[tuple[int, int], ...]
+
+
+Thing = Record | Occurrence | Day | Touched  # all that a store holds
+T = TypeVar("T", bound=Thing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +237,26 @@ class Store(Protocol):
         Hours are counted from 1970, UTC; those without a failure are left out, and so are pairs without any.
         """
 
+    def retire(self, before: str, limit: int) -> int:
+        """Move the horizon forward to the ISO day `before`, and delete at most `limit` tries of days behind it; return how many.
+
+        What was touched there is counted first; then the horizon is kept, before anything is deleted. From then on the
+        summaries of those days stand: `summarise` leaves them alone, `put` ignores tries of such days, `signed` leaves them
+        out and `rewrite` changes no fingerprint there. A horizon never moves back. Done when it returns 0.
+        """
+
+    def everything(self, kind: type[T], limit: int, after: str = "") -> list[T]:
+        """Return what the store holds of one kind in order of `thing_id`, behind `after`; tries with their kept logs."""
+
+    def overwrite(self, things: Sequence[T]) -> None:
+        """Write things of one kind as they are, whatever stands there or is behind the horizon; nothing else follows from it.
+
+        A record's revision begins anew; a note of what was touched gets a stamp of this store.
+        """
+
+    def erase(self, kind: type[Thing], ids: Iterable[str]) -> None:
+        """Delete things of one kind by their `thing_id`, and what belongs to them, whoever wrote them last."""
+
     def revision(self) -> int:
         """A number that changes whenever anything stored changes, and only then: for caches."""
 
@@ -222,6 +280,10 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return record.name, "", None
         case Regroup():
             return REGROUP, "", None
+        case Horizon():
+            return HORIZON, "", None
+        case Copying():
+            return COPYING, "", None
         case Dag():
             return f"{record.deployment}/{record.dag_id}", record.deployment, None
         case Codeowners():
@@ -248,6 +310,17 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return record.problem, tracker_id(record.gitlab, record.project), record.next_at
         case Tracker():
             return record.id, "", record.next_at
+
+
+def thing_id(thing: Thing) -> str:
+    """Return what a thing is found by among those of its kind."""
+    match thing:
+        case Occurrence():
+            return thing.key.id
+        case Day() | Touched():
+            return "\n".join((thing.fingerprint, thing.deployment, thing.day))
+        case _:
+            return record_keys(thing)[0]
 
 
 def open_store(url: str) -> Store:

@@ -1,7 +1,7 @@
 """The store in one SQLite file: WAL, FTS5 for the words, migrations by `user_version`.
 
 `connections` hides the pool and the errors, `migrations` what the tables were, `rows` a fact in its columns, `where` how a
-query tree becomes SQL; `records`, `occurrences`, `searching` and `summaries` are the verbs. Nothing else speaks sqlite3.
+query tree becomes SQL; `records`, `occurrences`, `searching`, `summaries` and `whole` are the verbs. Nothing else speaks sqlite3.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from triage.errors import SettingsError, StoreError
 from triage.store.sqlite.migrations import migrate
-from triage.store.sqlite.occurrences import Occurrences
 from triage.store.sqlite.records import Records
 from triage.store.sqlite.searching import Searching
 from triage.store.sqlite.summaries import Summaries
+from triage.store.sqlite.whole import Whole
 
 _POOL = 8  # connections kept; more threads wait for one
 
 
-class SqliteStore(Records, Occurrences, Searching, Summaries):
+class SqliteStore(Records, Whole, Searching, Summaries):
     """The `Store` protocol on one SQLite file; safe to use from many threads and processes."""
 
     @classmethod

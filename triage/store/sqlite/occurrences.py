@@ -15,7 +15,7 @@ from triage.model import Occurrence, merge
 from triage.store import Backlog, Put
 from triage.store.sqlite.connections import Connections
 from triage.store.sqlite.rows import INDEX, UPSERT, cut, decode, load, load_kept, row
-from triage.store.sqlite.summaries import count_anew, touch
+from triage.store.sqlite.summaries import count_anew, horizon, touch
 from triage.store.sqlite.where import micros, time
 
 _PAST = ";"  # follows the colon, so it ends the range of an edition's fingerprints
@@ -28,19 +28,24 @@ class Occurrences(Connections):
     def put(self, occurrences: Iterable[Occurrence]) -> Put:
         new = better = 0
         with self.writing() as db:
+            kept_since = horizon(db)
             for fact in occurrences:
                 old = load(db, fact.key.id, kept=fact.kept is not None)
+                if min(fact.day, old.day if old else fact.day) < kept_since:
+                    continue  # it was counted, and is deleted or about to be
                 merged = merge(old, fact) if old else fact
                 if merged is old:
                     continue
                 new, better = new + (old is None), better + (old is not None)
                 touch(db, _days_of(merged) | (_days_of(old) if old else set()))
-                self._write(db, merged, old)
+                self.write(db, merged, old)
         return Put(new, better)
 
-    def _write(self, db: sqlite3.Connection, fact: Occurrence, old: Occurrence | None) -> None:
+    def write(self, db: sqlite3.Connection, fact: Occurrence, old: Occurrence | None) -> None:
+        """Write a fact in place of the old one, whose kept log is loaded where the fact has one."""
         if old is None or _worded(fact) != _worded(old) or fact.kept != old.kept:
-            # Found by these from now on; the words of an earlier reading stay in the index, and belong to nothing.
+            if old is not None:
+                _forget_words(db, old)
             lines = fact.kept if fact.kept is not None else load_kept(db, fact.key.id)
             said = (cut(_worded(fact)[0]), tokens.of(fact, lines or ()))
             indexed = db.execute("INSERT INTO words (title, body) VALUES (?, ?)", said).lastrowid
@@ -51,15 +56,26 @@ class Occurrences(Connections):
             body = zlib.compress(msgspec.json.encode(fact.kept), 6)
             db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (rowid, body))
 
+    def remove(self, db: sqlite3.Connection, id: str) -> None:
+        """Delete a fact with its kept log and its words, if there is one."""
+        old = load(db, id, kept=True)
+        if old is not None:
+            _forget_words(db, old)
+            db.execute("DELETE FROM kept WHERE rowid = (SELECT rowid FROM occurrence WHERE id = ?)", (id,))
+            db.execute("DELETE FROM occurrence WHERE id = ?", (id,))
+
     def rewrite(self, ids: Iterable[str], change: Callable[[Occurrence], Occurrence]) -> int:
         changed = 0
         moved: set[tuple[str, str, str]] = set()
         with self.writing() as db:
+            kept_since = horizon(db)
             for id in ids:
                 old = load(db, id, kept=True)
                 new = change(old) if old else None
-                if old is not None and new is not None and new != old:
-                    self._write(db, new, old)
+                if old is None or new is None or new == old:
+                    continue
+                if new.fingerprint == old.fingerprint or old.day >= kept_since:
+                    self.write(db, new, old)
                     changed += 1
                     if new.fingerprint != old.fingerprint:
                         moved |= _days_of(new) | _days_of(old)
@@ -115,11 +131,11 @@ class Occurrences(Connections):
         )
         sql = (
             "SELECT o.id FROM occurrence o WHERE o.fingerprint < ? AND (o.fingerprint, o.deployment, o.day, o.id) > (?, ?, ?, ?) "
-            "AND EXISTS (SELECT 1 FROM kept WHERE kept.rowid = o.rowid) "
+            "AND o.day >= ? AND EXISTS (SELECT 1 FROM kept WHERE kept.rowid = o.rowid) "
             "ORDER BY o.fingerprint, o.deployment, o.day, o.id LIMIT ?"
         )
         with self.reading() as db:
-            rows = db.execute(sql, (edition + _PAST, *place, limit)).fetchall()
+            rows = db.execute(sql, (edition + _PAST, *place, horizon(db), limit)).fetchall()
             found = (load(db, id, kept=True) for (id,) in rows)
             return [fact for fact in found if fact is not None]
 
@@ -135,6 +151,14 @@ class Occurrences(Connections):
                 if row := db.execute(sql, (fingerprint, deployment)).fetchone():
                     found[deployment, fingerprint] = decode(row[0])
         return found
+
+
+def _forget_words(db: sqlite3.Connection, old: Occurrence) -> None:
+    """Take the words of a fact from the index, which keeps no text and so has to be told them once more."""
+    lines = old.kept if old.kept is not None else load_kept(db, old.key.id)
+    (row,) = db.execute("SELECT words FROM occurrence WHERE id = ?", (old.key.id,)).fetchone()
+    values = (row, cut(_worded(old)[0]), tokens.of(old, lines or ()))
+    db.execute("INSERT INTO words (words, rowid, title, body) VALUES ('delete', ?, ?, ?)", values)
 
 
 def _worded(fact: Occurrence) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from triage.store.sqlite.connections import Connections
 from triage.store.sqlite.where import micros, time, where
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+HOUR = 3_600_000_000  # microseconds
 
 _SUMMARISE = """
     INSERT INTO summary
@@ -33,6 +34,7 @@ _RAN = """
     SELECT sum(occurrences), sum(final), min(first_at), dag, task, version, bundle, max(last_started), max(last_at)
     FROM summary WHERE fingerprint = ? AND deployment = ? GROUP BY dag, task, version, bundle
 """
+_SINCE = "SELECT coalesce(sum(occurrences), 0) FROM hourly WHERE fingerprint = ? AND deployment = ? AND hour > ? AND hour < ?"
 _NEWER = "SELECT count(*) FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day >= ? AND at > ?"
 
 
@@ -129,8 +131,23 @@ def _newer(db: sqlite3.Connection, deployment: str, fingerprint: str, since: dat
     """Count the tries that ended after a time; none where no time is asked for."""
     if since is None:
         return 0
-    row = db.execute(_NEWER, (fingerprint, deployment, since.date().isoformat(), micros(since))).fetchone()
-    return int(row[0])
+    day, at, key = horizon(db), micros(since), (fingerprint, deployment)
+    assert at is not None
+    kept = db.execute(_NEWER, (*key, max(since.date().isoformat(), day), at)).fetchone()[0]
+    # Of what is behind the horizon only whole hours are counted: a mute ends a little late rather than too soon.
+    behind = db.execute(_SINCE, (*key, at // HOUR, first_hour(day))).fetchone()[0] if day else 0
+    return int(kept + behind)
+
+
+def horizon(db: sqlite3.Connection) -> str:
+    """Return the ISO day before which nothing is kept, empty where there is none."""
+    row = db.execute("SELECT json_extract(CAST(body AS TEXT), '$.day') FROM record WHERE kind = 'Horizon'").fetchone()
+    return row[0] if row else ""
+
+
+def first_hour(day: str) -> int:
+    """Return the first hour of an ISO day, counted from 1970."""
+    return 24 * (date.fromisoformat(day).toordinal() - _EPOCH_DAY)
 
 
 def touch(db: sqlite3.Connection, days: Iterable[tuple[str, str, str]]) -> None:
@@ -143,12 +160,15 @@ def touch(db: sqlite3.Connection, days: Iterable[tuple[str, str, str]]) -> None:
 
 
 def count_anew(db: sqlite3.Connection, days: Iterable[tuple[str, str, str]]) -> None:
-    """Count these (deployment, fingerprint, day) anew from the facts."""
+    """Count these (deployment, fingerprint, day) anew from the facts; what is behind the horizon stays as it was counted."""
+    kept_since = horizon(db)
     for deployment, fingerprint, day in days:
+        if day < kept_since:
+            continue
         key = (fingerprint, deployment, day)
         db.execute("DELETE FROM summary WHERE fingerprint = ? AND deployment = ? AND day = ?", key)
         db.execute(_SUMMARISE, key)
-        first = 24 * (date.fromisoformat(day).toordinal() - _EPOCH_DAY)
+        first = first_hour(day)
         hours = "DELETE FROM hourly WHERE fingerprint = ? AND deployment = ? AND hour >= ? AND hour < ?"
         db.execute(hours, (fingerprint, deployment, first, first + 24))
         db.execute(_BY_HOUR, key)
