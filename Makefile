@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv/.peers
 
-.PHONY: setup check format test demo bench screenshot docs freeze prints constraints clean
+.PHONY: setup check format test demo elastic bench screenshot docs freeze prints constraints clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,9 @@ test: setup
 
 demo: setup
 	@$(BIN)/airtriage demo $(if $(ONCE),--once)
+
+elastic: setup
+	@$(BIN)/python -m tests.elastic_server $(or $(VERSION),9.4.3)
 
 bench: $(PEERS)
 	$(BIN)/python -m tests.bench
