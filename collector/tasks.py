@@ -24,7 +24,7 @@ from collector.collect import Pass
 from collector.mirroring import ask_owners, grant, syncer
 from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
-from triage import asking
+from triage import asking, retention
 from triage.errors import SettingsError, SourceError
 from triage.lease import LeaseLost, lease
 from triage.records import Regroup
@@ -46,6 +46,9 @@ REGROUP = "airtriage.regroup"
 REGROUP_EVERY = (
     30.0  # seconds; how often is looked for tries of another edition of signing, and how long one tick signs
 )
+RETIRE = "airtriage.retire"
+RETIRE_EVERY = 60.0  # seconds; how often is looked for failed tries that are kept no longer
+RETIRE_FOR = timedelta(seconds=30)  # how long one tick deletes, half of it pauses
 SYNC = "airtriage.sync"
 SYNC_EVERY = 30.0  # seconds; how often GitLab is looked at, and how long one tick works on it
 SETTLE_EVERY = 30.0  # seconds; wakes problems whose mute or week is over
@@ -96,6 +99,7 @@ class Collector:
         self._settings = settings
         self._since = now()
         self._syncing = threading.Lock()
+        self._retired = ""  # the first day that is kept, once nothing was left to delete
         self._sources = {
             name: source(name, its, settings.redactor.learned) for name, its in settings.deployments.items()
         }
@@ -178,6 +182,26 @@ class Collector:
             except LeaseLost:
                 return None
 
+    def retire(self, told: Callable[[int], None] = lambda tries: None, budget: timedelta | None = None) -> int | None:
+        """Delete failed tries that are kept no longer; return how many, None where another process does it."""
+        keep = self._settings.retention
+        if self._retired == retention.first_kept(keep, now()):
+            return 0
+        with lease(self.service.store, "retire", now) as renew:
+            if renew is None:
+                return None
+
+            def step(tries: int) -> None:
+                renew()
+                told(tries)
+
+            try:
+                gone, day = retention.retire(self.service, keep, now, step, budget)
+            except LeaseLost:
+                return None
+        self._retired = day
+        return gone
+
 
 def make_app(settings: Settings) -> Celery:
     """Build the Celery app for these settings; connects to nothing."""
@@ -228,6 +252,10 @@ def make_app(settings: Settings) -> Celery:
     @app.task(name=REGROUP)  # type: ignore[untyped-decorator]
     def regroup() -> None:
         collector().regroup(budget=timedelta(seconds=REGROUP_EVERY))
+
+    @app.task(name=RETIRE)  # type: ignore[untyped-decorator]
+    def retire() -> None:
+        collector().retire(budget=RETIRE_FOR)
 
     @app.task(name=SYNC)  # type: ignore[untyped-decorator]
     def sync() -> None:
@@ -340,6 +368,7 @@ def _ticks(settings: Settings) -> dict[str, Any]:
             ("settle", SETTLE, SETTLE_EVERY),
             ("errands", ERRANDS, ERRANDS_EVERY),
             ("regroup", REGROUP, REGROUP_EVERY),
+            ("retire", RETIRE, RETIRE_EVERY),
         )
     }
     if settings.gitlabs:

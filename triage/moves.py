@@ -233,7 +233,9 @@ class Mover:
         dag = [Field("dag", fold(move.dag))] if move.dag else []
         found = (one for one in self.store.search(both(members, *dag), _BATCH) if is_of(one, move))
         newest = next(found, None)
-        return (newest.signature.title, newest.signature.cause) if newest and newest.signature else ("", "")
+        if newest is None or newest.signature is None:  # none of them is kept any more
+            return move.other.title, move.other.cause
+        return newest.signature.title, newest.signature.cause
 
     def _tell(self, move: Move, at: datetime, problem: str, what: str) -> None:
         who, why, origin = move.by, move.why, move.origin

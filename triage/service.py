@@ -140,13 +140,24 @@ class Service:
             if moves.mend(self.store, pair, moves.splits(self.store, scope)) and self.store.tally([pair]) is None:
                 return False  # all of them are of a split, under another fingerprint now, which is touched
             return self._decide(self._bind(heir).problem, partial(self._wake, now=now)) is not None
-        decision = lifecycle.open_problem(scope, fingerprint, tally, self._server_now([deployment], now))
+        decision = lifecycle.open_problem(
+            scope, fingerprint, self._titled(tally, fingerprint), self._server_now([deployment], now)
+        )
         # The problem first: a membership that names no problem would hide its failures.
         if self.store.get(Problem, decision.problem.id) is None and decision.change is not None:
             self._save_new(replace(decision.problem, told=decision.change))
             self._save_new(decision.change)
         self._bind(Membership(scope, fingerprint, decision.problem.id))
         return True
+
+    def _titled(self, tally: Tally, fingerprint: str) -> Tally:
+        """Give a tally whose failures are kept no longer the title of a problem that knows the fingerprint."""
+        if tally.title:
+            return tally
+        known = (found for m, _ in self.store.records(Membership) if m.fingerprint == fingerprint
+                 if (found := self.store.get(Problem, m.problem)))  # fmt: skip
+        former = next(known, None)
+        return replace(tally, title=former[0].title if former else fingerprint, cause=former[0].cause if former else "")
 
     def _bind(self, member: Membership) -> Membership:
         with suppress(StaleProblem):  # another pass was first with the same record

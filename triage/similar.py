@@ -21,6 +21,7 @@ from triage.tokens import fold
 
 SHOWN = 5
 _FRESH = timedelta(seconds=10)  # a busy store changes every second; a problem born since is missed no longer than this
+_AGAIN = timedelta(hours=1)  # how long a fingerprint without failed tries is taken to have none
 _TRIES = 5  # the newest lost tries of a problem whose minute on their host is looked at
 _BATCH = 1_000  # failed tries read at once; only their traits stay
 
@@ -44,6 +45,7 @@ class Known:
         self._revision = -1
         self._learnt_at: datetime | None = None
         self._empty: set[tuple[str, str]] = set()
+        self._emptied_at: datetime | None = None
 
     def similar(self, view: ProblemView, now: datetime, limit: int = SHOWN) -> tuple[Similar, ...]:
         """Return the problems similar to one, nearest first, at most `limit`; those without failed tries left out."""
@@ -63,6 +65,8 @@ class Known:
         is_fresh = self._learnt_at is not None and now - self._learnt_at < _FRESH
         if revision == self._revision or is_fresh:
             return
+        if self._emptied_at is None or now - self._emptied_at > _AGAIN:
+            self._empty, self._emptied_at = set(), now
         new: list[Membership] = []
         for member, _ in self._service.store.records(Membership):
             key = (member.scope, member.fingerprint)
@@ -81,7 +85,7 @@ class Known:
         for pair, member in sorted(owners.items()):
             for one in _traits(examples[pair], member.scope) if pair in examples else ():
                 self._index.add(member.problem, one)
-        # Its tries moved to other fingerprints before it was looked at, and none comes back to it.
+        # Its tries moved to other fingerprints, or are kept no longer; another may fail of it one day.
         self._empty.update(key for m in owners.values() if (key := (m.scope, m.fingerprint)) not in self._index)
 
     def _lost(self, view: ProblemView) -> Iterator[Iterable[tuple[str, near.Likeness]]]:

@@ -1,4 +1,4 @@
-"""The commands that change what is stored already: `redact` and `regroup`."""
+"""The commands that change what is stored already: `redact`, `regroup` and `retire`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 
 import click
 
+from triage.errors import InputError
 from triage.query import EVERYTHING
-from ui.command import Context, cli, err, json_option, out, passes
+from ui.command import Context, cli, err, json_option, now, out, passes
 from ui.tables import progress_bar
 
 
@@ -48,3 +49,35 @@ def regroup(context: Context, dry_run: bool, as_json: bool) -> None:
 
     act = regrouping.show_plan if dry_run else regrouping.regroup
     sys.exit(act(context.settings, out, err, as_json=as_json))
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
+@json_option
+@passes
+def retire(context: Context, dry_run: bool, as_json: bool) -> None:
+    """Delete failed tries older than the setting retention now; may be stopped and run again."""
+    from collector.tasks import Collector
+    from triage import retention
+
+    store, keep = context.service.store, context.settings.retention
+    day = retention.horizon_at(store, keep, now())
+    old = retention.behind(store, day)
+    gone: int | None = 0
+    if not dry_run:
+        with progress_bar(err, as_json) as bar:
+            task = bar.add_task("failed tries", total=old)
+            gone = Collector(context.settings).retire(lambda tries: bar.advance(task, tries))
+    if gone is None:
+        raise InputError("Another process deletes them right now.", "Health says how many are kept.")
+    left = store.count(EVERYTHING) - (old if dry_run else 0)
+    if as_json:
+        said = {"before": day, "tries": old if dry_run else gone, "kept": left, "dry_run": dry_run}
+        click.echo(json.dumps(said))
+    else:
+        would = (
+            f"{old} failed tries from before {day} would be"
+            if dry_run
+            else f"{gone} failed tries from before {day} were"
+        )
+        out.print(f"{would} deleted; {left} are kept, and so are all problems, their history and their counts.")

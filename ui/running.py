@@ -122,7 +122,7 @@ def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> No
 @passes
 def collect(context: Context, names: tuple[str, ...], again: bool, as_json: bool) -> None:
     """Make one pass over every deployment (or those named), side by side, in this process."""
-    from collector.tasks import Collector, prepare
+    from collector.tasks import RETIRE_FOR, Collector, prepare
     from ui.collecting import collect as passes_over
     from ui.regrouping import finish
 
@@ -137,7 +137,9 @@ def collect(context: Context, names: tuple[str, ...], again: bool, as_json: bool
     finish(settings, err, as_json=as_json)
     chosen = tuple(dict.fromkeys(names or settings.deployments))
     with progress_bar(err, as_json) as bar:
-        reports = list(passes_over(Collector(settings), chosen, bar, again=again))
+        collector = Collector(settings)
+        reports = list(passes_over(collector, chosen, bar, again=again))
+    collector.retire(budget=RETIRE_FOR)
     for report in sorted(reports, key=lambda report: chosen.index(report.deployment)):
         _print_report(report, as_json)
     if any(report.troubles for report in reports):

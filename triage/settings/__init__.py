@@ -50,6 +50,10 @@ class Settings(Section):
         tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600)),
         description="when to ask again for a log that is not whole, counted from our first look",
     )
+    retention: Span = Field(
+        timedelta(days=180),
+        description="how long failed tries and their logs are kept; problems, their history and their counts stay for good",
+    )
     deployments: dict[str, Deployment] = Field(default_factory=dict, description="the Airflow deployments, by name")
     gitlab: GitLab = Field(
         default_factory=lambda: GitLab.model_validate({}), description="the GitLab that mirrors problems"
@@ -68,6 +72,13 @@ class Settings(Section):
             return Path(value).expanduser().absolute()
         except RuntimeError as exc:
             raise ValueError(f"{str(value)!r} names a home folder that is not there") from exc
+
+    @field_validator("retention")
+    @classmethod
+    def _is_a_day(cls, value: timedelta) -> timedelta:
+        if value < timedelta(days=1):
+            raise ValueError("it must be a day at least")
+        return value
 
     @field_validator("grouping", "owners", mode="before")
     @classmethod

@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
+from triage import retention
 from triage.mirrors import MirrorStatus, Tracker
+from triage.query import EVERYTHING
 from triage.service import HealthView
 from triage.watched import Component, ImportFailure, PoolLoad
 from ui.format import length, many, missed, number
@@ -202,10 +204,20 @@ def _ours() -> list[Block]:
             ("Store", [sheet.code(_bare(at.settings.store_url))]),
             ("Broker", [sheet.code(_bare(at.settings.broker_url))]),
             ("Problems", [sheet.count(len(at.rows()))]),
+            ("Kept", _kept()),
             ("Widest lag", [length(lag)] if lag is not None else []),
             ("Versions", [", ".join(f"{name} {_version(name)}" for name in ("airtriage", "streamlit", "celery"))]),
         ]),
     ]  # fmt: skip
+
+
+def _kept() -> list[Run]:
+    """Say how many failed tries are kept, and since when."""
+    at = desk()
+    day = retention.horizon(at.service.store).day
+    kept = sheet.count(at.service.store.count(EVERYTHING), "failed try", "failed tries")
+    since = f"; of those from before {day} only the counts" if day else ""
+    return [kept, f" with their logs, for {many(at.settings.retention.days, 'day')}{since}"]
 
 
 def _version(name: str) -> str:

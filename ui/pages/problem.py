@@ -6,6 +6,8 @@ text by our components; only our own words become labels of Streamlit's buttons.
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
@@ -16,7 +18,6 @@ from triage.causes import CAUSES
 from triage.complaint import complaint, packed
 from triage.errors import InputError, TriageError
 from triage.model import LogLine, LogStatus, Occurrence, Raised, place
-from triage.query import Members
 from triage.queue import QueueRow
 from triage.records import Change, Comparison, ComparisonStatus
 from triage.service import ProblemView
@@ -129,14 +130,17 @@ def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
         ]
         show("evidence", [sheet.label("Evidence", *runs)])
         _log(shown, _compared(view, shown))
+    else:
+        show("evidence", [sheet.label("Evidence"), sheet.p(
+            "Its failed tries are older than what is kept, and their logs with them; what was counted of them stays.", tone="quiet",
+        )])  # fmt: skip
     cause = CAUSES.get(view.row.problem.cause)
     if cause is not None:
         show("first", [sheet.label("Try first"), sheet.p(cause.summary, tone="quiet"), sheet.steps(cause.steps)])
     show("timeline", [sheet.label("Timeline", "failed tries by day, UTC; drag to see them in Search")])
-    store = desk().service.store
-    members = Members(frozenset((d, print_) for d in view.row.deployments for print_ in view.fingerprints))
+    members = [(d, print_) for d in view.row.deployments for print_ in view.fingerprints]
     query = f"search?q=problem:{view.row.problem.id}"
-    bars("days", store.histogram(members), narrow=query + "&from={from}&to={to}")
+    bars("days", _by_day(members), narrow=query + "&from={from}&to={to}")
     show("fared", since.table(view))
     more = view.row.total > _SHOWN
     said = f"the newest {_SHOWN} of {number(view.row.total)}, " if more else "newest first, "
@@ -320,6 +324,14 @@ def _similar(view: ProblemView) -> None:
     if not found:
         return
     grouping.similar(view, found)
+
+
+def _by_day(members: list[tuple[str, str]]) -> dict[datetime, int]:
+    """Count failed tries by day, those that are kept no longer included."""
+    found: Counter[datetime] = Counter()
+    for part in desk().service.store.summaries(members=members):
+        found.update({datetime.fromisoformat(f"{day}T00:00:00+00:00"): count for day, count in part.daily.items()})
+    return dict(sorted(found.items()))
 
 
 def _side(view: ProblemView) -> None:
