@@ -1,0 +1,133 @@
+"""The indices of a store: their mappings, made once behind aliases, however many workers start at the same moment.
+
+`<prefix>-<what>` is an alias for `<prefix>-<what>-v<layout>`. What stands under such a name and is not ours, is of a newer
+airtriage, or was changed by hand is refused before anything is written. Holds no document.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from triage.errors import StoreError
+from triage.store.access import Access
+from triage.store.elastic.session import Session
+
+LAYOUT = 1  # raised when a mapping changes; see docs/scaling.md
+
+LONGEST = 8_191  # characters of a keyword: at most 4 bytes each, and Lucene takes 32,766
+_EXACT = {"type": "keyword", "ignore_above": LONGEST}
+_LONG = {"type": "long"}
+_UNSEEN = {"type": "object", "enabled": False}  # kept as it came; never parsed, never searched
+# Compared with a folded value; the value as it is stands beside it, for facets.
+_FOLDED = {"type": "keyword", "ignore_above": LONGEST, "doc_values": False}
+_SHOWN = {"type": "keyword", "ignore_above": LONGEST, "index": False}
+# Tokens were cut already; a score is never asked for, so no lengths are kept.
+_TOKENS = {"type": "text", "analyzer": "whitespace", "norms": False}
+FOLDED = (
+    "deployment", "dag", "task", "run", "cause", "title", "exception", "owner", "operator", "queue", "pool", "host", "log",
+    "fingerprint", "tag",
+)  # fmt: skip
+_MAPPINGS: dict[str, dict[str, Any]] = {
+    "record": {
+        "kind": _EXACT, "key": _SHOWN, "parent": _EXACT, "wake_at": _LONG, "revision": _LONG, "body": _UNSEEN, "hash": _EXACT,
+    },
+    "occurrence": {
+        "id": _EXACT, "deployment": _EXACT, "fingerprint": _EXACT, "member": _EXACT, "edition": _EXACT, "day": _EXACT,
+        "dag": _SHOWN, "task": _SHOWN, "cause": _SHOWN, "title": _SHOWN, "exception": _SHOWN, "owner": _SHOWN,
+        "operator": _SHOWN, "queue": _SHOWN, "pool": _SHOWN, "host": _SHOWN, "tag": _SHOWN, "log": _SHOWN, "run": _SHOWN,
+        "map": _LONG, "try": _LONG, "at": _LONG, "started": _LONG, "final": _LONG, "next_fetch": _LONG, "version": _LONG,
+        "bundle": _SHOWN, "is_kept": {"type": "boolean"}, "text": _TOKENS, "heading": _TOKENS,
+        "folded": {"dynamic": "strict", "properties": dict.fromkeys(FOLDED, _FOLDED)},
+        "body": _UNSEEN, "kept": {"type": "binary"},
+    },
+    "summary": {"member": _EXACT, "month": _EXACT, "hash": _EXACT, "body": _UNSEEN, "hours": _UNSEEN},
+    "touched": {"mark": _EXACT, "deployment": _SHOWN, "fingerprint": _SHOWN, "day": _SHOWN, "until": _LONG},
+    "dead": {"deployment": _EXACT, "reason": _SHOWN, "at": _LONG, "body": _UNSEEN, "kept": {"type": "binary"}, "hash": _EXACT},
+}  # fmt: skip
+# Whatever can be made again from these is left out of what is stored beside the index.
+_SOURCE = {"occurrence": {"includes": ["body", "kept"]}}
+
+
+class Indices:
+    """The names of a store's indices."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.record, self.occurrence = f"{prefix}-record", f"{prefix}-occurrence"
+        self.summary, self.touched, self.dead = f"{prefix}-summary", f"{prefix}-touched", f"{prefix}-dead"
+
+    @property
+    def all(self) -> str:
+        return ",".join((self.record, self.occurrence, self.summary, self.touched, self.dead))
+
+
+def prepare(session: Session, prefix: str, access: Access) -> Indices:
+    """Make what is missing, and refuse what is not ours; may be called by any number of processes at once."""
+    for what in _MAPPINGS:
+        alias = f"{prefix}-{what}"
+        if (found := _found(session, alias)) is None:
+            _make(session, alias, what, access)
+            found = _found(session, alias)
+        _judge(alias, what, found)
+    return Indices(prefix)
+
+
+def _found(session: Session, alias: str) -> dict[str, Any] | None:
+    """Return index by index what an alias leads to; None where there is no such name."""
+    found: dict[str, Any] | None = session.ask("GET", f"/{alias}", is_missing_fine=True, flat_settings="true")
+    return found
+
+
+def _make(session: Session, alias: str, what: str, access: Access) -> None:
+    """Make an index and its alias in one step: whoever finds the one finds the other."""
+    body = {
+        "settings": {
+            "number_of_shards": access.shards if what == "occurrence" else 1,
+            "auto_expand_replicas": "0-1",
+        },
+        "mappings": mapping(what),
+        "aliases": {alias: {"is_write_index": True}},
+    }
+    made = session.ask("PUT", f"/{alias}-v{LAYOUT}", body, is_there_fine=True)
+    if made is None and _found(session, alias) is None:
+        raise StoreError(
+            f"The index {alias}-v{LAYOUT} exists without its alias {alias}, so it is not one that airtriage made.",
+            "Move it away, or put another prefix at the end of store.",
+        )
+
+
+def mapping(what: str) -> dict[str, Any]:
+    """Return the mapping of one kind of index."""
+    found: dict[str, Any] = {
+        "dynamic": "strict",
+        "_meta": {"airtriage": {"layout": LAYOUT, "what": what}},
+        "properties": _MAPPINGS[what],
+    }
+    return found | ({"_source": _SOURCE[what]} if what in _SOURCE else {})
+
+
+def _judge(alias: str, what: str, found: dict[str, Any] | None) -> None:
+    """StoreError unless the alias leads to exactly one index, of ours, of this layout, as we made it."""
+    elsewhere = "Move it away, or put another prefix at the end of store."
+    if found is None or len(found) != 1 or alias in found:
+        raise StoreError(f"{alias} is not the alias of one index, so airtriage did not make it.", elsewhere)
+    ((index, about),) = found.items()
+    has = about.get("mappings", {})
+    ours = has.get("_meta", {}).get("airtriage", {})
+    if ours.get("what") != what:
+        raise StoreError(f"The index {index} was made by something else than airtriage.", elsewhere)
+    if ours.get("layout", 0) > LAYOUT:
+        raise StoreError(
+            f"The index {index} was written by a newer airtriage (its layout is {ours['layout']}, this one knows {LAYOUT}).",
+            "Install that version again, or put another prefix at the end of store.",
+        )
+    wants = mapping(what)
+    if has == wants:
+        return
+    known, expected = has.get("properties", {}), wants["properties"]
+    fields = sorted(name for name in known.keys() | expected.keys() if known.get(name) != expected.get(name))
+    where = f"at the field {', '.join(fields)}" if fields else "in its options"
+    raise StoreError(
+        f"The mapping of the index {index} was changed by hand, {where}.",
+        "Copy the store to another prefix with airtriage copy, which makes it anew.",
+    )

@@ -1,0 +1,366 @@
+"""One Elasticsearch: the connection, its errors as one sentence each, and bulk writes whose every answer is looked at.
+
+The only file that imports `elasticsearch`. A server that is busy or away is waited for with growing pauses, in bounds;
+a write may be repeated, because ids and sequence numbers tell what was done already. Knows no document of ours.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import elastic_transport
+import elasticsearch
+import msgspec
+
+from triage.errors import SettingsError, StoreError
+from triage.store.access import Access
+
+PREFIX = "airtriage"
+_OLDEST = (8, 19)  # the oldest that the store contract runs on
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled from one to the other, each cut short at random
+_BUSY = frozenset({429, 502, 503, 504})
+_ANSWERS = "errors,items.*.status,items.*.error,items.*._seq_no,items.*._primary_term"
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """A document as it was read: its id, its place among the writes of its shard, what it holds, what it is sorted by."""
+
+    id: str
+    seq: int
+    term: int
+    source: dict[str, Any]
+    sort: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One document to write: created, or put in the place of the one read as `over`, or (body None) deleted.
+
+    `over` is None for one that must not exist yet; `is_blind` writes whatever is there.
+    """
+
+    index: str
+    id: str
+    body: bytes | None
+    over: Doc | None = None
+    is_blind: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.body or b"") + 200
+
+    def lines(self) -> Iterator[bytes]:
+        """What bulk is told about it."""
+        about: dict[str, Any] = {"_index": self.index, "_id": self.id}
+        if self.over is not None:
+            about |= {"if_seq_no": self.over.seq, "if_primary_term": self.over.term}
+        verb = "delete" if self.body is None else "index" if self.over is not None or self.is_blind else "create"
+        yield msgspec.json.encode({verb: about})
+        if self.body is not None:
+            yield self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a write: done, in conflict with another writer, or refused for good, with the reason."""
+
+    write: Write
+    is_done: bool
+    is_conflict: bool = False
+    reason: str = ""
+    seq: int = 0
+    term: int = 0
+
+
+class _Json(elastic_transport.JsonSerializer):
+    """Reads answers with msgspec, in a third of the time."""
+
+    mimetype = "application/json"
+
+    def loads(self, data: bytes) -> Any:
+        try:
+            return msgspec.json.decode(data)
+        except msgspec.DecodeError as exc:
+            raise elastic_transport.SerializationError(message=f"Cannot read {data[:80]!r}", errors=(exc,)) from exc
+
+
+class Session:
+    """A connection to the nodes of one cluster; safe to use from many threads."""
+
+    def __init__(self, client: elasticsearch.Elasticsearch, address: str, access: Access) -> None:
+        self._client = client
+        self._address = address
+        self._access = access
+
+    @classmethod
+    def open(cls, url: str, access: Access) -> tuple[Session, str]:
+        """Connect to `http(s)://host:port[,host:port…][/prefix]`; return the session and the indices' prefix."""
+        nodes, prefix = _nodes(url)
+        options: dict[str, Any] = {}
+        if access.api_key:
+            options["api_key"] = access.api_key
+        elif access.user:
+            options["basic_auth"] = (access.user, access.password)
+        if access.ca_file:
+            options["ca_certs"] = access.ca_file
+        address = ", ".join(nodes)
+        try:
+            client = elasticsearch.Elasticsearch(
+                nodes,
+                request_timeout=access.timeout,
+                max_retries=0 if len(nodes) == 1 else len(nodes),
+                retry_on_timeout=False,
+                serializers={"application/json": _Json()},
+                **options,
+            )
+        except (ValueError, OSError) as exc:
+            raise SettingsError(f"store = {address!r} cannot be opened: {exc}.", "Check the URL and the CA file.") from exc
+        session = cls(client, address, access)
+        session._check()
+        return session, prefix
+
+    def close(self) -> None:
+        self._client.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        is_missing_fine: bool = False,
+        is_there_fine: bool = False,
+        timeout: float | None = None,
+        **params: Any,
+    ) -> Any:
+        """Send one request and return its answer; None where it is not found, or there already, and that is fine."""
+
+        def send() -> Any:
+            headers = {"accept": "application/json"} | ({"content-type": "application/json"} if body is not None else {})
+            client = self._client.options(request_timeout=timeout) if timeout else self._client
+            return client.perform_request(method, path, params=params, headers=headers, body=body).body
+
+        return self._patiently(send, is_missing_fine=is_missing_fine, is_there_fine=is_there_fine)
+
+    def search(self, index: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Search one index; partial answers are an error, never a wrong count."""
+        answer: dict[str, Any] = self.ask(
+            "POST", f"/{index}/_search", body, allow_partial_search_results="false", request_cache="false"
+        )
+        return answer
+
+    def hits(self, index: str, body: dict[str, Any]) -> list[Doc]:
+        """Search and return the documents with their places."""
+        found = self.search(index, {"seq_no_primary_term": True, "track_total_hits": False, **body})
+        return [_doc(hit) for hit in found["hits"]["hits"]]
+
+    def pages(self, index: str, body: dict[str, Any], size: int) -> Iterator[Doc]:
+        """Search and yield all documents, page by page, in the order of `body`'s sort, which must be total."""
+        after: dict[str, Any] = {}
+        while page := self.hits(index, {**body, **after, "size": size}):
+            yield from page
+            if len(page) < size:
+                return
+            after = {"search_after": page[-1].sort}
+
+    def read(self, index: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Doc]:
+        """Return those of these documents that exist, as they are now, whether a search would find them or not."""
+        if not ids:
+            return {}
+        body = {"docs": [{"_id": id, "_source": list(fields)} for id in ids]}
+        found = self.ask("POST", f"/{index}/_mget", body)["docs"]
+        for doc in found:
+            if "error" in doc:
+                raise StoreError(f"Elasticsearch at {self._address} cannot read: {_reason(doc['error'])}.", "Try again.")
+        return {doc["_id"]: _doc(doc) for doc in found if doc.get("found")}
+
+    def refresh(self, *indices: str) -> None:
+        """Let searches find everything written so far."""
+        self.ask("POST", f"/{','.join(indices)}/_refresh")
+
+    def bulk(self, writes: Sequence[Write]) -> list[Answer]:
+        """Write all, in requests of bounded size; return each one's answer, in order.
+
+        What a busy server turned away is sent again. StoreError where it stays busy: then some may be written.
+        """
+        answers: dict[int, Answer] = {}
+        waiting = list(enumerate(writes))
+        pauses = self._pauses()
+        while waiting:
+            refused: list[tuple[int, Write]] = []
+            for part in _parts(waiting):
+                for (place, write), item in zip(part, self._send([write for _, write in part]), strict=True):
+                    status = item["status"]
+                    if status in _BUSY:
+                        refused.append((place, write))
+                    else:
+                        answers[place] = _answer(write, status, item)
+            waiting = refused
+            if waiting and not next(pauses, False):
+                raise StoreError(
+                    f"Elasticsearch at {self._address} is too busy to write.", "Give it more room, or write less at once."
+                )
+        return [answers[place] for place in range(len(writes))]
+
+    def _send(self, writes: Sequence[Write]) -> list[dict[str, Any]]:
+        body = b"\n".join(line for write in writes for line in write.lines()) + b"\n"
+
+        def send() -> Any:
+            headers = {"accept": "application/json", "content-type": "application/x-ndjson"}
+            return self._client.perform_request(
+                "POST", "/_bulk", params={"filter_path": _ANSWERS}, headers=headers, body=body
+            ).body
+
+        return [next(iter(item.values())) for item in self._patiently(send)["items"]]
+
+    def _pauses(self) -> Iterator[bool]:
+        """Yield True after each pause, longer from one to the next, until patience is over."""
+        left, pause = self._access.patience, _FIRST_PAUSE
+        while left > 0:
+            wait = min(left, random.uniform(pause / 2, pause))
+            time.sleep(wait)
+            left, pause = left - wait, min(_LONGEST_PAUSE, pause * 2)
+            yield True
+
+    def _patiently(
+        self, send: Callable[[], Any], *, is_missing_fine: bool = False, is_there_fine: bool = False
+    ) -> Any:
+        pauses = self._pauses()
+        while True:
+            try:
+                return send()
+            except elasticsearch.NotFoundError as exc:
+                if is_missing_fine:
+                    return None
+                self._raise(exc)
+            except (elastic_transport.ConnectionError, elastic_transport.ConnectionTimeout) as exc:
+                if isinstance(exc, elastic_transport.TlsError) or not next(pauses, False):
+                    self._raise(exc)
+            except elasticsearch.ApiError as exc:
+                if is_there_fine and exc.error == "resource_already_exists_exception":
+                    return None
+                if exc.status_code not in _BUSY or not next(pauses, False):
+                    self._raise(exc)
+
+    def _check(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that security is off is the operator's choice
+            info = self.ask("GET", "/")
+        version = str(info["version"]["number"])
+        known = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
+        if known < _OLDEST:
+            raise StoreError(
+                f"Elasticsearch at {self._address} is {version}; airtriage needs {'.'.join(map(str, _OLDEST))} or newer.",
+                "Upgrade it, or set store to another.",
+            )
+
+    def _raise(self, exc: Exception) -> NoReturn:
+        raise _error(self._address, exc) from exc
+
+
+def _error(address: str, exc: Exception) -> Exception:
+    where = f"Elasticsearch at {address}"
+    match exc:
+        case elasticsearch.UnsupportedProductError():
+            return StoreError(f"What answers at {address} is not Elasticsearch.", "Check the address in store.")
+        case elasticsearch.AuthenticationException():
+            return StoreError(f"{where} does not let us in.", "Check the API key, or the user and the password.")
+        case elastic_transport.TlsError():
+            return StoreError(f"{where} cannot be trusted: {exc}.", "Set the CA file to that of its certificate's authority.")
+        case elastic_transport.ConnectionTimeout():
+            return StoreError(f"{where} does not answer in time.", "See what it is busy with; nothing kept so far is lost.")
+        case elastic_transport.ConnectionError():
+            return StoreError(f"{where} cannot be reached: {exc.message}.", "Start it, or check the address in store.")
+        case elasticsearch.ApiError():
+            return _refused(where, exc)
+        case _:
+            return exc
+
+
+def _refused(where: str, exc: elasticsearch.ApiError) -> StoreError:
+    error = exc.body.get("error") if isinstance(exc.body, dict) else None
+    reason = _reason(error) if error else str(exc)
+    kind = error.get("type", "") if isinstance(error, dict) else ""
+    if kind == "cluster_block_exception":
+        return StoreError(
+            f"{where} takes no writes: {reason}.", "Free disk space or lift the block, then it goes on by itself."
+        )
+    if exc.status_code == 403:
+        return StoreError(f"{where} forbids it: {reason}.", "Give the account the privileges listed in docs/scaling.md.")
+    if exc.status_code in _BUSY:
+        return StoreError(f"{where} is too busy: {reason}.", "Give it more room; nothing kept so far is lost.")
+    return StoreError(f"{where} refuses: {reason}.", "See its log.")
+
+
+def _reason(error: Any) -> str:
+    """What went wrong, without the value it went wrong with: that may be a secret."""
+    if not isinstance(error, dict):
+        return str(error)
+    causes = error.get("root_cause") or [error]
+    text = str(causes[0].get("reason") or causes[0].get("type"))
+    return text.partition(" Preview of field's value")[0].rstrip(".")
+
+
+def _answer(write: Write, status: int, item: dict[str, Any]) -> Answer:
+    if status < 300 or (status == 404 and write.body is None):
+        return Answer(write, True, seq=item.get("_seq_no", 0), term=item.get("_primary_term", 0))
+    if status == 409:
+        return Answer(write, False, is_conflict=True)
+    error = item.get("error", {})
+    return Answer(write, False, reason=f"{error.get('type', status)}: {_reason(error)}")
+
+
+def _doc(found: dict[str, Any]) -> Doc:
+    return Doc(
+        found["_id"], found["_seq_no"], found["_primary_term"], found.get("_source") or {}, found.get("sort") or []
+    )
+
+
+# Some 5 MB a request, and no more documents than the server's queue bears well
+# (https://www.elastic.co/docs/deploy-manage/production-guidance/optimize-performance/indexing-speed).
+_PART_BYTES, _PART_DOCS = 5_000_000, 1_000
+
+
+def _parts(writes: Iterable[tuple[int, Write]]) -> Iterator[list[tuple[int, Write]]]:
+    part: list[tuple[int, Write]] = []
+    size = 0
+    for place, write in writes:
+        if part and (len(part) == _PART_DOCS or size + write.size > _PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append((place, write))
+        size += write.size
+    if part:
+        yield part
+
+
+def _nodes(url: str) -> tuple[list[str], str]:
+    scheme, _, rest = url.partition("://")
+    hosts, _, path = rest.partition("/")
+    prefix = path.strip("/") or PREFIX
+    nodes = []
+    for host in hosts.split(","):
+        try:
+            parts = urlsplit(f"{scheme}://{host.strip()}")
+            port = parts.port or (443 if scheme == "https" else 9200)
+        except ValueError as exc:
+            raise SettingsError(f"store = {url!r} names no node: {exc}.", "Write https://host:9200/airtriage.") from exc
+        if parts.username or parts.password:
+            raise SettingsError("store holds a user or a password.", "Set store_user and store_password instead.")
+        if not parts.hostname:
+            raise SettingsError(f"store = {url!r} names no host.", "Write https://host:9200/airtriage.")
+        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        nodes.append(f"{scheme}://{name}:{port}")
+    if not prefix.replace("-", "").replace("_", "").isalnum() or prefix != prefix.lower() or prefix[0] in "-_":
+        raise SettingsError(
+            f"store = {url!r} ends with {prefix!r}, which cannot begin the name of an index.",
+            "Use lower-case letters, digits, - and _.",
+        )
+    return nodes, prefix

@@ -1,0 +1,367 @@
+"""The summaries in Elasticsearch: counted by the server from the facts, kept as absolute values in a few documents.
+
+A fingerprint of a deployment has a *page* a month, with the parts of each day and the hours, and a *head*, folded from
+its pages, which is all that the queue reads. A page's place among the writes is taken before its days are counted, and it
+is written against that: of two that count at once, the one that counted earlier counts again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from triage.errors import StoreError
+from triage.records import Ran, Tally
+from triage.store import Summary
+from triage.store.elastic.documents import member, pair
+from triage.store.elastic.indices import Indices
+from triage.store.elastic.notes import Day
+from triage.store.elastic.session import Doc, Session, Write
+from triage.store.where import micros, time
+
+Pair = tuple[str, str]  # deployment, fingerprint
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_HOUR = 3_600_000_000  # microseconds
+_BUCKETS = 5_000  # of a page of counts
+_PAIRS = 200  # counted at once
+_HEADS = 2_000  # read at once
+_CONFLICTS = 100  # each means that another writer got on; more is a bug
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """The tries of one day, task, owner and version, counted; times in microseconds."""
+
+    dag: str
+    task: str
+    owner: str
+    version: int
+    bundle: str
+    count: int
+    final: int
+    first: int
+    last: int
+    started: int
+
+
+class _Task(msgspec.Struct, array_like=True):
+    dag: str
+    task: str
+    count: int
+    first: int
+    last: int
+    owners: list[str]
+
+
+class _Head(msgspec.Struct):
+    months: list[str] = []
+    total: int = 0
+    final: int = 0
+    first: int = 0
+    last: int = 0
+    daily: dict[str, int] = {}
+    tasks: list[_Task] = []
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What the server counted of one day."""
+
+    parts: list[Part] = field(default_factory=list)
+    hours: dict[int, int] = field(default_factory=dict)
+
+
+class Summaries:
+    """The verbs about summaries."""
+
+    def __init__(self, session: Session, indices: Indices) -> None:
+        self._session = session
+        self._index = indices.summary
+        self._facts = indices.occurrence
+
+    def summarise(self, days: Iterable[Day]) -> None:
+        """Count these days anew and fold the heads of their fingerprints."""
+        pages: dict[tuple[Pair, str], set[str]] = defaultdict(set)
+        for deployment, fingerprint, day in days:
+            pages[(deployment, fingerprint), day[:7]].add(day)
+        self._until_written(pages.keys(), lambda waiting: self._recounted({key: pages[key] for key in waiting}))
+        months: dict[Pair, set[str]] = defaultdict(set)
+        for owner, month in pages:
+            months[owner].add(month)
+        self._until_written([(owner, "") for owner in months], lambda waiting: self._folded(waiting, months))
+
+    def _until_written(
+        self,
+        keys: Iterable[tuple[Pair, str]],
+        make: Callable[[Sequence[tuple[Pair, str]]], dict[tuple[Pair, str], Write]],
+    ) -> None:
+        """Make and write documents, those in conflict with another writer again."""
+        waiting = sorted(keys)
+        for _ in range(_CONFLICTS):
+            again: list[tuple[Pair, str]] = []
+            for start in range(0, len(waiting), _PAIRS):
+                made = make(waiting[start : start + _PAIRS])
+                for key, answer in zip(made, self._session.bulk(list(made.values())), strict=True):
+                    if answer.is_conflict:
+                        again.append(key)
+                    elif not answer.is_done:
+                        raise StoreError(f"Elasticsearch refuses a summary: {answer.reason}.")
+            if not again:
+                return
+            waiting = again
+        raise StoreError("A summary was written by others again and again.", "Try again.")
+
+    def _recounted(self, pages: dict[tuple[Pair, str], set[str]]) -> dict[tuple[Pair, str], Write]:
+        known = self._read([_id(*key) for key in pages], ["body", "hours"])
+        self._session.refresh(self._facts)
+        counted = self._counted(pages)
+        made = {}
+        for (owner, month), days in pages.items():
+            doc = known.get(_id(owner, month))
+            parts: dict[str, list[Part]] = _parts(doc)
+            hours: dict[str, int] = dict(doc.source["hours"]) if doc else {}
+            for day in days:
+                parts.pop(day, None)
+                first = 24 * (date.fromisoformat(day).toordinal() - _EPOCH_DAY)
+                hours = {hour: count for hour, count in hours.items() if not first <= int(hour) < first + 24}
+                if (found := counted.get((*owner, day))) is not None:
+                    parts[day] = found.parts
+                    hours |= {str(hour): count for hour, count in found.hours.items()}
+            made[owner, month] = self._write(owner, month, doc, body={"days": parts}, hours=hours)
+        return made
+
+    def _counted(self, pages: dict[tuple[Pair, str], set[str]]) -> dict[Day, _Counted]:
+        tests = [
+            {"bool": {"filter": [{"term": {"member": member(*owner)}}, {"terms": {"day": sorted(days)}}]}}
+            for (owner, _), days in pages.items()
+        ]
+        found: dict[Day, _Counted] = defaultdict(_Counted)
+        merged: dict[tuple[Day, tuple[Any, ...]], Part] = {}
+        for bucket in self._buckets({"bool": {"should": tests}}):
+            key, count = bucket["key"], int(bucket["doc_count"])
+            hour = int(key["hour"]) // _HOUR
+            day = (*pair(key["member"]), date.fromordinal(_EPOCH_DAY + hour // 24).isoformat())
+            hours = found[day].hours
+            hours[hour] = hours.get(hour, 0) + count
+            task = key["dag"], key["task"], key["owner"], int(key["version"]), key["bundle"]
+            values = (int(bucket[name]["value"]) for name in ("final", "first", "last", "started"))
+            part = Part(*task, count, *values)
+            other = merged.get((day, task))
+            merged[day, task] = part if other is None else _united(other, part)
+        for (day, _), part in merged.items():
+            found[day].parts.append(part)
+        return found
+
+    def _buckets(self, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        names = ("member", "dag", "task", "owner", "version", "bundle")
+        sources: list[dict[str, Any]] = [{name: {"terms": {"field": name}}} for name in names]
+        sources.append({"hour": {"histogram": {"field": "at", "interval": _HOUR}}})
+        aggs = {
+            "final": {"sum": {"field": "final"}},
+            "first": {"min": {"field": "at"}},
+            "last": {"max": {"field": "at"}},
+            "started": {"max": {"field": "started"}},
+        }
+        yield from composite(self._session, self._facts, query, sources, aggs)
+
+    def _folded(
+        self, waiting: Sequence[tuple[Pair, str]], touched: dict[Pair, set[str]]
+    ) -> dict[tuple[Pair, str], Write]:
+        owners = [owner for owner, _ in waiting]
+        heads = self._read([_id(owner, "") for owner in owners], ["body"])
+        months = {
+            owner: {*_head(heads.get(_id(owner, ""))).months, *touched[owner]} for owner in owners
+        }
+        pages = self._pages(months)
+        made = {}
+        for owner in owners:
+            days = {day: parts for page in pages[owner].values() for day, parts in _parts(page).items() if parts}
+            head = _fold(days)
+            doc = heads.get(_id(owner, ""))
+            made[owner, ""] = self._write(owner, "", doc, body=msgspec.to_builtins(head))
+        return made
+
+    def _write(self, owner: Pair, month: str, over: Doc | None, **content: Any) -> Write:
+        id = _id(owner, month)
+        document = {"member": member(*owner), "month": month, "hash": id, **content}
+        return Write(self._index, id, msgspec.json.encode(document), over)
+
+    def summaries(self, since: str | None, members: Iterable[Pair] | None) -> list[Summary]:
+        docs: Iterable[Doc]
+        if members is None:
+            self._session.refresh(self._index)
+            body = {"query": {"term": {"month": ""}}, "sort": ["hash"], "_source": ["member", "body"]}
+            docs = self._session.pages(self._index, body, _HEADS)
+        else:
+            docs = self._read([_id(owner, "") for owner in set(members)], ["member", "body"]).values()
+        found = [_summary(pair(doc.source["member"]), _head(doc), since or "") for doc in docs]
+        kept = (one for one in found if one.total)
+        return sorted(kept, key=lambda one: (one.fingerprint, one.deployment))
+
+    def hourly(self, members: Iterable[Pair], since: int) -> dict[Pair, dict[int, int]]:
+        first = date.fromordinal(_EPOCH_DAY + max(since, 0) // 24).isoformat()[:7]
+        owners = list(dict.fromkeys(members))
+        heads = self._read([_id(owner, "") for owner in owners], ["body.months"])
+        months = {
+            owner: {month for month in heads[id].source["body"].get("months", ()) if month >= first}
+            for owner in owners
+            if (id := _id(owner, "")) in heads
+        }
+        found: dict[Pair, dict[int, int]] = {}
+        for owner, pages in self._pages(months, ["hours"]).items():
+            counts = {int(hour): count for page in pages.values() for hour, count in page.source["hours"].items()}
+            if hours := {hour: counts[hour] for hour in sorted(counts) if hour >= since}:
+                found[owner] = hours
+        return found
+
+    def tally(self, members: Sequence[Pair], since: datetime | None) -> Tally | None:
+        heads = self._read([_id(owner, "") for owner in members], ["member", "body.months"])
+        months = {pair(doc.source["member"]): set(doc.source["body"].get("months", ())) for doc in heads.values()}
+        parts = [
+            (owner[0], part)
+            for owner, pages in self._pages(months).items()
+            for page in pages.values()
+            for day in _parts(page).values()
+            for part in day
+        ]
+        if not parts:
+            return None
+        title, cause, newer = self._first(members, since)
+        return Tally(
+            sum(part.count for _, part in parts),
+            sum(part.final for _, part in parts),
+            time(min(part.first for _, part in parts)),
+            time(max(part.last for _, part in parts)),
+            time(max(part.started for _, part in parts)),
+            title,
+            cause,
+            _ran(parts),
+            newer,
+        )
+
+    def _first(self, members: Iterable[Pair], since: datetime | None) -> tuple[str, str, int]:
+        """Return the title and cause of the first try, and how many ended after `since`."""
+        self._session.refresh(self._facts)
+        body: dict[str, Any] = {
+            "query": {"bool": {"filter": [of_members(members)]}},
+            "sort": ["at", "id"],
+            "size": 1,
+            "_source": ["body.signature.title", "body.signature.cause"],
+            "track_total_hits": False,
+        }
+        if since is not None:
+            body["aggs"] = {"newer": {"filter": {"range": {"at": {"gt": micros(since)}}}}}
+        found = self._session.search(self._facts, body)
+        newer = found["aggregations"]["newer"]["doc_count"] if since is not None else 0
+        hits = found["hits"]["hits"]
+        signed = hits[0]["_source"]["body"]["signature"] if hits else {"title": "", "cause": ""}
+        return signed["title"], signed["cause"], newer
+
+    def _pages(self, months: dict[Pair, set[str]], fields: Sequence[str] = ("body",)) -> dict[Pair, dict[str, Doc]]:
+        ids = {_id(owner, month): (owner, month) for owner, of in months.items() for month in sorted(of)}
+        found: dict[Pair, dict[str, Doc]] = {owner: {} for owner in months}
+        for id, doc in self._read(list(ids), fields).items():
+            owner, month = ids[id]
+            found[owner][month] = doc
+        return found
+
+    def _read(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Doc]:
+        found: dict[str, Doc] = {}
+        for start in range(0, len(ids), _HEADS):
+            found |= self._session.read(self._index, ids[start : start + _HEADS], fields)
+        return found
+
+
+def composite(
+    session: Session, index: str, query: dict[str, Any], sources: list[dict[str, Any]], aggs: dict[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Count by these sources, exactly, however many buckets there are."""
+    found: dict[str, Any] = {"size": _BUCKETS, "sources": sources}
+    while True:
+        body = {"size": 0, "query": query, "track_total_hits": False, "aggs": {"by": {"composite": found, "aggs": aggs or {}}}}
+        answer = session.search(index, body)["aggregations"]["by"]
+        yield from answer["buckets"]
+        if len(answer["buckets"]) < _BUCKETS:
+            return
+        found["after"] = answer["after_key"]
+
+
+_TERMS = 60_000  # values of one `terms`; the server's limit is 65,536
+
+
+def of_members(members: Iterable[Pair]) -> dict[str, Any]:
+    """Return the query for the occurrences of these pairs."""
+    values = sorted(member(*owner) for owner in members)
+    parts = [{"terms": {"member": values[start : start + _TERMS]}} for start in range(0, len(values), _TERMS)]
+    return parts[0] if len(parts) == 1 else {"bool": {"should": parts}} if parts else {"match_none": {}}
+
+
+def _id(owner: Pair, month: str) -> str:
+    return hashlib.sha256("\n".join((*owner, month)).encode()).hexdigest()[:32]
+
+
+def _head(doc: Doc | None) -> _Head:
+    return msgspec.convert(doc.source["body"], _Head) if doc else _Head()
+
+
+def _parts(page: Doc | None) -> dict[str, list[Part]]:
+    return msgspec.convert(page.source["body"].get("days", {}), dict[str, list[Part]]) if page else {}
+
+
+def _united(one: Part, other: Part) -> Part:
+    return Part(
+        one.dag, one.task, one.owner, one.version, one.bundle, one.count + other.count, one.final + other.final,
+        min(one.first, other.first), max(one.last, other.last), max(one.started, other.started),
+    )  # fmt: skip
+
+
+def _fold(days: dict[str, list[Part]]) -> _Head:
+    every = [part for parts in days.values() for part in parts]
+    if not every:
+        return _Head()
+    tasks: dict[tuple[str, str], _Task] = {}
+    for part in every:
+        task = tasks.setdefault((part.dag, part.task), _Task(part.dag, part.task, 0, part.first, part.last, []))
+        task.count += part.count
+        task.first, task.last = min(task.first, part.first), max(task.last, part.last)
+        if part.owner and part.owner not in task.owners:
+            task.owners.append(part.owner)
+    for task in tasks.values():
+        task.owners.sort()
+    return _Head(
+        sorted({day[:7] for day in days}),
+        sum(part.count for part in every),
+        sum(part.final for part in every),
+        min(part.first for part in every),
+        max(part.last for part in every),
+        {day: sum(part.count for part in days[day]) for day in sorted(days)},
+        [tasks[key] for key in sorted(tasks)],
+    )
+
+
+def _summary(owner: Pair, head: _Head, since: str) -> Summary:
+    return Summary(
+        *owner, head.total, head.final, time(head.first), time(head.last),
+        {day: count for day, count in head.daily.items() if day >= since},
+        {(one.dag, one.task): one.count for one in head.tasks},
+        {(one.dag, one.task): (time(one.first), time(one.last)) for one in head.tasks},
+        {(one.dag, one.task): tuple(one.owners) for one in head.tasks},
+    )  # fmt: skip
+
+
+def _ran(parts: Iterable[tuple[str, Part]]) -> tuple[Ran, ...]:
+    found: dict[tuple[Any, ...], Ran] = {}
+    for deployment, part in parts:
+        ran = Ran(
+            deployment, part.dag, part.task, part.version or None, part.bundle, time(part.started), time(part.last)
+        )
+        key = (deployment, part.dag, part.task, part.version, part.bundle)
+        other = found.get(key, ran)
+        started, seen = max(ran.last_started, other.last_started), max(ran.last_seen, other.last_seen)
+        found[key] = replace(ran, last_started=started, last_seen=seen)
+    return tuple(sorted(found.values(), key=lambda ran: (ran.deployment, ran.dag_id, ran.task_id, ran.last_seen)))
