@@ -10,6 +10,7 @@ import base64
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,9 +18,19 @@ import msgspec
 from triage import tokens
 from triage.model import LogLine, Occurrence
 from triage.store.elastic.indices import LONGEST
-from triage.store.where import micros
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LINES = msgspec.json.Decoder(tuple[LogLine, ...])
+
+
+def micros(when: datetime | None) -> int | None:
+    """Return microseconds since 1970, in which order is exact; the server's own dates end at milliseconds."""
+    return None if when is None else (when - _EPOCH) // timedelta(microseconds=1)
+
+
+def time(micros: int) -> datetime:
+    """Return the time that `micros` gave."""
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def member(deployment: str, fingerprint: str) -> str:
@@ -45,7 +56,7 @@ def document(fact: Occurrence, kept: str | None) -> bytes:
     }  # fmt: skip
     found: dict[str, Any] = {
         **{name: _cut(value) for name, value in shown.items()},
-        "folded": {name: _folded(value) for name, value in shown.items()},
+        "folded": {name: _folded(value) for name, value in shown.items()} | ({} if fact.tags else {"tag": ""}),
         "id": key.id, "member": _cut(member(key.deployment, fact.fingerprint)), "day": fact.day,
         "edition": fact.fingerprint.partition(":")[0], "map": key.map_index, "try": key.try_number, "at": micros(fact.ended_at),
         "started": micros(fact.started_at or fact.ended_at), "final": int(bool(fact.is_final)), "version": fact.dag_version or 0,

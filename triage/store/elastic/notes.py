@@ -17,9 +17,9 @@ import msgspec
 
 from triage.errors import StoreError
 from triage.store import Touched
+from triage.store.elastic.documents import micros
 from triage.store.elastic.indices import Indices
 from triage.store.elastic.session import Doc, Session, Write
-from triage.store.where import micros
 
 Day = tuple[str, str, str]  # deployment, fingerprint, ISO day
 

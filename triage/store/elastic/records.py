@@ -15,9 +15,9 @@ import msgspec
 from triage.errors import StaleProblem, StoreError
 from triage.records import Record
 from triage.store import record_keys
+from triage.store.elastic.documents import micros
 from triage.store.elastic.indices import Indices
 from triage.store.elastic.session import Answer, Doc, Session, Write
-from triage.store.where import micros
 
 R = TypeVar("R", bound=Record)
 _PAGE = 5_000  # records of a request; they are small, and the server's limit is 10,000

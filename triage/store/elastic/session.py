@@ -24,6 +24,7 @@ from triage.store.access import Access
 PREFIX = "airtriage"
 _OLDEST = (8, 19)  # the oldest that the store contract runs on
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled from one to the other, each cut short at random
+_BUCKETS = 5_000  # of a page of counts
 _BUSY = frozenset({429, 502, 503, 504})
 _ANSWERS = "errors,items.*.status,items.*.error,items.*._seq_no,items.*._primary_term"
 
@@ -169,6 +170,20 @@ class Session:
             if len(page) < size:
                 return
             after = {"search_after": page[-1].sort}
+
+    def composite(
+        self, index: str, query: dict[str, Any], sources: list[dict[str, Any]], aggs: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Count by these sources, exactly, however many buckets there are."""
+        by: dict[str, Any] = {"size": _BUCKETS, "sources": sources}
+        while True:
+            body = {"size": 0, "query": query, "track_total_hits": False}
+            body["aggs"] = {"by": {"composite": by, "aggs": aggs or {}}}
+            found = self.search(index, body)["aggregations"]["by"]
+            yield from found["buckets"]
+            if len(found["buckets"]) < _BUCKETS:
+                return
+            by["after"] = found["after_key"]
 
     def read(self, index: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Doc]:
         """Return those of these documents that exist, as they are now, whether a search would find them or not."""

@@ -19,16 +19,15 @@ import msgspec
 from triage.errors import StoreError
 from triage.records import Ran, Tally
 from triage.store import Summary
-from triage.store.elastic.documents import member, pair
+from triage.store.elastic.compile import of_members
+from triage.store.elastic.documents import member, micros, pair, time
 from triage.store.elastic.indices import Indices
 from triage.store.elastic.notes import Day
 from triage.store.elastic.session import Doc, Session, Write
-from triage.store.where import micros, time
 
 Pair = tuple[str, str]  # deployment, fingerprint
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _HOUR = 3_600_000_000  # microseconds
-_BUCKETS = 5_000  # of a page of counts
 _PAIRS = 200  # counted at once
 _HEADS = 2_000  # read at once
 _CONFLICTS = 100  # each means that another writer got on; more is a bug
@@ -167,7 +166,7 @@ class Summaries:
             "last": {"max": {"field": "at"}},
             "started": {"max": {"field": "started"}},
         }
-        yield from composite(self._session, self._facts, query, sources, aggs)
+        yield from self._session.composite(self._facts, query, sources, aggs)
 
     def _folded(
         self, waiting: Sequence[tuple[Pair, str]], touched: dict[Pair, set[str]]
@@ -275,30 +274,6 @@ class Summaries:
         for start in range(0, len(ids), _HEADS):
             found |= self._session.read(self._index, ids[start : start + _HEADS], fields)
         return found
-
-
-def composite(
-    session: Session, index: str, query: dict[str, Any], sources: list[dict[str, Any]], aggs: dict[str, Any] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Count by these sources, exactly, however many buckets there are."""
-    found: dict[str, Any] = {"size": _BUCKETS, "sources": sources}
-    while True:
-        body = {"size": 0, "query": query, "track_total_hits": False, "aggs": {"by": {"composite": found, "aggs": aggs or {}}}}
-        answer = session.search(index, body)["aggregations"]["by"]
-        yield from answer["buckets"]
-        if len(answer["buckets"]) < _BUCKETS:
-            return
-        found["after"] = answer["after_key"]
-
-
-_TERMS = 60_000  # values of one `terms`; the server's limit is 65,536
-
-
-def of_members(members: Iterable[Pair]) -> dict[str, Any]:
-    """Return the query for the occurrences of these pairs."""
-    values = sorted(member(*owner) for owner in members)
-    parts = [{"terms": {"member": values[start : start + _TERMS]}} for start in range(0, len(values), _TERMS)]
-    return parts[0] if len(parts) == 1 else {"bool": {"should": parts}} if parts else {"match_none": {}}
 
 
 def _id(owner: Pair, month: str) -> str:
