@@ -35,6 +35,7 @@ from triage.records import (
     Split,
     Tally,
 )
+from triage.store.access import OPEN, Access
 from triage.watched import Cursor, DeploymentHealth, Lease
 
 R = TypeVar("R", bound=Record)
@@ -260,6 +261,12 @@ class Store(Protocol):
     def revision(self) -> int:
         """A number that changes whenever anything stored changes, and only then: for caches."""
 
+    def dead(self) -> int:
+        """Count the tries that the storage refused for good, each kept apart with the reason; `put` goes on without them."""
+
+    def revive(self) -> int:
+        """Put each of them again and return how many were taken; one that is refused again stays where it is."""
+
     def close(self) -> None:
         """Release every connection."""
 
@@ -323,10 +330,20 @@ def thing_id(thing: Thing) -> str:
             return record_keys(thing)[0]
 
 
-def open_store(url: str) -> Store:
-    """Open the store that `url` names, made or migrated first where needed; SettingsError for an unknown scheme."""
+def open_store(url: str, access: Access = OPEN) -> Store:
+    """Open the store that `url` names, made or migrated first where needed; SettingsError for an unknown scheme.
+
+    `access` is how a server is logged in to; a file needs none.
+    """
     if url.startswith("sqlite:"):
         from triage.store.sqlite import SqliteStore
 
         return SqliteStore.open(url)
-    raise SettingsError(f"store = {url!r} is not a store this version knows.", "Use sqlite:///path/to/airtriage.db.")
+    if url.startswith(("http://", "https://")):
+        from triage.store.elastic import ElasticStore
+
+        return ElasticStore.open(url, access)
+    raise SettingsError(
+        f"store = {url!r} is not a store this version knows.",
+        "Use sqlite:///path/to/airtriage.db or https://host:9200/airtriage.",
+    )

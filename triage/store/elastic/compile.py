@@ -66,9 +66,7 @@ def _words(field: str, tokens: tuple[str, ...], prefix: bool) -> dict[str, Any]:
     # The words before the last one are asked for on their own too: few documents have all of them, and only those are
     # looked at for where the last one stands.
     every = [{"term": {field: {"value": token}}} for token in dict.fromkeys(tokens[:-1])]
-    return {
-        "bool": {"filter": [*every, {"match_phrase_prefix": {field: {"query": phrase, "max_expansions": _ALL}}}]}
-    }
+    return {"bool": {"filter": [*every, {"match_phrase_prefix": {field: {"query": phrase, "max_expansions": _ALL}}}]}}
 
 
 def _number(bound: datetime | int) -> int | None:

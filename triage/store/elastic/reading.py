@@ -52,7 +52,13 @@ class Reading:
         return self._rows(compile_query(query), _NEWEST, limit, place)
 
     def _rows(
-        self, query: dict[str, Any], sort: Sequence[object], limit: int, after: list[Any] | None = None, *, kept: bool = False
+        self,
+        query: dict[str, Any],
+        sort: Sequence[object],
+        limit: int,
+        after: list[Any] | None = None,
+        *,
+        kept: bool = False,
     ) -> list[Occurrence]:
         self._session.refresh(self._index)
         found: list[Occurrence] = []
@@ -72,7 +78,9 @@ class Reading:
 
     def histogram(self, query: Query, step: timedelta) -> dict[datetime, int]:
         compiled, interval = compile_query(query), step // _MICROSECOND
-        ends = self._counts(compiled, {"low": {"min": {"field": "at"}}, "high": {"max": {"field": "at"}}})["aggregations"]
+        ends = self._counts(compiled, {"low": {"min": {"field": "at"}}, "high": {"max": {"field": "at"}}})[
+            "aggregations"
+        ]
         if ends["low"]["value"] is None:
             return {}
         by = {"field": "at", "interval": interval}
@@ -94,7 +102,9 @@ class Reading:
         for name in fields:
             if found[name]["doc_count_error_upper_bound"]:
                 buckets = self._session.composite(self._index, compiled, [{"by": {"terms": {"field": facet(name)}}}])
-                values = sorted(((one["key"]["by"], one["doc_count"]) for one in buckets), key=lambda one: (-one[1], one[0]))
+                values = sorted(
+                    ((one["key"]["by"], one["doc_count"]) for one in buckets), key=lambda one: (-one[1], one[0])
+                )
             else:
                 values = [(bucket["key"], bucket["doc_count"]) for bucket in found[name]["buckets"]]
             counted[name] = [(value, count) for value, count in values if value][:limit]

@@ -122,7 +122,9 @@ class Session:
                 **options,
             )
         except (ValueError, OSError) as exc:
-            raise SettingsError(f"store = {address!r} cannot be opened: {exc}.", "Check the URL and the CA file.") from exc
+            raise SettingsError(
+                f"store = {address!r} cannot be opened: {exc}.", "Check the URL and the CA file."
+            ) from exc
         session = cls(client, address, access)
         session._check()
         return session, prefix
@@ -144,7 +146,9 @@ class Session:
         """Send one request and return its answer; None where it is not found, or there already, and that is fine."""
 
         def send() -> Any:
-            headers = {"accept": "application/json"} | ({"content-type": "application/json"} if body is not None else {})
+            headers = {"accept": "application/json"} | (
+                {"content-type": "application/json"} if body is not None else {}
+            )
             client = self._client.options(request_timeout=timeout) if timeout else self._client
             return client.perform_request(method, path, params=params, headers=headers, body=body).body
 
@@ -193,7 +197,9 @@ class Session:
         found = self.ask("POST", f"/{index}/_mget", body)["docs"]
         for doc in found:
             if "error" in doc:
-                raise StoreError(f"Elasticsearch at {self._address} cannot read: {_reason(doc['error'])}.", "Try again.")
+                raise StoreError(
+                    f"Elasticsearch at {self._address} cannot read: {_reason(doc['error'])}.", "Try again."
+                )
         return {doc["_id"]: _doc(doc) for doc in found if doc.get("found")}
 
     def refresh(self, *indices: str) -> None:
@@ -220,7 +226,8 @@ class Session:
             waiting = refused
             if waiting and not next(pauses, False):
                 raise StoreError(
-                    f"Elasticsearch at {self._address} is too busy to write.", "Give it more room, or write less at once."
+                    f"Elasticsearch at {self._address} is too busy to write.",
+                    "Give it more room, or write less at once.",
                 )
         return [answers[place] for place in range(len(writes))]
 
@@ -244,9 +251,7 @@ class Session:
             left, pause = left - wait, min(_LONGEST_PAUSE, pause * 2)
             yield True
 
-    def _patiently(
-        self, send: Callable[[], Any], *, is_missing_fine: bool = False, is_there_fine: bool = False
-    ) -> Any:
+    def _patiently(self, send: Callable[[], Any], *, is_missing_fine: bool = False, is_there_fine: bool = False) -> Any:
         pauses = self._pauses()
         while True:
             try:
@@ -288,9 +293,13 @@ def _error(address: str, exc: Exception) -> Exception:
         case elasticsearch.AuthenticationException():
             return StoreError(f"{where} does not let us in.", "Check the API key, or the user and the password.")
         case elastic_transport.TlsError():
-            return StoreError(f"{where} cannot be trusted: {exc}.", "Set the CA file to that of its certificate's authority.")
+            return StoreError(
+                f"{where} cannot be trusted: {exc}.", "Set the CA file to that of its certificate's authority."
+            )
         case elastic_transport.ConnectionTimeout():
-            return StoreError(f"{where} does not answer in time.", "See what it is busy with; nothing kept so far is lost.")
+            return StoreError(
+                f"{where} does not answer in time.", "See what it is busy with; nothing kept so far is lost."
+            )
         case elastic_transport.ConnectionError():
             return StoreError(f"{where} cannot be reached: {exc.message}.", "Start it, or check the address in store.")
         case elasticsearch.ApiError():
@@ -308,7 +317,9 @@ def _refused(where: str, exc: elasticsearch.ApiError) -> StoreError:
             f"{where} takes no writes: {reason}.", "Free disk space or lift the block, then it goes on by itself."
         )
     if exc.status_code == 403:
-        return StoreError(f"{where} forbids it: {reason}.", "Give the account the privileges listed in docs/scaling.md.")
+        return StoreError(
+            f"{where} forbids it: {reason}.", "Give the account the privileges listed in docs/scaling.md."
+        )
     if exc.status_code in _BUSY:
         return StoreError(f"{where} is too busy: {reason}.", "Give it more room; nothing kept so far is lost.")
     return StoreError(f"{where} refuses: {reason}.", "See its log.")

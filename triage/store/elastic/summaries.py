@@ -173,9 +173,7 @@ class Summaries:
     ) -> dict[tuple[Pair, str], Write]:
         owners = [owner for owner, _ in waiting]
         heads = self._read([_id(owner, "") for owner in owners], ["body"])
-        months = {
-            owner: {*_head(heads.get(_id(owner, ""))).months, *touched[owner]} for owner in owners
-        }
+        months = {owner: {*_head(heads.get(_id(owner, ""))).months, *touched[owner]} for owner in owners}
         pages = self._pages(months)
         made = {}
         for owner in owners:
