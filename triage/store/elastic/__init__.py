@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from triage.errors import StoreError
 from triage.model import Occurrence
 from triage.query import Query
 from triage.records import Record, Tally
-from triage.store import DAY, Backlog, Put, Summary, Touched
+from triage.store import DAY, Backlog, Put, Summary, Thing, Touched
 from triage.store.access import Access
 from triage.store.elastic.facts import Facts
 from triage.store.elastic.indices import Indices, prepare
@@ -24,9 +23,10 @@ from triage.store.elastic.reading import Reading
 from triage.store.elastic.records import Records
 from triage.store.elastic.session import Session
 from triage.store.elastic.summaries import Summaries
+from triage.store.elastic.whole import Whole
 
 R = TypeVar("R", bound=Record)
-_PURGE_SECONDS = 3_600.0  # merging a big index takes minutes
+T = TypeVar("T", bound=Thing)
 
 
 class ElasticStore:
@@ -37,9 +37,10 @@ class ElasticStore:
         self._indices = indices
         self._records = Records(session, indices)
         self._notes = Notes(session, indices)
-        self._facts = Facts(session, indices, self._notes, access.mask)
+        self._summaries = Summaries(session, indices, self._records)
+        self._facts = Facts(session, indices, self._notes, self._summaries.horizon, access.mask)
         self._reading = Reading(session, indices)
-        self._summaries = Summaries(session, indices)
+        self._whole = Whole(session, indices, self._records, self._notes, self._reading, self._summaries)
 
     @classmethod
     def open(cls, url: str, access: Access) -> ElasticStore:
@@ -68,7 +69,7 @@ class ElasticStore:
     def records(
         self, kind: type[R], parent: str | None = None, wake_before: datetime | None = None
     ) -> list[tuple[R, int]]:
-        return self._records.list(kind, parent, wake_before)
+        return self._records.listed(kind, parent, wake_before)
 
     # --- occurrences
 
@@ -81,16 +82,7 @@ class ElasticStore:
         return changed
 
     def purge(self) -> None:
-        # What was replaced is gone from the files once its segment is merged; one segment a shard leaves none out.
-        path = f"/{self._indices.all}"
-        self._session.ask("POST", f"{path}/_refresh")
-        self._session.ask("POST", f"{path}/_forcemerge", timeout=_PURGE_SECONDS, max_num_segments="1", flush="true")
-        left = self._session.ask("GET", f"{path}/_stats/docs,flush")["_all"]["primaries"]["docs"]["deleted"]
-        if left:
-            raise StoreError(
-                f"Elasticsearch still holds {left} replaced documents, because it was written meanwhile.",
-                "Stop the other airtriage processes, and do this again.",
-            )
+        self._session.purge(self._indices.all)
 
     def occurrence(self, id: str) -> Occurrence | None:
         return self._reading.occurrence(id)
@@ -120,7 +112,7 @@ class ElasticStore:
         return self._reading.editions()
 
     def signed(self, edition: str, limit: int, after: Occurrence | None = None) -> list[Occurrence]:
-        return self._reading.signed(edition, limit, after)
+        return self._reading.signed(edition, limit, after, self._summaries.horizon())
 
     def examples(self, members: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Occurrence]:
         return self._reading.examples(members)
@@ -144,6 +136,20 @@ class ElasticStore:
 
     def hourly(self, members: Iterable[tuple[str, str]], since: int) -> dict[tuple[str, str], dict[int, int]]:
         return self._summaries.hourly(members, since)
+
+    # --- all there is
+
+    def retire(self, before: str, limit: int) -> int:
+        return self._whole.retire(before, limit)
+
+    def everything(self, kind: type[T], limit: int, after: str = "") -> list[T]:
+        return self._whole.everything(kind, limit, after)
+
+    def overwrite(self, things: Sequence[T]) -> None:
+        self._whole.overwrite(things)
+
+    def erase(self, kind: type[Thing], ids: Iterable[str]) -> None:
+        self._whole.erase(kind, ids)
 
     def revision(self) -> int:
         # Every write takes the next sequence number of its shard.

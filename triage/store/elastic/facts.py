@@ -46,10 +46,18 @@ class _Planned:
 class Facts:
     """The verbs that write occurrences."""
 
-    def __init__(self, session: Session, indices: Indices, notes: Notes, mask: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        indices: Indices,
+        notes: Notes,
+        horizon: Callable[[], str],
+        mask: Callable[[str], str],
+    ) -> None:
         self._session = session
         self._index, self._dead = indices.occurrence, indices.dead
         self._notes = notes
+        self._horizon = horizon
         self._mask = mask
 
     def put(self, occurrences: Iterable[Occurrence]) -> Put:
@@ -83,14 +91,19 @@ class Facts:
         ids = list(dict.fromkeys(one.key.id for one in facts))
         fields = ["body", "kept"] if any(one.kept is not None for one in facts) else ["body"]
         known = self._session.read(self._index, ids, fields)
+        kept_since = self._horizon()
         plans: dict[str, _Planned] = {}
         for one in facts:
             id = one.key.id
             plan = plans.get(id)
             doc = known.get(id)
+            if one.day < kept_since:
+                continue  # it was counted, and is deleted or about to be
             if plan is None and doc is not None:
                 old = fact(doc.source)
                 plan = plans[id] = _Planned(old, old, doc, doc.source.get("kept"))
+            if plan is not None and plan.fact.day < kept_since:
+                continue
             if plan is None:
                 plans[id] = _Planned(one, None, None, _pack(one), new=1)
                 continue
@@ -141,12 +154,13 @@ class Facts:
 
     def _rewritten(self, ids: Sequence[str], change: Callable[[Occurrence], Occurrence]) -> list[_Planned]:
         plans = []
+        kept_since = self._horizon()
         for start in range(0, len(ids), _BATCH):
             found = self._session.read(self._index, ids[start : start + _BATCH], ["body", "kept"])
             for doc in found.values():
                 old = fact(doc.source)
                 new = change(old)
-                if new != old:
+                if new != old and (new.fingerprint == old.fingerprint or old.day >= kept_since):
                     kept = doc.source.get("kept") if new.kept == old.kept else _pack(new)
                     plans.append(_Planned(new, old, doc, kept))
         return plans

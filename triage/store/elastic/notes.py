@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from triage.errors import StoreError
 from triage.store import Touched
 from triage.store.elastic.documents import micros
 from triage.store.elastic.indices import Indices
@@ -67,6 +66,29 @@ class Notes:
             gone = [doc for doc in docs if _stamp(doc) <= stamps[doc.source["mark"]]]
             self._session.bulk([Write(self._index, doc.id, None, doc) for doc in gone])
 
+    def everything(self, limit: int, after: Day | None) -> list[Touched]:
+        """Return what is touched in order of fingerprint, deployment and day."""
+        self._session.refresh(self._index)
+        names = ("fingerprint", "deployment", "day")
+        by: dict[str, object] = {"size": limit, "sources": [{name: {"terms": {"field": name}}} for name in names]}
+        if after is not None:
+            by["after"] = {"deployment": after[0], "fingerprint": after[1], "day": after[2]}
+        found = self._session.search(self._index, {"size": 0, "aggs": {"by": {"composite": by}}})
+        keys = [bucket["key"] for bucket in found["aggregations"]["by"]["buckets"]]
+        return [Touched(key["deployment"], key["fingerprint"], key["day"], 0) for key in keys]
+
+    def overwrite(self, days: Iterable[Day]) -> None:
+        self._write({_mark(day): day for day in days}, None)
+
+    def erase(self, days: Iterable[Day]) -> None:
+        """Forget these touches, whoever noted them."""
+        marks = sorted({_mark(day) for day in days})
+        self._session.refresh(self._index)
+        for start in range(0, len(marks), _MARKS):
+            body = {"query": {"terms": {"mark": marks[start : start + _MARKS]}}, "sort": ["_seq_no"]}
+            docs = list(self._session.pages(self._index, body, _SEEN))
+            self._session.done([Write(self._index, doc.id, None) for doc in docs])
+
     def _write(self, notes: dict[str, Day], until: datetime | None) -> None:
         writes = [
             Write(
@@ -85,9 +107,7 @@ class Notes:
             )
             for id, day in notes.items()
         ]
-        for answer in self._session.bulk(writes):
-            if not answer.is_done:
-                raise StoreError(f"Elasticsearch refuses to note what was touched: {answer.reason}.")
+        self._session.done(writes)
 
 
 def _closed() -> dict[str, object]:

@@ -61,17 +61,9 @@ class Reading:
         kept: bool = False,
     ) -> list[Occurrence]:
         self._session.refresh(self._index)
-        found: list[Occurrence] = []
-        while len(found) < limit:
-            size = min(limit - len(found), _PAGE)
-            body = {"query": {"bool": {"filter": [query]}}, "sort": sort, "size": size}
-            body["_source"] = ["body", "kept"] if kept else ["body"]
-            page = self._session.hits(self._index, body | ({"search_after": after} if after else {}))
-            found += [fact(doc.source) for doc in page]
-            if len(page) < size:
-                break
-            after = page[-1].sort
-        return found
+        body = {"query": {"bool": {"filter": [query]}}, "sort": sort, "_source": ["body", "kept"] if kept else ["body"]}
+        body |= {"search_after": after} if after else {}
+        return [fact(doc.source) for doc in self._session.rows(self._index, body, limit, _PAGE)]
 
     def count(self, query: Query) -> int:
         return int(self._counts(compile_query(query), {})["hits"]["total"]["value"])
@@ -124,11 +116,17 @@ class Reading:
         buckets = self._counts(compile_query(EVERYTHING), aggs)["aggregations"]["by"]["buckets"]
         return sorted(bucket["key"] for bucket in buckets if bucket["key"])
 
-    def signed(self, edition: str, limit: int, after: Occurrence | None) -> list[Occurrence]:
+    def signed(self, edition: str, limit: int, after: Occurrence | None, kept_since: str) -> list[Occurrence]:
         place = [after.fingerprint, after.key.deployment, after.day, after.key.id] if after else None
-        tests = [{"term": {"edition": edition}}, {"term": {"is_kept": True}}]
+        tests: list[dict[str, Any]] = [{"term": {"edition": edition}}, {"term": {"is_kept": True}}]
+        if kept_since:
+            tests.append({"range": {"day": {"gte": kept_since}}})
         order = ["fingerprint", "deployment", "day", "id"]
         return self._rows({"bool": {"filter": tests}}, order, limit, place, kept=True)
+
+    def everything(self, limit: int, after: str) -> list[Occurrence]:
+        """Return occurrences in order of id, with their kept logs."""
+        return self._rows({"match_all": {}}, ["id"], limit, [after] if after else None, kept=True)
 
     def examples(self, members: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Occurrence]:
         found: dict[tuple[str, str], Occurrence] = {}

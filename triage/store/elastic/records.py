@@ -7,6 +7,7 @@ sequence number of the look makes sure. What is listed is what was saved: a list
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -35,21 +36,14 @@ class Records:
         return _record(found, kind) if found else None
 
     def save(self, record: Record, revision: int | None) -> int:
-        id, parent, wake_at = record_keys(record)
-        kind = type(record).__name__
+        id, kind = record_keys(record)[0], type(record).__name__
         over = None
         if revision is not None:
             over = self._read(kind, id)
             if over is None or over.source["revision"] != revision:
                 raise _stale(kind, id)
         saved = (revision or 0) + 1
-        document: dict[str, Any] = {
-            "kind": kind, "key": id, "parent": parent, "revision": saved, "hash": _hash(kind, id),
-            "body": msgspec.Raw(msgspec.json.encode(record)),
-        }  # fmt: skip
-        if wake_at is not None:
-            document["wake_at"] = micros(wake_at)
-        self._write(Write(self._index, _hash(kind, id), msgspec.json.encode(document), over), kind, id)
+        self._write(self._put(record, saved, over), kind, id)
         return saved
 
     def delete(self, kind: type[Record], id: str, revision: int) -> None:
@@ -60,7 +54,7 @@ class Records:
             raise _stale(kind.__name__, id)
         self._write(Write(self._index, over.id, None, over), kind.__name__, id)
 
-    def list(self, kind: type[R], parent: str | None, wake_before: datetime | None) -> list[tuple[R, int]]:
+    def listed(self, kind: type[R], parent: str | None, wake_before: datetime | None) -> list[tuple[R, int]]:
         tests: list[dict[str, Any]] = [{"term": {"kind": kind.__name__}}]
         if parent is not None:
             tests.append({"term": {"parent": parent}})
@@ -70,6 +64,31 @@ class Records:
         body = {"query": {"bool": {"filter": tests}}, "sort": ["hash"]}
         found = sorted(self._session.pages(self._index, body, _PAGE), key=lambda doc: str(doc.source["key"]))
         return [_record(doc, kind) for doc in found]
+
+    def everything(self, kind: type[R], limit: int, after: str) -> list[R]:
+        """Return the records of a kind in order of id."""
+        self._session.refresh(self._index)
+        body: dict[str, Any] = {"query": {"term": {"kind": kind.__name__}}, "sort": ["key"]}
+        body |= {"search_after": [after]} if after else {}
+        return [_record(doc, kind)[0] for doc in self._session.rows(self._index, body, limit, _PAGE)]
+
+    def overwrite(self, records: Iterable[Record]) -> None:
+        """Write records as they are, whatever stands there; their revisions begin anew."""
+        self._session.done([self._put(record, 1, None, is_blind=True) for record in records])
+
+    def erase(self, kind: str, ids: Iterable[str]) -> None:
+        self._session.done([Write(self._index, _hash(kind, id), None) for id in set(ids)])
+
+    def _put(self, record: Record, revision: int, over: Doc | None, *, is_blind: bool = False) -> Write:
+        id, parent, wake_at = record_keys(record)
+        kind = type(record).__name__
+        document: dict[str, Any] = {
+            "kind": kind, "key": id, "parent": parent, "revision": revision, "hash": _hash(kind, id),
+            "body": msgspec.Raw(msgspec.json.encode(record)),
+        }  # fmt: skip
+        if wake_at is not None:
+            document["wake_at"] = micros(wake_at)
+        return Write(self._index, _hash(kind, id), msgspec.json.encode(document), over, is_blind)
 
     def _read(self, kind: str, id: str) -> Doc | None:
         key = _hash(kind, id)

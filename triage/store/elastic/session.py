@@ -25,6 +25,8 @@ PREFIX = "airtriage"
 _OLDEST = (8, 19)  # the oldest that the store contract runs on
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled from one to the other, each cut short at random
 _BUCKETS = 5_000  # of a page of counts
+_PURGES, _PURGE_PAUSE = 45, 2.0  # a minute and a half, and the time that merging takes
+_PURGE_SECONDS = 3_600.0  # merging a big index takes minutes
 _BUSY = frozenset({429, 502, 503, 504})
 _ANSWERS = "errors,items.*.status,items.*.error,items.*._seq_no,items.*._primary_term"
 
@@ -175,6 +177,18 @@ class Session:
                 return
             after = {"search_after": page[-1].sort}
 
+    def rows(self, index: str, body: dict[str, Any], limit: int, size: int) -> list[Doc]:
+        """Search and return at most `limit` documents, `size` a request; `body` holds a total order."""
+        found: list[Doc] = []
+        while len(found) < limit:
+            asked = min(size, limit - len(found))
+            page = self.hits(index, {**body, "size": asked})
+            found += page
+            if len(page) < asked:
+                break
+            body = {**body, "search_after": page[-1].sort}
+        return found
+
     def composite(
         self, index: str, query: dict[str, Any], sources: list[dict[str, Any]], aggs: dict[str, Any] | None = None
     ) -> Iterator[dict[str, Any]]:
@@ -206,6 +220,22 @@ class Session:
         """Let searches find everything written so far."""
         self.ask("POST", f"/{','.join(indices)}/_refresh")
 
+    def purge(self, indices: str) -> None:
+        """Merge what was replaced or deleted out of the files; StoreError where others write meanwhile.
+
+        A shard holds on to its newest deletions until its copies have told how far they are, which they do every 30 s.
+        """
+        for _ in range(_PURGES):
+            self.ask("POST", f"/{indices}/_flush", force="true", wait_if_ongoing="true")
+            self.ask("POST", f"/{indices}/_forcemerge", timeout=_PURGE_SECONDS, max_num_segments="1")
+            if not self.ask("GET", f"/{indices}/_stats/docs")["_all"]["primaries"]["docs"]["deleted"]:
+                return
+            time.sleep(_PURGE_PAUSE)
+        raise StoreError(
+            f"Elasticsearch at {self._address} still holds replaced documents, because it is written meanwhile.",
+            "Stop the other airtriage processes, and do this again.",
+        )
+
     def bulk(self, writes: Sequence[Write]) -> list[Answer]:
         """Write all, in requests of bounded size; return each one's answer, in order.
 
@@ -230,6 +260,13 @@ class Session:
                     "Give it more room, or write less at once.",
                 )
         return [answers[place] for place in range(len(writes))]
+
+    def done(self, writes: Sequence[Write]) -> None:
+        """Write all, every one of which must be taken; StoreError else."""
+        for answer in self.bulk(writes):
+            if not answer.is_done:
+                reason = answer.reason or "somebody else wrote it meanwhile"
+                raise StoreError(f"Elasticsearch at {self._address} refuses a document: {reason}.", "Try again.")
 
     def _send(self, writes: Sequence[Write]) -> list[dict[str, Any]]:
         body = b"\n".join(line for write in writes for line in write.lines()) + b"\n"

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
 from triage.errors import StoreError
-from triage.records import Ran, Tally
-from triage.store import Summary
+from triage.records import Horizon, Ran, Tally
+from triage.store import HORIZON, Part, Summary
+from triage.store import Day as CountedDay
 from triage.store.elastic.compile import of_members
 from triage.store.elastic.documents import member, micros, pair, time
 from triage.store.elastic.indices import Indices
 from triage.store.elastic.notes import Day
+from triage.store.elastic.records import Records
 from triage.store.elastic.session import Doc, Session, Write
 
 Pair = tuple[str, str]  # deployment, fingerprint
@@ -31,21 +33,6 @@ _HOUR = 3_600_000_000  # microseconds
 _PAIRS = 200  # counted at once
 _HEADS = 2_000  # read at once
 _CONFLICTS = 100  # each means that another writer got on; more is a bug
-
-
-class Part(msgspec.Struct, frozen=True, array_like=True):
-    """The tries of one day, task, owner and version, counted; times in microseconds."""
-
-    dag: str
-    task: str
-    owner: str
-    version: int
-    bundle: str
-    count: int
-    final: int
-    first: int
-    last: int
-    started: int
 
 
 class _Task(msgspec.Struct, array_like=True):
@@ -78,21 +65,40 @@ class _Counted:
 class Summaries:
     """The verbs about summaries."""
 
-    def __init__(self, session: Session, indices: Indices) -> None:
+    def __init__(self, session: Session, indices: Indices, records: Records) -> None:
         self._session = session
+        self._records = records
         self._index = indices.summary
         self._facts = indices.occurrence
 
     def summarise(self, days: Iterable[Day]) -> None:
-        """Count these days anew and fold the heads of their fingerprints."""
-        pages: dict[tuple[Pair, str], set[str]] = defaultdict(set)
-        for deployment, fingerprint, day in days:
-            pages[(deployment, fingerprint), day[:7]].add(day)
+        """Count these days anew and fold the heads of their fingerprints; what is behind the horizon stands."""
+        pages = _by_page(days)
         self._until_written(pages.keys(), lambda waiting: self._recounted({key: pages[key] for key in waiting}))
+        self._fold(pages)
+
+    def replace(self, days: dict[Day, CountedDay | None]) -> None:
+        """Write what was counted of these days as it is; None forgets it."""
+        pages = _by_page(days)
+        counted = {key: _Counted(list(day.parts), dict(day.hours)) for key, day in days.items() if day is not None}
+
+        def made(waiting: Sequence[tuple[Pair, str]]) -> dict[tuple[Pair, str], Write]:
+            known = self._read([_id(*key) for key in waiting], ["body", "hours"])
+            return {key: self._page(key, pages[key], known.get(_id(*key)), counted) for key in waiting}
+
+        self._until_written(pages.keys(), made)
+        self._fold(pages)
+
+    def _fold(self, pages: Iterable[tuple[Pair, str]]) -> None:
         months: dict[Pair, set[str]] = defaultdict(set)
         for owner, month in pages:
             months[owner].add(month)
         self._until_written([(owner, "") for owner in months], lambda waiting: self._folded(waiting, months))
+
+    def horizon(self) -> str:
+        """Return the ISO day before which nothing is kept, empty where there is none."""
+        found = self._records.get(Horizon, HORIZON)
+        return found[0].day if found else ""
 
     def _until_written(
         self,
@@ -119,20 +125,26 @@ class Summaries:
         known = self._read([_id(*key) for key in pages], ["body", "hours"])
         self._session.refresh(self._facts)
         counted = self._counted(pages)
-        made = {}
-        for (owner, month), days in pages.items():
-            doc = known.get(_id(owner, month))
-            parts: dict[str, list[Part]] = _parts(doc)
-            hours: dict[str, int] = dict(doc.source["hours"]) if doc else {}
-            for day in days:
-                parts.pop(day, None)
-                first = 24 * (date.fromisoformat(day).toordinal() - _EPOCH_DAY)
-                hours = {hour: count for hour, count in hours.items() if not first <= int(hour) < first + 24}
-                if (found := counted.get((*owner, day))) is not None:
-                    parts[day] = found.parts
-                    hours |= {str(hour): count for hour, count in found.hours.items()}
-            made[owner, month] = self._write(owner, month, doc, body={"days": parts}, hours=hours)
-        return made
+        kept_since = self.horizon()  # looked at last: whatever was deleted before the counting is behind it
+        found = {key: {day for day in days if day >= kept_since} for key, days in pages.items()}
+        return {key: self._page(key, days, known.get(_id(*key)), counted) for key, days in found.items() if days}
+
+    def _page(
+        self, key: tuple[Pair, str], days: Iterable[str], over: Doc | None, counted: Mapping[Day, _Counted]
+    ) -> Write:
+        """Return a page in which these days are as they were counted."""
+        owner, month = key
+        parts = _parts(over)
+        hours: dict[str, int] = dict(over.source["hours"]) if over else {}
+        for day in days:
+            parts.pop(day, None)
+            first = first_hour(day)
+            hours = {hour: count for hour, count in hours.items() if not first <= int(hour) < first + 24}
+            if (found := counted.get((*owner, day))) is not None:
+                parts[day] = sorted(found.parts, key=astuple)
+                hours |= {str(hour): count for hour, count in found.hours.items()}
+        rows = {day: [astuple(part) for part in parts[day]] for day in sorted(parts)}
+        return self._write(owner, month, over, body={"days": rows}, hours=hours)
 
     def _counted(self, pages: dict[tuple[Pair, str], set[str]]) -> dict[Day, _Counted]:
         tests = [
@@ -219,30 +231,37 @@ class Summaries:
     def tally(self, members: Sequence[Pair], since: datetime | None) -> Tally | None:
         heads = self._read([_id(owner, "") for owner in members], ["member", "body.months"])
         months = {pair(doc.source["member"]): set(doc.source["body"].get("months", ())) for doc in heads.values()}
+        pages = {owner: list(found.values()) for owner, found in self._pages(months, ["body", "hours"]).items()}
         parts = [
             (owner[0], part)
-            for owner, pages in self._pages(months).items()
-            for page in pages.values()
+            for owner, found in pages.items()
+            for page in found
             for day in _parts(page).values()
             for part in day
         ]
         if not parts:
             return None
-        title, cause, newer = self._first(members, since)
+        kept_since = self.horizon()
+        title, cause, newer = self._first(members, since, kept_since)
+        if since is not None and kept_since:
+            # Of what is behind the horizon only whole hours are counted: a mute ends a little late rather than too soon.
+            hours = range((micros(since) or 0) // _HOUR + 1, first_hour(kept_since))
+            counts = (item for found in pages.values() for page in found for item in page.source["hours"].items())
+            newer += sum(count for hour, count in counts if int(hour) in hours)
         return Tally(
-            sum(part.count for _, part in parts),
+            sum(part.occurrences for _, part in parts),
             sum(part.final for _, part in parts),
-            time(min(part.first for _, part in parts)),
-            time(max(part.last for _, part in parts)),
-            time(max(part.started for _, part in parts)),
+            time(min(part.first_at for _, part in parts)),
+            time(max(part.last_at for _, part in parts)),
+            time(max(part.last_started for _, part in parts)),
             title,
             cause,
             _ran(parts),
             newer,
         )
 
-    def _first(self, members: Iterable[Pair], since: datetime | None) -> tuple[str, str, int]:
-        """Return the title and cause of the first try, and how many ended after `since`."""
+    def _first(self, members: Iterable[Pair], since: datetime | None, kept_since: str) -> tuple[str, str, int]:
+        """Return the title and cause of the first try, and how many that are kept ended after `since`."""
         self._session.refresh(self._facts)
         body: dict[str, Any] = {
             "query": {"bool": {"filter": [of_members(members)]}},
@@ -252,12 +271,37 @@ class Summaries:
             "track_total_hits": False,
         }
         if since is not None:
-            body["aggs"] = {"newer": {"filter": {"range": {"at": {"gt": micros(since)}}}}}
+            tests: list[dict[str, Any]] = [{"range": {"at": {"gt": micros(since)}}}]
+            if kept_since:
+                tests.append({"range": {"day": {"gte": kept_since}}})
+            body["aggs"] = {"newer": {"filter": {"bool": {"filter": tests}}}}
         found = self._session.search(self._facts, body)
         newer = found["aggregations"]["newer"]["doc_count"] if since is not None else 0
         hits = found["hits"]["hits"]
         signed = hits[0]["_source"]["body"]["signature"] if hits else {"title": "", "cause": ""}
         return signed["title"], signed["cause"], newer
+
+    def days(self, limit: int, after: Day | None) -> list[CountedDay]:
+        """Return what was counted of days, in order of fingerprint, deployment and day."""
+        self._session.refresh(self._index)
+        body: dict[str, Any] = {
+            "query": {"bool": {"must_not": [{"term": {"month": ""}}]}},
+            "sort": ["member", "month"],
+            "_source": ["member", "body", "hours"],
+        }
+        found: list[CountedDay] = []
+        if after is not None:
+            first = _id(after[:2], after[2][:7])
+            if doc := self._read([first], ["member", "body", "hours"]).get(first):
+                found += [day for day in _days(doc) if day.day > after[2]]
+            body["search_after"] = [member(*after[:2]), after[2][:7]]
+        while len(found) < limit:
+            page = self._session.hits(self._index, {**body, "size": limit})
+            found += [day for doc in page for day in _days(doc)]
+            if len(page) < limit:
+                break
+            body["search_after"] = page[-1].sort
+        return found[:limit]
 
     def _pages(self, months: dict[Pair, set[str]], fields: Sequence[str] = ("body",)) -> dict[Pair, dict[str, Doc]]:
         ids = {_id(owner, month): (owner, month) for owner, of in months.items() for month in sorted(of)}
@@ -274,6 +318,18 @@ class Summaries:
         return found
 
 
+def first_hour(day: str) -> int:
+    """Return the first hour of an ISO day, counted from 1970."""
+    return 24 * (date.fromisoformat(day).toordinal() - _EPOCH_DAY)
+
+
+def _by_page(days: Iterable[Day]) -> dict[tuple[Pair, str], set[str]]:
+    pages: dict[tuple[Pair, str], set[str]] = defaultdict(set)
+    for deployment, fingerprint, day in days:
+        pages[(deployment, fingerprint), day[:7]].add(day)
+    return pages
+
+
 def _id(owner: Pair, month: str) -> str:
     return hashlib.sha256("\n".join((*owner, month)).encode()).hexdigest()[:32]
 
@@ -283,13 +339,23 @@ def _head(doc: Doc | None) -> _Head:
 
 
 def _parts(page: Doc | None) -> dict[str, list[Part]]:
-    return msgspec.convert(page.source["body"].get("days", {}), dict[str, list[Part]]) if page else {}
+    days = page.source["body"].get("days", {}) if page else {}
+    return {day: [Part(*row) for row in rows] for day, rows in days.items()}
+
+
+def _days(page: Doc) -> Iterator[CountedDay]:
+    hours = sorted((int(hour), count) for hour, count in page.source["hours"].items())
+    for day, parts in sorted(_parts(page).items()):
+        first = first_hour(day)
+        within = tuple(one for one in hours if first <= one[0] < first + 24)
+        yield CountedDay(*pair(page.source["member"]), day, tuple(parts), within)
 
 
 def _united(one: Part, other: Part) -> Part:
     return Part(
-        one.dag, one.task, one.owner, one.version, one.bundle, one.count + other.count, one.final + other.final,
-        min(one.first, other.first), max(one.last, other.last), max(one.started, other.started),
+        one.dag, one.task, one.owner, one.version, one.bundle, one.occurrences + other.occurrences, one.final + other.final,
+        min(one.first_at, other.first_at), max(one.last_at, other.last_at),
+        max(one.last_started, other.last_started),
     )  # fmt: skip
 
 
@@ -299,20 +365,20 @@ def _fold(days: dict[str, list[Part]]) -> _Head:
         return _Head()
     tasks: dict[tuple[str, str], _Task] = {}
     for part in every:
-        task = tasks.setdefault((part.dag, part.task), _Task(part.dag, part.task, 0, part.first, part.last, []))
-        task.count += part.count
-        task.first, task.last = min(task.first, part.first), max(task.last, part.last)
+        task = tasks.setdefault((part.dag, part.task), _Task(part.dag, part.task, 0, part.first_at, part.last_at, []))
+        task.count += part.occurrences
+        task.first, task.last = min(task.first, part.first_at), max(task.last, part.last_at)
         if part.owner and part.owner not in task.owners:
             task.owners.append(part.owner)
     for task in tasks.values():
         task.owners.sort()
     return _Head(
         sorted({day[:7] for day in days}),
-        sum(part.count for part in every),
+        sum(part.occurrences for part in every),
         sum(part.final for part in every),
-        min(part.first for part in every),
-        max(part.last for part in every),
-        {day: sum(part.count for part in days[day]) for day in sorted(days)},
+        min(part.first_at for part in every),
+        max(part.last_at for part in every),
+        {day: sum(part.occurrences for part in days[day]) for day in sorted(days)},
         [tasks[key] for key in sorted(tasks)],
     )
 
@@ -331,7 +397,13 @@ def _ran(parts: Iterable[tuple[str, Part]]) -> tuple[Ran, ...]:
     found: dict[tuple[Any, ...], Ran] = {}
     for deployment, part in parts:
         ran = Ran(
-            deployment, part.dag, part.task, part.version or None, part.bundle, time(part.started), time(part.last)
+            deployment,
+            part.dag,
+            part.task,
+            part.version or None,
+            part.bundle,
+            time(part.last_started),
+            time(part.last_at),
         )
         key = (deployment, part.dag, part.task, part.version, part.bundle)
         other = found.get(key, ran)
