@@ -14,7 +14,6 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -32,6 +31,7 @@ from triage.query import EVERYTHING
 from triage.records import Change, Problem, TriageState
 from triage.redact import MASK
 from triage.store import Store, open_store
+from triage.store.sqlite.packing import unpack
 
 TRIES = 20
 OWN = "Own+Airflow/Account pass9"
@@ -138,7 +138,8 @@ def inside(file: Path) -> list[bytes]:
     """Return the bytes of a store and what beside it belongs to it, and what is compressed or indexed inside."""
     parts = [path.read_bytes() for path in file.parent.glob(file.name + "*")]
     with closing(sqlite3.connect(file)) as db:
-        parts += [zlib.decompress(body) for (body,) in db.execute("SELECT body FROM kept")]
+        bodies = db.execute("SELECT body FROM kept UNION ALL SELECT body FROM occurrence")
+        parts += [unpack(body) for (body,) in bodies]
         db.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab (main, words, row)")
         parts.append(" ".join(term for (term,) in db.execute("SELECT term FROM temp.terms")).encode())
     return [part for part in parts if part]

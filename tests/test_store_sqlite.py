@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,7 +113,9 @@ def test_a_store_of_the_first_version_is_brought_up_and_its_summaries_are_parted
         db.executescript(MIGRATIONS[0])
         for fact in facts:
             known = [name for name in COLUMNS if name not in ("version", "bundle")]
-            values = dict(zip(COLUMNS, row(fact, None), strict=True))
+            values = dict(zip(COLUMNS, row(fact, 0), strict=True)) | {
+                "body": msgspec.json.encode(replace(fact, kept=None))
+            }
             sql = f"INSERT INTO occurrence ({', '.join(known)}) VALUES ({', '.join('?' * len(known))})"
             db.execute(sql, [values[name] for name in known])
         db.execute("PRAGMA user_version = 1")

@@ -25,6 +25,7 @@ import msgspec
 from tests.bench.table import say
 from triage import logs
 from triage.model import LogStatus, Occurrence, TaskTry
+from triage.query import EVERYTHING
 from triage.service import Service
 from triage.signature import sign
 from triage.store import Store, open_store
@@ -50,7 +51,18 @@ _MARK = re.compile("\x01(\\w+)\x02")
 _DEPLOYMENTS = ("prod", "prod-eu", "staging")
 _TEAMS = ("data-platform", "crm", "pricing", "@ml", "geo", "exports", "ops", "billing", "growth", "risk", "", "airflow")
 _OPERATORS = ("PythonOperator", "BashOperator", "SQLExecuteQueryOperator", "KubernetesPodOperator", "S3KeySensor", "_PythonDecoratedOperator")  # fmt: skip
-_TAGS = ("nightly", "hourly", "critical", "gdpr", "tier-1", "tier-2", "experimental", "backfill", "finance", "reporting")
+_TAGS = (
+    "nightly",
+    "hourly",
+    "critical",
+    "gdpr",
+    "tier-1",
+    "tier-2",
+    "experimental",
+    "backfill",
+    "finance",
+    "reporting",
+)
 _THINGS = ("orders", "rates", "parcels", "invoices", "tiles", "features", "customers", "ledger", "claims", "stock", "clicks", "sensors")  # fmt: skip
 _VERBS = ("load", "extract", "merge", "publish", "train", "score", "wait_for", "sync", "clean", "export", "check", "render")  # fmt: skip
 
@@ -119,9 +131,9 @@ def store(count: int, version: int) -> Path:
     folder().mkdir(parents=True, exist_ok=True)
     making = done.with_suffix(".making")
     made = open_store(f"sqlite:///{making}")
-    fill(made, count, _known(made, count))
+    fill(made, count, since=made.count(EVERYTHING))  # a broken-off making left the first ones
     say(f"  settling {count:,} tries")
-    Service(made, scopes={name: (name,) for name in _DEPLOYMENTS}).settle(NOW)
+    Service(made).settle(NOW)
     made.close()
     for beside in ("-wal", "-shm"):
         making.with_name(making.name + beside).unlink(missing_ok=True)
@@ -132,12 +144,6 @@ def store(count: int, version: int) -> Path:
 def copy(count: int, version: int, into: Path) -> Path:
     """Return a copy of such a store that may be written."""
     return Path(shutil.copyfile(store(count, version), into / "airtriage.db"))
-
-
-def _known(made: Store, count: int) -> int:
-    """Count the tries a broken-off making left, by looking whether the first of each batch is there."""
-    firsts = range(0, count, _BATCH)
-    return firsts[bisect.bisect_left(firsts, True, key=lambda n: made.occurrence(next(tries(count, since=n)).key.id) is None)] if firsts and made.occurrence(next(tries(count, since=firsts[-1])).key.id) is None else count  # fmt: skip
 
 
 _KNOWN: dict[tuple[int, int], list[Made]] = {}
@@ -206,7 +212,9 @@ def _try(problem: Made, number: int, when: datetime, chance: random.Random) -> O
         values[f"hex{place}"] = f"0x7f{part[:10]}"
         values[f"number{place}"] = str(int(part[:7], 16) + 1000)
     pieces, names = problem.pieces, problem.names
-    text = "".join(itertools.chain.from_iterable(zip(pieces, map(values.__getitem__, names), strict=False))) + pieces[-1]
+    text = (
+        "".join(itertools.chain.from_iterable(zip(pieces, map(values.__getitem__, names), strict=False))) + pieces[-1]
+    )
     fact = _DECODER.decode(text)
     team = int(hashlib.sha256(dag.encode()).hexdigest()[:8], 16)
     key = replace(fact.key, run_id=f"{fact.key.run_id}_{number:x}" if number % 5 else fact.key.run_id, map_index=number if not number % 5 else -1)  # fmt: skip

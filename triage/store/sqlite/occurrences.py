@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -13,8 +12,10 @@ from triage import tokens
 from triage.errors import StoreError
 from triage.model import Occurrence, merge
 from triage.store import Backlog, Put
+from triage.store.sqlite import order
 from triage.store.sqlite.connections import Connections
-from triage.store.sqlite.rows import INDEX, UPSERT, cut, decode, load, load_kept, row
+from triage.store.sqlite.packing import pack
+from triage.store.sqlite.rows import INDEX, UPSERT, cut, decode, index, insert, load, load_kept, row
 from triage.store.sqlite.summaries import count_anew, horizon, touch
 from triage.store.sqlite.where import micros, time
 
@@ -43,17 +44,18 @@ class Occurrences(Connections):
 
     def write(self, db: sqlite3.Connection, fact: Occurrence, old: Occurrence | None) -> None:
         """Write a fact in place of the old one, whose kept log is loaded where the fact has one."""
-        if old is None or _worded(fact) != _worded(old) or fact.kept != old.kept:
-            if old is not None:
-                _forget_words(db, old)
+        if old is None:
+            return insert(db, fact, pack(msgspec.json.encode(fact.kept)) if fact.kept is not None else None)
+        if _worded(fact) != _worded(old) or fact.kept != old.kept:
+            _forget_words(db, old)
             lines = fact.kept if fact.kept is not None else load_kept(db, fact.key.id)
-            said = (cut(_worded(fact)[0]), tokens.of(fact, lines or ()))
-            indexed = db.execute("INSERT INTO words (title, body) VALUES (?, ?)", said).lastrowid
+            words = _place(db, fact, old)
+            index(db, words, fact, lines or ())
         else:
-            indexed = db.execute("SELECT words FROM occurrence WHERE id = ?", (fact.key.id,)).fetchone()[0]
-        rowid = db.execute(UPSERT, row(fact, indexed)).fetchone()[0]
-        if fact.kept is not None and (old is None or fact.kept != old.kept):
-            body = zlib.compress(msgspec.json.encode(fact.kept), 6)
+            words = db.execute("SELECT words FROM occurrence WHERE id = ?", (fact.key.id,)).fetchone()[0]
+        rowid = db.execute(UPSERT, row(fact, words)).fetchone()[0]
+        if fact.kept is not None and fact.kept != old.kept:
+            body = pack(msgspec.json.encode(fact.kept))
             db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (rowid, body))
 
     def remove(self, db: sqlite3.Connection, id: str) -> None:
@@ -161,9 +163,18 @@ def _forget_words(db: sqlite3.Connection, old: Occurrence) -> None:
     db.execute("INSERT INTO words (words, rowid, title, body) VALUES ('delete', ?, ?, ?)", values)
 
 
-def _worded(fact: Occurrence) -> tuple[str, str]:
-    """Return what is searched for words beside the key, which never changes, and the kept log."""
-    return fact.signature.title if fact.signature else "", fact.host
+def _place(db: sqlite3.Connection, fact: Occurrence, old: Occurrence) -> int:
+    """Return the row of a fact's words: where they stood, unless the try ended at another time than was known."""
+    at = micros(fact.ended_at)
+    assert at is not None
+    if fact.ended_at != old.ended_at:
+        return order.place(db, at)
+    return int(db.execute("SELECT words FROM occurrence WHERE id = ?", (fact.key.id,)).fetchone()[0])
+
+
+def _worded(fact: Occurrence) -> tuple[str, str, datetime]:
+    """Return what the row of the words and the words follow from, beside the key, which never changes, and the kept log."""
+    return fact.signature.title if fact.signature else "", fact.host, fact.ended_at
 
 
 def _days_of(fact: Occurrence) -> set[tuple[str, str, str]]:

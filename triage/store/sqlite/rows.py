@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,8 @@ import msgspec
 
 from triage import tokens
 from triage.model import LogLine, Occurrence
+from triage.store.sqlite import order
+from triage.store.sqlite.packing import pack, unpack
 from triage.store.sqlite.where import fold_tags, micros
 
 COLUMNS = (
@@ -26,6 +27,7 @@ UPSERT = (
 INDEX = """
     INSERT INTO words (rowid, title, body)
     SELECT o.words, cut(o.title), tokens(o.body, k.body) FROM occurrence o LEFT JOIN kept k ON k.rowid = o.rowid
+    ORDER BY o.words
 """
 _OCCURRENCE = msgspec.json.Decoder(Occurrence)
 
@@ -47,15 +49,15 @@ def load_kept(db: sqlite3.Connection, id: str) -> tuple[LogLine, ...] | None:
 
 
 def _lines(kept: bytes) -> tuple[LogLine, ...]:
-    return msgspec.json.decode(zlib.decompress(kept), type=tuple[LogLine, ...])
+    return msgspec.json.decode(unpack(kept), type=tuple[LogLine, ...])
 
 
 def decode(body: bytes) -> Occurrence:
     """Return the fact that a body holds, without its kept log."""
-    return _OCCURRENCE.decode(body)
+    return _OCCURRENCE.decode(unpack(body))
 
 
-def row(fact: Occurrence, words: int | None) -> tuple[Any, ...]:
+def row(fact: Occurrence, words: int) -> tuple[Any, ...]:
     """Return the values of `COLUMNS`; `words` is the row of its words in the index."""
     key, signed = fact.key, fact.signature
     return (
@@ -63,8 +65,25 @@ def row(fact: Occurrence, words: int | None) -> tuple[Any, ...]:
         micros(fact.ended_at), micros(fact.started_at or fact.ended_at), fact.day, fact.fingerprint, fact.is_final,
         fact.log, micros(fact.next_fetch_at), signed.cause if signed else "", signed.title if signed else "",
         signed.exception or "" if signed else "", fact.owner, fact.operator, fact.queue, fact.pool, fact.host,
-        "\n".join(fact.tags), words, msgspec.json.encode(replace(fact, kept=None)), fact.dag_version or 0, fact.bundle_version,
+        "\n".join(fact.tags), words, pack(msgspec.json.encode(replace(fact, kept=None))), fact.dag_version or 0, fact.bundle_version,
     )  # fmt: skip
+
+
+def insert(db: sqlite3.Connection, fact: Occurrence, kept: bytes | None) -> None:
+    """Write a fact that is not there yet, with its kept log as it was packed, and its words."""
+    at = micros(fact.ended_at)
+    assert at is not None
+    words = order.place(db, at)
+    rowid = db.execute(UPSERT, row(fact, words)).fetchone()[0]
+    if kept is not None:
+        db.execute("INSERT INTO kept VALUES (?, ?)", (rowid, kept))
+    index(db, words, fact, _lines(kept) if kept is not None else ())
+
+
+def index(db: sqlite3.Connection, words: int, fact: Occurrence, lines: Sequence[LogLine]) -> None:
+    """Have a fact be found by its words."""
+    title = cut(fact.signature.title if fact.signature else "")
+    db.execute("INSERT INTO words (rowid, title, body) VALUES (?, ?, ?)", (words, title, tokens.of(fact, lines)))
 
 
 def cut(text: str) -> str:

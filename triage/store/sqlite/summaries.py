@@ -13,6 +13,7 @@ from triage.query import EVERYTHING, Members
 from triage.records import Ran, Tally
 from triage.store import Summary, Touched
 from triage.store.sqlite.connections import Connections
+from triage.store.sqlite.order import late, rows_of, second_of
 from triage.store.sqlite.where import micros, time, where
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -35,7 +36,7 @@ _RAN = """
     FROM summary WHERE fingerprint = ? AND deployment = ? GROUP BY dag, task, version, bundle
 """
 _SINCE = "SELECT coalesce(sum(occurrences), 0) FROM hourly WHERE fingerprint = ? AND deployment = ? AND hour > ? AND hour < ?"
-_NEWER = "SELECT count(*) FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day >= ? AND at > ?"
+_NEWER = "SELECT count(*) FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day >= ? AND (day > ? OR at > ?)"
 
 
 class Summaries(Connections):
@@ -71,9 +72,8 @@ class Summaries(Connections):
                 newer += _newer(db, deployment, fingerprint, since)
             if not ran:
                 return None
-            clause, params = where(Members(frozenset(members)))
-            sql = f"SELECT o.title, o.cause FROM occurrence o WHERE {clause} ORDER BY o.at, o.id LIMIT 1"
-            title, cause = db.execute(sql, params).fetchone() or ("", "")
+            firsts = [it for deployment, print_ in members if (it := _first(db, deployment, print_))]
+            _, _, title, cause = min(firsts, default=(0, "", "", ""))
         seen, started = max(part.last_seen for part in ran), max(part.last_started for part in ran)
         return Tally(total, final, time(min(first)), seen, started, title, cause, _united(ran), newer)
 
@@ -127,13 +127,24 @@ def _united(parts: Iterable[Ran]) -> tuple[Ran, ...]:
     return tuple(sorted(found.values(), key=lambda part: (part.deployment, part.dag_id, part.task_id, part.last_seen)))
 
 
+def _first(db: sqlite3.Connection, deployment: str, fingerprint: str) -> tuple[int, str, str, str] | None:
+    """Return end, id, title and cause of the first try of a fingerprint that is kept."""
+    sql = "SELECT day, words FROM occurrence WHERE fingerprint = ? AND deployment = ? ORDER BY day, words LIMIT 1"
+    if (row := db.execute(sql, (fingerprint, deployment)).fetchone()) is None:
+        return None
+    last = rows_of(None, second_of(row[1]) * 1_000_000, late(db))[1]
+    sql = "SELECT at, id, title, cause FROM occurrence WHERE fingerprint = ? AND deployment = ? AND day = ? AND words <= ? ORDER BY at, id LIMIT 1"
+    found: tuple[int, str, str, str] = db.execute(sql, (fingerprint, deployment, row[0], last)).fetchone()
+    return found
+
+
 def _newer(db: sqlite3.Connection, deployment: str, fingerprint: str, since: datetime | None) -> int:
     """Count the tries that ended after a time; none where no time is asked for."""
     if since is None:
         return 0
-    day, at, key = horizon(db), micros(since), (fingerprint, deployment)
+    day, of, at, key = horizon(db), since.date().isoformat(), micros(since), (fingerprint, deployment)
     assert at is not None
-    kept = db.execute(_NEWER, (*key, max(since.date().isoformat(), day), at)).fetchone()[0]
+    kept = db.execute(_NEWER, (*key, max(of, day), of, at)).fetchone()[0]
     # Of what is behind the horizon only whole hours are counted: a mute ends a little late rather than too soon.
     behind = db.execute(_SINCE, (*key, at // HOUR, first_hour(day))).fetchone()[0] if day else 0
     return int(kept + behind)

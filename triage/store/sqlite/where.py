@@ -7,12 +7,14 @@ functions that the connection brings.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from triage.errors import StoreError
 from triage.query import FACETS, Between, Both, Either, Field, Members, Never, Query, Words
-from triage.tokens import fold
+from triage.tokens import cut, fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -22,19 +24,20 @@ _EXACT = {"deployment", "dag", "task", "run", "cause", "title", "exception", "ow
 
 
 def where(query: Query) -> tuple[str, list[Any]]:
-    """Turn a query tree into a WHERE clause over `occurrence o` and its parameters."""
+    """Turn a query tree into a WHERE clause over `occurrence o`, or `summary o`, and its parameters."""
     match query:
-        case Words(tokens, prefix, field):
-            phrase = f'{_INDEXED[field]} : "{" ".join(tokens)}"' + ("*" if prefix else "")
-            return "o.words IN (SELECT rowid FROM words WHERE words MATCH ?)", [phrase]
+        case Words():
+            return "o.words IN (SELECT rowid FROM words WHERE words MATCH ?)", [_match(query)]
         case Field("tag", value, prefix):
             if not value and not prefix:
                 return "o.tags = ''", []
             return "instr(fold_tags(o.tags), ?) > 0", [f"\n{value}" if prefix else f"\n{value}\n"]
         case Field(name, value, prefix) if name in _EXACT:
-            if prefix:
-                return f"substr(fold(o.{name}), 1, ?) = ?", [len(value), value]
-            return f"fold(o.{name}) = ?", [value]
+            test, params = ("substr(fold({}), 1, ?) = ?", [len(value), value]) if prefix else ("fold({}) = ?", [value])
+            if name not in FACETS:
+                return test.format(f"o.{name}"), params
+            # Few values are folded instead of each row's.
+            return f"o.{name} IN (SELECT value FROM counted WHERE field = '{name}' AND {test.format('value')})", params
         case Between(name, low, high):
             column, bounds = f"o.{name}", [(">=", low), ("<=", high)]
             tests = [
@@ -61,13 +64,70 @@ def where(query: Query) -> tuple[str, list[Any]]:
             raise StoreError(f"The store cannot search by {query!r}.")
 
 
-def facet(name: str) -> tuple[str, str, str]:
-    """Return the value that a facet is of, how its occurrences are counted, and in which tables."""
-    if name == "tag":
-        return "tag.value", "count(DISTINCT o.rowid)", "occurrence o, json_each(CAST(o.body AS TEXT), '$.tags') tag"
-    if name not in FACETS:
-        raise StoreError(f"The store cannot count by {name!r}.")
-    return f"o.{name}", "count(*)", "occurrence o"
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a query is answered: what the index of words is asked, between which times, of which pairs, and the rest.
+
+    `match` is empty where no word has to be there, `pairs` None where any will do. `clause` holds for whatever is found,
+    the times included.
+    """
+
+    match: str
+    low: int | None
+    high: int | None
+    pairs: tuple[tuple[str, str], ...] | None
+    clause: str
+    params: list[Any]
+
+
+def plan(query: Query) -> Plan:
+    """Part what must hold into what an index answers and the rest."""
+    matches: list[str] = []
+    rest: list[Query] = []
+    pairs: tuple[tuple[str, str], ...] | None = None
+    low: int | None = None
+    high: int | None = None
+    for part in _parts(query):
+        if match := _match(part):
+            matches.append(f"({match})")
+            continue
+        if isinstance(part, Members) and pairs is None:
+            pairs = tuple(sorted(part.pairs))
+            continue
+        if isinstance(part, Between) and part.name == "at":
+            lows = [bound for bound in (low, _bound(part.low)) if bound is not None]
+            highs = [bound for bound in (high, _bound(part.high)) if bound is not None]
+            low, high = max(lows, default=None), min(highs, default=None)
+        elif isinstance(part, Field) and part.name == "run" and not part.prefix and (tokens := cut(part.value)):
+            matches.append(f"({_match(Words(tuple(tokens)))})")  # the run is among the words
+        rest.append(part)
+    clause, params = where(Both(tuple(rest)))
+    return Plan(" AND ".join(matches), low, high, pairs, clause, params)
+
+
+def _parts(query: Query) -> Iterator[Query]:
+    if isinstance(query, Both):
+        for part in query.parts:
+            yield from _parts(part)
+    else:
+        yield query
+
+
+def _match(query: Query) -> str:
+    """Return what the index of words is asked for a query of words alone; empty for any other."""
+    match query:
+        case Words(tokens, prefix, field):
+            return f'{_INDEXED[field]} : "{" ".join(tokens)}"' + ("*" if prefix else "")
+        case Both(parts) | Either(parts) if parts:
+            found = [_match(part) for part in parts]
+            word = " AND " if isinstance(query, Both) else " OR "
+            return word.join(f"({part})" for part in found) if all(found) else ""
+        case _:
+            return ""
+
+
+def _bound(when: datetime | int | None) -> int | None:
+    return micros(when) if isinstance(when, datetime) else when
 
 
 def micros(when: datetime | None) -> int | None:

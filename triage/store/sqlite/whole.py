@@ -13,11 +13,13 @@ from triage.model import Occurrence
 from triage.records import Horizon, Record
 from triage.store import HORIZON, Day, Part, Thing, Touched, record_keys
 from triage.store.sqlite.occurrences import Occurrences
+from triage.store.sqlite.order import late, rows_of
 from triage.store.sqlite.rows import load
 from triage.store.sqlite.summaries import HOUR, count_anew, first_hour, horizon, touch
 from triage.store.sqlite.where import micros
 
 T = TypeVar("T", bound=Thing)
+_BEHIND = "SELECT id FROM occurrence WHERE words <= ? AND at < ? ORDER BY words LIMIT ?"
 _MERGED = 64  # pages of the index of words that a slice of deletions merges: so the words deleted leave it in time
 
 
@@ -33,7 +35,7 @@ class Whole(Occurrences):
                 day = before
                 _save_horizon(db, day, 0)
             first = first_hour(day) * HOUR if day else 0
-            rows = db.execute("SELECT id FROM occurrence WHERE at < ? ORDER BY at LIMIT ?", (first, limit)).fetchall()
+            rows = db.execute(_BEHIND, (rows_of(None, first, late(db))[1], first, limit)).fetchall()
             if rows:
                 db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten with zeros
                 for (id,) in rows:
