@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -32,6 +31,7 @@ from triage.service import Service
 from triage.settings import Settings, load
 from triage.similar import Known
 from triage.store import HORIZON, open_store
+from triage.store.sqlite.packing import pack
 from ui.cli import main
 from ui.front.desk import Desk, open_desk
 
@@ -220,7 +220,7 @@ def test_a_kill_in_its_middle_counts_nothing_twice_and_the_next_one_ends_it(tmp_
 def test_what_is_deleted_is_in_the_file_no_more_and_its_room_is_used_again(tmp_path: Path) -> None:
     url = filled(tmp_path)
     path = tmp_path / "airtriage.db"
-    body = zlib.compress(msgspec.json.encode(occurrence(7, text="needle7 " * 40).kept), 6)
+    body = pack(msgspec.json.encode(occurrence(7, text="needle7 " * 40).kept))
     assert body in path.read_bytes()
     service = Service(open_store(url))
     retire(service)

@@ -7,8 +7,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -19,11 +21,12 @@ from hypothesis import strategies as st
 from tests.store_contract import NOW, StoreContract, occurrence, problem
 from tests.whole_contract import WholeContract
 from triage.errors import InputError, SettingsError, StaleProblem, StoreError
-from triage.query import EVERYTHING, parse
+from triage.query import EVERYTHING, FACETS, Between, Both, Either, Members, Never, Words, parse
 from triage.records import Problem
 from triage.store import Store, open_store
 from triage.store.sqlite import SqliteStore
 from triage.store.sqlite.migrations import MIGRATIONS
+from triage.store.sqlite.order import late
 from triage.store.sqlite.rows import COLUMNS, row
 
 SEARCHED = open_store("sqlite://")
@@ -231,3 +234,122 @@ def test_records_of_a_parent_or_due_to_wake_are_found_without_reading_the_others
     assert _steps(db, lambda: store.records(Problem)) > 100
     assert _steps(db, lambda: store.records(Problem, parent="s7")) < 20
     assert _steps(db, lambda: store.records(Problem, wake_before=NOW)) < 20
+
+
+def test_lists_are_in_order_of_time_where_a_second_holds_more_than_its_places() -> None:
+    store = SqliteStore.open("sqlite://")
+    facts = [
+        occurrence(n, at=NOW + timedelta(seconds=n % 7, microseconds=n % 3), title=f"no {n}") for n in range(1_000)
+    ]
+    store.put(facts)
+    with store.reading() as db:
+        assert late(db) > 0
+    expected = [fact.key.id for fact in sorted(facts, key=lambda fact: (fact.ended_at, fact.key.id), reverse=True)]
+    boom, since = Words(("boom",)), Between("at", NOW, None)
+    queries = (
+        EVERYTHING,
+        boom,
+        since,
+        Both((boom, since)),
+        Either((boom, since)),
+        Either((boom, boom)),
+        Never(Words(("nothing",))),
+    )
+    for query in queries:
+        found: list[str] = []
+        after = None
+        while page := store.search(query, 90, after):
+            found += [fact.key.id for fact in page]
+            after = (page[-1].ended_at, page[-1].key.id)
+        assert found == expected, query
+    assert [fact.key.id for fact in store.search(Members(frozenset([("prod", "1:aa")])), 2_000)] == expected
+    third = Between("at", NOW + timedelta(seconds=3), NOW + timedelta(seconds=3, microseconds=999_999))
+    assert store.count(Both((boom, third))) == store.count(third) == sum(fact.ended_at.second == 3 for fact in facts)
+    store.summarise(store.touched(9))
+    tally, first = store.tally([("prod", "1:aa")]), min(facts, key=lambda fact: (fact.ended_at, fact.key.id))
+    assert tally is not None
+    assert (tally.first_seen, tally.title) == (NOW, first.signature and first.signature.title)
+
+
+def test_a_try_that_ended_at_another_time_than_was_known_moves_in_the_list() -> None:
+    store = SqliteStore.open("sqlite://")
+    store.put([occurrence(n, at=NOW + timedelta(minutes=n)) for n in range(3)])
+    store.put([occurrence(2, at=NOW - timedelta(hours=1), is_event_time=True)])
+    assert [fact.key.run_id for fact in store.search(parse("boom", NOW), 9)] == ["run_1", "run_0", "run_2"]
+    before = Both((Words(("boom",)), Between("at", None, NOW - timedelta(minutes=1))))
+    assert [fact.key.run_id for fact in store.search(before, 9)] == ["run_2"]
+
+
+def test_what_is_counted_of_everything_is_what_counting_one_by_one_gives() -> None:
+    store = SqliteStore.open("sqlite://")
+    store.put([occurrence(n, dag=f"d{n % 3}", tags=("a", "b")[: n % 3], owner="", host="w\u00c4" * (n % 2)) for n in range(20)])  # fmt: skip
+    store.put([occurrence(3, dag="d0", at=NOW + timedelta(hours=3), is_event_time=True)])
+    store.rewrite([occurrence(1, dag="d1").key.id], lambda fact: replace(fact, signature=None))
+    with store.writing() as db:
+        store.remove(db, occurrence(2, dag="d2").key.id)
+    fields = [name for name in FACETS if name != "title"]
+    everything = Between("at", NOW - timedelta(days=900), None)  # finds all, and is not known to
+    assert store.facets(EVERYTHING, fields, 9) == store.facets(everything, fields, 9)
+    assert store.facets(EVERYTHING, ["tag", "owner"], 9) == {"tag": [("a", 12), ("b", 5)], "owner": []}
+    assert store.histogram(EVERYTHING) == store.histogram(everything)
+    assert store.histogram(EVERYTHING, timedelta(hours=1)) == store.histogram(everything, timedelta(hours=1))
+    assert store.count(EVERYTHING) == store.count(everything) == 19
+    with store.reading() as db:
+        assert not db.execute("SELECT 1 FROM counted WHERE occurrences <= 0").fetchone()
+
+
+def _older(file: Path, version: int, count: int) -> None:
+    """Make a store of an older version with so many failed tries."""
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        for script in MIGRATIONS[:version]:
+            db.executescript(script)
+        for fact in (occurrence(n, at=NOW - timedelta(seconds=n), text=f"boom {n}") for n in range(count)):
+            body = {"body": msgspec.json.encode(replace(fact, kept=None))}
+            values = dict(zip(COLUMNS, row(fact, 0), strict=True)) | body
+            known = [name for name in COLUMNS if version > 2 or name not in ("version", "bundle")]
+            sql = f"INSERT INTO occurrence ({', '.join(known)}) VALUES ({', '.join('?' * len(known))}) RETURNING rowid"
+            rowid = db.execute(sql, [values[name] for name in known]).fetchone()[0]
+            kept = zlib.compress(msgspec.json.encode(fact.kept), 6)
+            db.execute("INSERT INTO kept VALUES (?, ?)", (rowid, kept))
+        db.execute(f"PRAGMA user_version = {version}")
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_store_of_every_older_version_is_brought_over_whole(tmp_path: Path, version: int) -> None:
+    file = tmp_path / "a.db"
+    _older(file, version, 3)
+    store = open_store(f"sqlite:///{file}")
+    assert [fact.key.run_id for fact in store.search(parse("boom", NOW), 9)] == ["run_0", "run_1", "run_2"]
+    assert store.occurrence(occurrence(2).key.id) == occurrence(2, at=NOW - timedelta(seconds=2), text="boom 2")
+    assert store.count(parse('"boom 1"', NOW)) == 1
+    store.close()
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name LIKE 'former%'").fetchone()
+        db.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+
+
+def test_a_store_whose_bringing_over_was_killed_half_way_goes_on_with_the_next_opening(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    _older(file, 3, 2_200)
+    script = (
+        "import os, sys\n"
+        "from triage.store import open_store\n"
+        "from triage.store.sqlite import migrations\n"
+        "moved, batches = migrations._moved, []\n"
+        "def killed(db):\n"
+        "    batches.append(moved(db))\n"
+        "    if len(batches) == 3: os.kill(os.getpid(), 9)\n"
+        "    return batches[-1]\n"
+        "migrations._moved = killed\n"
+        "open_store(sys.argv[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, f"sqlite:///{file}"], check=False)
+    assert done.returncode == -9
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        tables = ("occurrence", "former")
+        assert [db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables] == [1_000, 1_200]
+    store = open_store(f"sqlite:///{file}")
+    assert store.count(EVERYTHING) == store.count(parse("boom", NOW)) == 2_200
+    assert store.count(parse('"boom 2100"', NOW)) == 1
+    store.close()
