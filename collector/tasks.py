@@ -108,7 +108,9 @@ class Collector:
     def service(self) -> Service:
         """The service on the store of the settings, opened at first use."""
         its = self._settings
-        return Service(open_store(its.store_url), its.scopes, its.redactor, its.signers, its.ownership)
+        return Service(
+            open_store(its.store_url, its.store_access), its.scopes, its.redactor, its.signers, its.ownership
+        )
 
     def run(
         self,

@@ -23,6 +23,7 @@ from triage.records import TriageState
 from triage.redact import RULES
 from triage.redact.rules import EMAIL
 from triage.settings import Settings
+from triage.settings.elastic import Elastic
 from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute
 from triage.settings.sections import Deployment, Grouping, Owning, Redaction, Web
 from triage.signature import ignored, output, root, rules, silence
@@ -43,7 +44,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 def settings() -> Iterator[str]:
     yield "| setting | default | what it is |\n| --- | --- | --- |"
     sections = (
-        ("deployments.NAME.", Deployment), ("deployments.NAME.gitlab.", GitLabChanges), ("gitlab.", GitLab),
+        ("elastic.", Elastic), ("deployments.NAME.", Deployment), ("deployments.NAME.gitlab.", GitLabChanges), ("gitlab.", GitLab),
         ("gitlab.routes.NAME.", GitLabRoute), ("redact.", Redaction), ("grouping.NAME.", Grouping),
         ("owners.NAME.", Owning),
         ("web.", Web),

@@ -4,7 +4,8 @@
     ├── SettingsError      the settings file or environment          (exit code 2)
     ├── InputError         a command's or request's input             (exit code 2)
     ├── StoreError         the store cannot be read or written
-    │   └── StaleProblem   a record changed since it was read: decide again
+    │   ├── StaleProblem   a record changed since it was read: decide again
+    │   └── WrongStore     what the settings name cannot be our store as it is      (exit code 2)
     ├── SourceError        an Airflow deployment cannot be read
     │   ├── SourceForbidden  the account may not read one endpoint
     │   ├── LoginFailed      Airflow does not let us in with what is set
@@ -48,6 +49,10 @@ class StoreError(TriageError):
 
 class StaleProblem(StoreError):
     """A record was saved by somebody else since it was read; load it and decide again."""
+
+
+class WrongStore(StoreError):
+    """What the settings name cannot be our store as it is: another product, too old, locked, or not ours."""
 
 
 class SourceError(TriageError):

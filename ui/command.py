@@ -53,7 +53,8 @@ class Context:
     def service(self) -> Service:
         if self._service is None:
             its = self.settings
-            self._service = Service(open_store(its.store_url), its.scopes, its.redactor, its.signers, its.ownership)
+            store = open_store(its.store_url, its.store_access)
+            self._service = Service(store, its.scopes, its.redactor, its.signers, its.ownership)
         return self._service
 
 

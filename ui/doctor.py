@@ -104,7 +104,7 @@ def _stored(source: Airflow, storage: Storage, since: datetime) -> str:
 
 
 def _store(settings: Settings) -> str:
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, settings.store_access)
     store.revision()
     store.close()
     return settings.store_url

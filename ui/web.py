@@ -80,7 +80,7 @@ def serve(settings: Settings, nudge: Callable[[], None] | None = None, part: Par
     web = settings.web
     port, name = (web.api_port, "web.api_port") if part is Part.API else (web.port, "web.port")
     check_port(web.host, port, name)
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, settings.store_access)
     service = Service(store, settings.scopes, settings.redactor, settings.signers, settings.ownership)
     try:
         if part is Part.API:

@@ -23,17 +23,20 @@ from triage.editions import SIGNERS, Signers
 from triage.errors import SettingsError
 from triage.owners import Ownership, Repository
 from triage.redact import Redactor, added
+from triage.settings.elastic import Elastic
 from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute, ours
 from triage.settings.section import Section, Span
 from triage.settings.sections import Deployment, Grouping, Owning, Redaction, Web
 from triage.settings.values import hidden, password_in, spans, split
 from triage.signature.rules import Rules
+from triage.store.access import Access, nodes
 
 PREFIX = "AIRTRIAGE_"
 FILE_NAME = "airtriage.toml"
 _NOT_SETTINGS = {"CONFIG"}
 _URLS_FROM_FILES = ("store", "broker")  # each may hold a password
 _FROM_FILES = ("password", "token", "headers", "proxy")
+_OF_ELASTIC_FROM_FILES = ("api_key", "password")
 _OF_GITLAB_FROM_FILES = ("token", "webhook_token", "webhook_signing_token")
 
 
@@ -44,7 +47,13 @@ class Settings(Section):
         default_factory=lambda: Path(platformdirs.user_data_dir("airtriage")),
         description="where the embedded store and broker live",
     )
-    store: str = Field("", description="sqlite:///path; by default airtriage.db in data_dir")
+    store: str = Field(
+        "",
+        description="sqlite:///path, or an Elasticsearch, https://host:9200[,host2:9200][/prefix]; by default airtriage.db in data_dir",
+    )
+    elastic: Elastic = Field(
+        default_factory=lambda: Elastic.model_validate({}), description="the Elasticsearch that is the store"
+    )
     broker: str = Field("", description="redis://… or filesystem://path; by default a folder in data_dir")
     log_waits: Annotated[tuple[Span, ...], BeforeValidator(spans)] = Field(
         tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600)),
@@ -102,8 +111,10 @@ class Settings(Section):
     @field_validator("store")
     @classmethod
     def _is_store(cls, value: str) -> str:
-        if value and not re.fullmatch(r"sqlite:///.+", value):
-            raise ValueError("it is not a URL such as sqlite:///path/to/airtriage.db")
+        if value.startswith(("http://", "https://")):
+            nodes(value)
+        elif value and not re.fullmatch(r"sqlite:///.+", value):
+            raise ValueError("it is not a URL such as sqlite:///path/to/airtriage.db or https://host:9200")
         return value
 
     @field_validator("broker")
@@ -120,6 +131,11 @@ class Settings(Section):
     def store_url(self) -> str:
         """The store to open: `store`, or the embedded one in `data_dir`."""
         return self.store or f"sqlite:///{self.data_dir / 'airtriage.db'}"
+
+    @property
+    def store_access(self) -> Access:
+        """How a store that is a server is logged in to."""
+        return self.elastic.access(self.redactor.text)
 
     @property
     def broker_url(self) -> str:
@@ -166,7 +182,7 @@ class Settings(Section):
         return SIGNERS.under(self.rules)
 
     def _secrets(self) -> set[str]:
-        found = password_in(self.broker_url) | self.gitlab.secrets
+        found = password_in(self.broker_url) | self.gitlab.secrets | self.elastic.secrets
         for its in self.deployments.values():
             found |= {its.password.get_secret_value(), its.token.get_secret_value()}
             for header in its.headers.values():
@@ -226,11 +242,14 @@ def _place(values: dict[str, Any], keys: list[str], text: str, name: str) -> Non
 def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
     """Replace every `NAME_file` beside a secret field, and in the options of a storage, by the file's content."""
     gitlab: Any = values.get("gitlab")
+    elastic: Any = values.get("elastic")
     deployments = values.get("deployments")
     for url in _URLS_FROM_FILES:
         _from_file(values, url, "")
     for secret in _OF_GITLAB_FROM_FILES if isinstance(gitlab, dict) else ():
         _from_file(gitlab, secret, "gitlab")
+    for secret in _OF_ELASTIC_FROM_FILES if isinstance(elastic, dict) else ():
+        _from_file(elastic, secret, "elastic")
     for name, its in deployments.items() if isinstance(deployments, dict) else ():
         if not isinstance(its, dict):
             continue
@@ -287,6 +306,8 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
         return list(Owning.model_fields)
     if loc and loc[0] == "gitlab":
         return [*GitLab.model_fields, *(f"{name}_file" for name in _OF_GITLAB_FROM_FILES)]
+    if loc and loc[0] == "elastic":
+        return [*Elastic.model_fields, *(f"{name}_file" for name in _OF_ELASTIC_FROM_FILES)]
     sections: dict[int | str, type[BaseModel]] = {"web": Web, "redact": Redaction}
     if loc:
         return list(sections.get(loc[0], Settings).model_fields)

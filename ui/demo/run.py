@@ -140,7 +140,7 @@ class _Demo:
 
     def _queue(self) -> list[QueueRow]:
         if self._service is None:
-            self._service = Service(open_store(self.settings.store_url))
+            self._service = Service(open_store(self.settings.store_url, self.settings.store_access))
         return self._service.queue(now())
 
     def _is_whole(self, ended: datetime) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from triage.errors import StoreError
+from triage.errors import WrongStore
 from triage.store.access import Access
 from triage.store.elastic.session import Session
 
@@ -48,6 +48,9 @@ _MAPPINGS: dict[str, dict[str, Any]] = {
 _SOURCE = {"occurrence": {"includes": ["body", "kept"]}}
 
 
+_ELSEWHERE = "Move it away, or put another prefix at the end of the URL that the setting store holds."
+
+
 class Indices:
     """The names of a store's indices."""
 
@@ -62,13 +65,20 @@ class Indices:
 
 
 def prepare(session: Session, prefix: str, access: Access) -> Indices:
-    """Make what is missing, and refuse what is not ours; may be called by any number of processes at once."""
-    for what in _MAPPINGS:
-        alias = f"{prefix}-{what}"
-        if (found := _found(session, alias)) is None:
+    """Make what is missing, and refuse what is not ours; may be called by any number of processes at once.
+
+    All is looked at before anything is made, so that a refusal leaves nothing behind.
+    """
+    names = {f"{prefix}-{what}": what for what in _MAPPINGS}
+    there = {alias: found for alias in names if (found := _found(session, alias)) is not None}
+    for alias, found in there.items():
+        _judge(alias, names[alias], found)
+    for alias in [alias for alias in names if alias not in there]:
+        _refuse_squatter(session, alias)
+    for alias, what in names.items():
+        if alias not in there:
             _make(session, alias, what, access)
-            found = _found(session, alias)
-        _judge(alias, what, found)
+            _judge(alias, what, _found(session, alias))
     return Indices(prefix)
 
 
@@ -83,16 +93,20 @@ def _make(session: Session, alias: str, what: str, access: Access) -> None:
     body = {
         "settings": {
             "number_of_shards": access.shards if what == "occurrence" else 1,
-            "auto_expand_replicas": "0-1",
+            **({"auto_expand_replicas": "0-1"} if access.replicas is None else {"number_of_replicas": access.replicas}),
         },
         "mappings": mapping(what),
         "aliases": {alias: {"is_write_index": True}},
     }
-    made = session.ask("PUT", f"/{alias}-v{LAYOUT}", body, is_there_fine=True)
-    if made is None and _found(session, alias) is None:
-        raise StoreError(
-            f"The index {alias}-v{LAYOUT} exists without its alias {alias}, so it is not one that airtriage made.",
-            "Move it away, or put another prefix at the end of store.",
+    session.ask("PUT", f"/{alias}-v{LAYOUT}", body, is_there_fine=True)
+
+
+def _refuse_squatter(session: Session, alias: str) -> None:
+    """WrongStore where the index that is to be made exists without its alias; another starter makes both in one step."""
+    index = f"{alias}-v{LAYOUT}"
+    if _found(session, index) is not None and _found(session, alias) is None:
+        raise WrongStore(
+            f"The index {index} exists without its alias {alias}, so it is not one that airtriage made.", _ELSEWHERE
         )
 
 
@@ -107,19 +121,18 @@ def mapping(what: str) -> dict[str, Any]:
 
 
 def _judge(alias: str, what: str, found: dict[str, Any] | None) -> None:
-    """StoreError unless the alias leads to exactly one index, of ours, of this layout, as we made it."""
-    elsewhere = "Move it away, or put another prefix at the end of store."
+    """WrongStore unless the alias leads to exactly one index, of ours, of this layout, as we made it."""
     if found is None or len(found) != 1 or alias in found:
-        raise StoreError(f"{alias} is not the alias of one index, so airtriage did not make it.", elsewhere)
+        raise WrongStore(f"{alias} is not the alias of one index, so airtriage did not make it.", _ELSEWHERE)
     ((index, about),) = found.items()
     has = about.get("mappings", {})
     ours = has.get("_meta", {}).get("airtriage", {})
     if ours.get("what") != what:
-        raise StoreError(f"The index {index} was made by something else than airtriage.", elsewhere)
+        raise WrongStore(f"The index {index} was made by something else than airtriage.", _ELSEWHERE)
     if ours.get("layout", 0) > LAYOUT:
-        raise StoreError(
+        raise WrongStore(
             f"The index {index} was written by a newer airtriage (its layout is {ours['layout']}, this one knows {LAYOUT}).",
-            "Install that version again, or put another prefix at the end of store.",
+            "Install that version again, or put another prefix at the end of the URL that the setting store holds.",
         )
     wants = mapping(what)
     if has == wants:
@@ -127,7 +140,7 @@ def _judge(alias: str, what: str, found: dict[str, Any] | None) -> None:
     known, expected = has.get("properties", {}), wants["properties"]
     fields = sorted(name for name in known.keys() | expected.keys() if known.get(name) != expected.get(name))
     where = f"at the field {', '.join(fields)}" if fields else "in its options"
-    raise StoreError(
+    raise WrongStore(
         f"The mapping of the index {index} was changed by hand, {where}.",
         "Copy the store to another prefix with airtriage copy, which makes it anew.",
     )

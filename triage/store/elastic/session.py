@@ -12,16 +12,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import elastic_transport
 import elasticsearch
 import msgspec
 
-from triage.errors import SettingsError, StoreError
-from triage.store.access import Access
+from triage.errors import SettingsError, StoreError, WrongStore
+from triage.store.access import Access, nodes
 
-PREFIX = "airtriage"
 _OLDEST = (8, 19)  # the oldest that the store contract runs on
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled from one to the other, each cut short at random
 _BUCKETS = 5_000  # of a page of counts
@@ -105,7 +103,10 @@ class Session:
     @classmethod
     def open(cls, url: str, access: Access) -> tuple[Session, str]:
         """Connect to `http(s)://host:port[,host:port…][/prefix]`; return the session and the indices' prefix."""
-        nodes, prefix = _nodes(url)
+        try:
+            addresses, prefix = nodes(url)
+        except ValueError as exc:
+            raise SettingsError(f"The setting store is wrong: {exc}.", "Correct it.") from None
         options: dict[str, Any] = {}
         if access.api_key:
             options["api_key"] = access.api_key
@@ -113,19 +114,19 @@ class Session:
             options["basic_auth"] = (access.user, access.password)
         if access.ca_file:
             options["ca_certs"] = access.ca_file
-        address = ", ".join(nodes)
+        address = ", ".join(addresses)
         try:
             client = elasticsearch.Elasticsearch(
-                nodes,
+                addresses,
                 request_timeout=access.timeout,
-                max_retries=0 if len(nodes) == 1 else len(nodes),
+                max_retries=0 if len(addresses) == 1 else len(addresses),
                 retry_on_timeout=False,
                 serializers={"application/json": _Json()},
                 **options,
             )
         except (ValueError, OSError) as exc:
             raise SettingsError(
-                f"store = {address!r} cannot be opened: {exc}.", "Check the URL and the CA file."
+                f"The setting store is wrong: {address} cannot be opened: {exc}.", "Correct it, or elastic.ca_file."
             ) from exc
         session = cls(client, address, access)
         session._check()
@@ -313,9 +314,9 @@ class Session:
         version = str(info["version"]["number"])
         known = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
         if known < _OLDEST:
-            raise StoreError(
+            raise WrongStore(
                 f"Elasticsearch at {self._address} is {version}; airtriage needs {'.'.join(map(str, _OLDEST))} or newer.",
-                "Upgrade it, or set store to another.",
+                "Upgrade it, or correct the setting store.",
             )
 
     def _raise(self, exc: Exception) -> NoReturn:
@@ -326,19 +327,23 @@ def _error(address: str, exc: Exception) -> Exception:
     where = f"Elasticsearch at {address}"
     match exc:
         case elasticsearch.UnsupportedProductError():
-            return StoreError(f"What answers at {address} is not Elasticsearch.", "Check the address in store.")
+            return WrongStore(
+                f"What answers at {address} is not Elasticsearch.",
+                "Correct the setting store; OpenSearch cannot be the store.",
+            )
         case elasticsearch.AuthenticationException():
-            return StoreError(f"{where} does not let us in.", "Check the API key, or the user and the password.")
+            return WrongStore(f"{where} does not let us in.", "Set elastic.api_key, or elastic.username and password.")
         case elastic_transport.TlsError():
-            return StoreError(
-                f"{where} cannot be trusted: {exc}.", "Set the CA file to that of its certificate's authority."
+            return WrongStore(
+                f"{where} cannot be trusted: {exc.message}.",
+                "Set elastic.ca_file to the PEM file of the authority that signed its certificate.",
             )
         case elastic_transport.ConnectionTimeout():
             return StoreError(
                 f"{where} does not answer in time.", "See what it is busy with; nothing kept so far is lost."
             )
         case elastic_transport.ConnectionError():
-            return StoreError(f"{where} cannot be reached: {exc.message}.", "Start it, or check the address in store.")
+            return StoreError(f"{where} cannot be reached: {exc.message}.", "Start it, or correct the setting store.")
         case elasticsearch.ApiError():
             return _refused(where, exc)
         case _:
@@ -350,12 +355,13 @@ def _refused(where: str, exc: elasticsearch.ApiError) -> StoreError:
     reason = _reason(error) if error else str(exc)
     kind = error.get("type", "") if isinstance(error, dict) else ""
     if kind == "cluster_block_exception":
-        return StoreError(
+        return WrongStore(
             f"{where} takes no writes: {reason}.", "Free disk space or lift the block, then it goes on by itself."
         )
     if exc.status_code == 403:
-        return StoreError(
-            f"{where} forbids it: {reason}.", "Give the account the privileges listed in docs/scaling.md."
+        return WrongStore(
+            f"{where} forbids it: {reason}.",
+            "Give the account of the section elastic the privileges listed in docs/scaling.md.",
         )
     if exc.status_code in _BUSY:
         return StoreError(f"{where} is too busy: {reason}.", "Give it more room; nothing kept so far is lost.")
@@ -402,28 +408,3 @@ def _parts(writes: Iterable[tuple[int, Write]]) -> Iterator[list[tuple[int, Writ
         size += write.size
     if part:
         yield part
-
-
-def _nodes(url: str) -> tuple[list[str], str]:
-    scheme, _, rest = url.partition("://")
-    hosts, _, path = rest.partition("/")
-    prefix = path.strip("/") or PREFIX
-    nodes = []
-    for host in hosts.split(","):
-        try:
-            parts = urlsplit(f"{scheme}://{host.strip()}")
-            port = parts.port or (443 if scheme == "https" else 9200)
-        except ValueError as exc:
-            raise SettingsError(f"store = {url!r} names no node: {exc}.", "Write https://host:9200/airtriage.") from exc
-        if parts.username or parts.password:
-            raise SettingsError("store holds a user or a password.", "Set store_user and store_password instead.")
-        if not parts.hostname:
-            raise SettingsError(f"store = {url!r} names no host.", "Write https://host:9200/airtriage.")
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        nodes.append(f"{scheme}://{name}:{port}")
-    if not prefix.replace("-", "").replace("_", "").isalnum() or prefix != prefix.lower() or prefix[0] in "-_":
-        raise SettingsError(
-            f"store = {url!r} ends with {prefix!r}, which cannot begin the name of an index.",
-            "Use lower-case letters, digits, - and _.",
-        )
-    return nodes, prefix
