@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -103,6 +104,23 @@ def test_the_secrets_of_gitlab_come_from_files_and_are_masked_wherever_they_stan
         ({"WEB__PORT": "99999"}, r"web\.port is wrong"),
         ({"STORE": "somewhere"}, r"store is wrong.*not a URL"),
         ({"STORE": "sqlite://"}, r"store is wrong.*not a URL"),
+        ({"STORE": "https://svc:sekret@h:9200"}, r"store is wrong.*belongs into elastic\.username"),
+        ({"STORE": "https://h:9200,svc:sekret@h2:9200/a"}, r"store is wrong.*belongs into elastic\.username"),
+        ({"STORE": "https://h:abc/sekret"}, r"store is wrong.*host or port cannot be read"),
+        ({"STORE": "https://"}, r"store is wrong.*not a URL such as https://host:9200/airtriage"),
+        ({"STORE": "https://h:9200?key=sekret"}, r"store is wrong.*not a URL such as"),
+        ({"STORE": "https://h:9200/Sekret"}, r"store is wrong.*lower-case letters"),
+        ({"ELASTIC__API_KEY": "sekret sekret"}, r"elastic\.api_key is wrong.*one word of plain ASCII"),
+        (
+            {"ELASTIC__API_KEY": "k", "ELASTIC__USERNAME": "u", "ELASTIC__PASSWORD": "sekret"},
+            r"elastic is wrong.*exclude",
+        ),
+        ({"ELASTIC__USERNAME": "u"}, r"elastic is wrong.*has a username but no password"),
+        ({"ELASTIC__USERNAME": "u:sekret", "ELASTIC__PASSWORD": "x"}, r"elastic\.username is wrong.*colon"),
+        ({"ELASTIC__PASSWORD_FILE": "/nope"}, r"elastic\.password_file = '/nope' cannot be read"),
+        ({"ELASTIC__CA_FILE": "/nope.pem"}, r"elastic\.ca_file is wrong.*no file '/nope\.pem'"),
+        ({"ELASTIC__SHARDS": "0"}, r"elastic\.shards is wrong"),
+        ({"ELASTIC__API_KEI": "x"}, r"Did you mean 'api_key'"),
         ({"BROKER": "filesystem://"}, r"broker is wrong.*not a URL"),
         ({"BROKER": "redis:sekret@host"}, r"broker is wrong.*not a URL"),
         ({"BROKER": "redis://host:abc/0"}, r"broker is wrong.*port"),
@@ -335,7 +353,7 @@ def test_every_secret_may_come_from_a_file(way: tuple[str, ...], tmp_path: Path)
         f"AIRTRIAGE_{'__'.join(way).upper()}_FILE": str(tmp_path / "secret"),
     }
     if way[-1] == "password":
-        environ["AIRTRIAGE_DEPLOYMENTS__P__USERNAME"] = "svc"
+        environ[f"AIRTRIAGE_{'__'.join(way[:-1]).upper()}__USERNAME"] = "svc"
     if way[:3] == ("deployments", "p", "gitlab"):
         environ |= {f"AIRTRIAGE_DEPLOYMENTS__P__GITLAB__{name}": value for name, value in _GITLAB.items()}
     environ |= {f"AIRTRIAGE_GITLAB__{name}": value for name, value in _GITLAB.items()} if way[0] == "gitlab" else {}
@@ -351,3 +369,17 @@ def test_every_secret_may_come_from_a_file(way: tuple[str, ...], tmp_path: Path)
 
 
 _GITLAB = {"URL": "https://g.example", "PROJECT": "data/dags"}
+
+
+def test_the_login_of_an_elasticsearch_when_set_reaches_the_store_and_is_masked_everywhere() -> None:
+    key = base64.b64encode(b"an-id:s3cret-half-of-the-key").decode()
+    settings = load(environ={"AIRTRIAGE_STORE": "https://a:9200,b/tri", "AIRTRIAGE_ELASTIC__API_KEY": key})
+    assert settings.store_access.api_key == key
+    for secret in (key, "s3cret-half-of-the-key"):
+        assert secret not in repr(settings)
+        assert secret not in repr(settings.store_access)
+        assert secret not in settings.redactor.text(f"it said {secret} here")
+    login = {"AIRTRIAGE_ELASTIC__USERNAME": "svc", "AIRTRIAGE_ELASTIC__PASSWORD": "s3cret-word"}
+    settings = load(environ=login)
+    assert (settings.store_access.user, settings.store_access.password) == ("svc", "s3cret-word")
+    assert "s3cret-word" not in settings.redactor.text("401 for s3cret-word") + repr(settings.store_access)

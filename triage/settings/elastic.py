@@ -40,8 +40,8 @@ class Elastic(Section):
     @classmethod
     def _is_key(cls, value: SecretStr) -> SecretStr:
         key = value.get_secret_value()
-        if key and _opened(key) is None:
-            raise ValueError("it is not an API key as Elasticsearch shows it encoded: one word in base64")
+        if any(not "!" <= character <= "~" for character in key):
+            raise ValueError("it is no API key: those are one word of plain ASCII, as Elasticsearch shows it encoded")
         return value
 
     @field_validator("username")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 PREFIX = "airtriage"
@@ -26,9 +26,9 @@ class Access:
     second node). `mask` is what a reason that is kept goes through.
     """
 
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     ca_file: str = ""
     timeout: float = 30.0
     patience: float = 30.0
