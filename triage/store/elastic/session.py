@@ -1,6 +1,6 @@
 """One Elasticsearch: the connection, its errors as one sentence each, and bulk writes whose every answer is looked at.
 
-The only file that imports `elasticsearch`. A server that is busy or away is waited for with growing pauses, in bounds;
+With `errors` the only file that imports `elasticsearch`. A server that is busy or away is waited for with growing pauses, in bounds;
 a write may be repeated, because ids and sequence numbers tell what was done already. Knows no document of ours.
 """
 
@@ -10,7 +10,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import elastic_transport
@@ -19,13 +19,14 @@ import msgspec
 
 from triage.errors import SettingsError, StoreError, WrongStore
 from triage.store.access import Access, nodes
+from triage.store.elastic.errors import BUSY, is_product, reason_of, sentence, stranger
 
 _OLDEST = (8, 19)  # the oldest that the store contract runs on
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled from one to the other, each cut short at random
+_OPEN_PATIENCE = 5.0  # seconds
 _BUCKETS = 5_000  # of a page of counts
 _PURGES, _PURGE_PAUSE = 45, 2.0  # a minute and a half, and the time that merging takes
 _PURGE_SECONDS = 3_600.0  # merging a big index takes minutes
-_BUSY = frozenset({429, 502, 503, 504})
 _ANSWERS = "errors,items.*.status,items.*.error,items.*._seq_no,items.*._primary_term"
 
 
@@ -128,9 +129,9 @@ class Session:
             raise SettingsError(
                 f"The setting store is wrong: {address} cannot be opened: {exc}.", "Correct it, or elastic.ca_file."
             ) from exc
-        session = cls(client, address, access)
-        session._check()
-        return session, prefix
+        # Whoever opens a store may be a person who waits for the first answer.
+        cls(client, address, replace(access, patience=min(access.patience, _OPEN_PATIENCE)))._check()
+        return cls(client, address, access), prefix
 
     def close(self) -> None:
         self._client.close()
@@ -213,7 +214,7 @@ class Session:
         for doc in found:
             if "error" in doc:
                 raise StoreError(
-                    f"Elasticsearch at {self._address} cannot read: {_reason(doc['error'])}.", "Try again."
+                    f"Elasticsearch at {self._address} cannot read: {reason_of(doc['error'])}.", "Try again."
                 )
         return {doc["_id"]: _doc(doc) for doc in found if doc.get("found")}
 
@@ -250,7 +251,7 @@ class Session:
             for part in _parts(waiting):
                 for (place, write), item in zip(part, self._send([write for _, write in part]), strict=True):
                     status = item["status"]
-                    if status in _BUSY:
+                    if status in BUSY:
                         refused.append((place, write))
                     else:
                         answers[place] = _answer(write, status, item)
@@ -295,24 +296,30 @@ class Session:
             try:
                 return send()
             except elasticsearch.NotFoundError as exc:
-                if is_missing_fine:
+                if is_missing_fine and is_product(exc):
                     return None
                 self._raise(exc)
             except (elastic_transport.ConnectionError, elastic_transport.ConnectionTimeout) as exc:
                 if isinstance(exc, elastic_transport.TlsError) or not next(pauses, False):
                     self._raise(exc)
+            except elastic_transport.SerializationError as exc:  # an answer cut short, or no Elasticsearch
+                if not next(pauses, False):
+                    self._raise(exc)
             except elasticsearch.ApiError as exc:
                 if is_there_fine and exc.error == "resource_already_exists_exception":
                     return None
-                if exc.status_code not in _BUSY or not next(pauses, False):
+                if exc.status_code not in BUSY or not next(pauses, False):
                     self._raise(exc)
 
     def _check(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that security is off is the operator's choice
             info = self.ask("GET", "/")
-        version = str(info["version"]["number"])
-        known = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
+        try:
+            version = str(info["version"]["number"])
+            known = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
+        except (TypeError, KeyError, ValueError) as exc:
+            raise stranger(self._address) from exc
         if known < _OLDEST:
             raise WrongStore(
                 f"Elasticsearch at {self._address} is {version}; airtriage needs {'.'.join(map(str, _OLDEST))} or newer.",
@@ -320,61 +327,7 @@ class Session:
             )
 
     def _raise(self, exc: Exception) -> NoReturn:
-        raise _error(self._address, exc) from exc
-
-
-def _error(address: str, exc: Exception) -> Exception:
-    where = f"Elasticsearch at {address}"
-    match exc:
-        case elasticsearch.UnsupportedProductError():
-            return WrongStore(
-                f"What answers at {address} is not Elasticsearch.",
-                "Correct the setting store; OpenSearch cannot be the store.",
-            )
-        case elasticsearch.AuthenticationException():
-            return WrongStore(f"{where} does not let us in.", "Set elastic.api_key, or elastic.username and password.")
-        case elastic_transport.TlsError():
-            return WrongStore(
-                f"{where} cannot be trusted: {exc.message}.",
-                "Set elastic.ca_file to the PEM file of the authority that signed its certificate.",
-            )
-        case elastic_transport.ConnectionTimeout():
-            return StoreError(
-                f"{where} does not answer in time.", "See what it is busy with; nothing kept so far is lost."
-            )
-        case elastic_transport.ConnectionError():
-            return StoreError(f"{where} cannot be reached: {exc.message}.", "Start it, or correct the setting store.")
-        case elasticsearch.ApiError():
-            return _refused(where, exc)
-        case _:
-            return exc
-
-
-def _refused(where: str, exc: elasticsearch.ApiError) -> StoreError:
-    error = exc.body.get("error") if isinstance(exc.body, dict) else None
-    reason = _reason(error) if error else str(exc)
-    kind = error.get("type", "") if isinstance(error, dict) else ""
-    if kind == "cluster_block_exception":
-        return WrongStore(
-            f"{where} takes no writes: {reason}.", "Free disk space or lift the block, then it goes on by itself."
-        )
-    if exc.status_code == 403:
-        return WrongStore(
-            f"{where} forbids it: {reason}.",
-            "Give the account of the section elastic the privileges listed in docs/scaling.md.",
-        )
-    if exc.status_code in _BUSY:
-        return StoreError(f"{where} is too busy: {reason}.", "Give it more room; nothing kept so far is lost.")
-    return StoreError(f"{where} refuses: {reason}.", "See its log.")
-
-
-def _reason(error: Any) -> str:
-    """What went wrong, without the value it went wrong with: that may be a secret."""
-    if not isinstance(error, dict):
-        return str(error)
-    causes = error.get("root_cause") or [error]
-    text = str(causes[0].get("reason") or causes[0].get("type"))
-    return text.partition(" Preview of field's value")[0].rstrip(".")
+        raise sentence(self._address, exc) from exc
 
 
 def _answer(write: Write, status: int, item: dict[str, Any]) -> Answer:
@@ -383,7 +336,7 @@ def _answer(write: Write, status: int, item: dict[str, Any]) -> Answer:
     if status == 409:
         return Answer(write, False, is_conflict=True)
     error = item.get("error", {})
-    return Answer(write, False, reason=f"{error.get('type', status)}: {_reason(error)}")
+    return Answer(write, False, reason=f"{error.get('type', status)}: {reason_of(error)}")
 
 
 def _doc(found: dict[str, Any]) -> Doc:
