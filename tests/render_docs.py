@@ -18,7 +18,7 @@ from triage.causes import CAUSES
 from triage.model import Evidence
 from triage.orders import WORDS
 from triage.policy import Threshold
-from triage.query import FIELDS
+from triage.query import KNOWN, Kind
 from triage.records import TriageState
 from triage.redact import RULES
 from triage.redact.rules import EMAIL
@@ -93,10 +93,18 @@ def causes() -> Iterator[str]:
         yield f"| {cause.name} | {cause.summary} | {' '.join(cause.steps)} |"
 
 
+_WRITTEN = {
+    Kind.WORDS: "words", Kind.NAME: "the whole value, or its beginning with a `*`",
+    Kind.NUMBER: "a whole number or a range", Kind.TIME: "a date or a range",
+}  # fmt: skip
+
+
 def fields() -> Iterator[str]:
-    for short in dict.fromkeys(FIELDS.values()):
-        full = [name for name, its in FIELDS.items() if its == short and name != short]
-        yield f"- `{short}`" + "".join(f" (`{name}`)" for name in full)
+    yield "| field | what it says | written as |\n| --- | --- | --- |"
+    for known in KNOWN.values():
+        names = "".join(f", `{name}`" for name in known.full)
+        written = ", ".join(f"`{choice}`" for choice in known.choices) or _WRITTEN[known.kind]
+        yield f"| `{known.name}`{names} | {known.says} | {written} |"
 
 
 def masks() -> Iterator[str]:

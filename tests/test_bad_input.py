@@ -202,7 +202,8 @@ def test_a_typo_in_a_settings_file_is_named_before_anything_is_done(tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["problems", "dga:x"], 2, "Did you mean 'dag'?"),
+        (["problems", "dga:x"], 2, "Did you mean dag:?"),
+        (["search", "at", "noon", "KeyError:", "0"], 2, "at noon KeyError: 0         ^^^^^^^^^"),
         (["problem", "nope"], 2, "no problem 'nope'"),
         (["mute", "nope"], 2, "no problem 'nope'"),
         (["mute", "nope", "--for", "soon"], 2, "nope"),

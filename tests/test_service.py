@@ -15,7 +15,7 @@ from tests.store_contract import NOW, occurrence
 from triage import merging
 from triage.errors import InputError
 from triage.model import LogStatus
-from triage.query import parse
+from triage.query import KNOWN, parse
 from triage.queue import Pill
 from triage.records import Change, Escalation, Membership, Problem, TriageState
 from triage.redact import Redactor
@@ -188,11 +188,31 @@ def test_terms_about_problems_find_their_occurrences(service: Service) -> None:
     assert runs("NOT state:MUTED AND dag:orders") == ["run_1"]
     service.mirrored(id, "https://gitlab.example.com/a/b/-/issues/41", NOW)
     assert runs("has:gitlab") == ["run_2"]
-    with pytest.raises(InputError, match="has:gitlab finds"):
+    with pytest.raises(InputError, match="There is gitlab, owner, team"):
         runs("has:jira")
     assert [row.problem.id for row in service.queue(NOW, parse("title:other", NOW))] == [id]
-    with pytest.raises(InputError, match="is not a state"):
+    with pytest.raises(InputError, match="state:happy is not known"):
         runs("state:happy")
+    assert (
+        runs("gitlab:41")
+        == runs("gitlab:a/b*")
+        == runs('gitlab:"a/b#41"')
+        == runs("first_seen:* gitlab:*")
+        == ["run_2"]
+    )
+    assert runs("-gitlab:* occurrences:1") == runs('gitlab:""') == ["run_1"]
+    assert runs("last_seen:<=now-1s") == runs("team:*") == runs("is:growing") == []
+    assert runs("state:*") == runs("first_seen:[now-1h TO now]") == ["run_1", "run_2"]
+    tabs = {pill.partition(" ")[0] for pill in Pill} | {state.lower() for state in TriageState} | {"open", "growing"}
+    assert set(KNOWN["is"].choices) == tabs
+    service.assign(id, "@data", "ann", NOW)
+    assert runs("team:data") == runs("team:@da*") == runs("has:team") == ["run_2"]
+    assert [row.problem.id for row in service.queue(NOW, parse("owner:@da* -owner:nobody", NOW))] == [id]
+    # A problem is found by one try that satisfies the whole query, not by several that do together.
+    service.record([occurrence(3, fingerprint="1:bb", title="Other", text="quiet")])
+    service.settle(NOW)
+    assert service.queue(NOW, parse("boom quiet", NOW)) == []
+    assert [row.problem.id for row in service.queue(NOW, parse("quiet -boom has:gitlab", NOW))] == [id]
 
 
 def test_search_names_the_problem_of_each_try(service: Service) -> None:

@@ -84,11 +84,11 @@ def test_whatever_can_be_parsed_can_be_searched(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a " * 500,
-        "a OR " * 199 + "a",
+        "a " * 100,
+        "a OR " * 99 + "a",
         "dag:" + "x" * 900 + "*",
         "NOT " * 11 + "a",
-        "(" * 60 + "a" + ")" * 60,
+        "(" * 12 + "a" + ")" * 12,
         '"a\0b"',
         "\ud800",
         "at:9999-12-31",

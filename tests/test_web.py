@@ -114,6 +114,14 @@ def test_search_finds_failed_tries(client: TestClient) -> None:
     assert all(it["problem"] for it in found)
 
 
+def test_a_wrong_query_is_400_with_its_place_and_what_may_have_been_meant(client: TestClient) -> None:
+    answer = client.get("/api/problems", params={"q": "KeyError: 0"})
+    assert answer.status_code == 400
+    said = answer.json()
+    assert (said["place"], said["meant"]) == ([0, 9], '"KeyError: 0"')
+    assert said["error"].startswith("There is no field 'KeyError'")
+
+
 def test_unknown_api_paths_are_404_in_json(client: TestClient) -> None:
     answer = client.get("/api/nope")
     assert answer.status_code == 404

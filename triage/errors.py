@@ -3,6 +3,7 @@
     TriageError
     ├── SettingsError      the settings file or environment          (exit code 2)
     ├── InputError         a command's or request's input             (exit code 2)
+    │   └── WrongQuery     a query that cannot be read, and where
     ├── StoreError         the store cannot be read or written
     │   ├── StaleProblem   a record changed since it was read: decide again
     │   └── WrongStore     what the settings name cannot be our store as it is      (exit code 2)
@@ -21,6 +22,10 @@ An adapter maps to these in one place, `raise … from exc`; bugs pass through r
 """
 
 from __future__ import annotations
+
+import unicodedata
+
+_AROUND = 40  # characters shown on each side of the place in a query that cannot be read
 
 
 class TriageError(Exception):
@@ -41,6 +46,37 @@ class SettingsError(TriageError):
 
 class InputError(TriageError):
     """A command's or a request's input is wrong; the message names the part."""
+
+
+class WrongQuery(InputError):
+    """A query that cannot be read, or would cost too much: `text[start:end]` is the place.
+
+    `better` is the whole query as it may have been meant, empty where nobody can know.
+    """
+
+    def __init__(self, what: str, fix: str, text: str, start: int, end: int, better: str = "") -> None:
+        super().__init__(what, fix)
+        self.text = text
+        self.start = start
+        self.end = end
+        self.better = better
+
+    @property
+    def pointed(self) -> str:
+        """The query on one line and carets under the place on the next, cut to what stands around it."""
+        from_ = max(0, self.start - _AROUND)
+        to = min(len(self.text), max(self.end, self.start + 1) + _AROUND)
+        before, cut = "… " if from_ else "", " …" if to < len(self.text) else ""
+        shown = "".join(char if char.isprintable() else " " for char in self.text[from_:to])
+        place = min(self.start - from_, len(shown))
+        marked = max(1, _columns(shown[place : place + min(self.end, to) - self.start]))
+        return f"{before}{shown}{cut}\n{' ' * (len(before) + _columns(shown[:place]))}{'^' * marked}"
+
+
+def _columns(text: str) -> int:
+    """Count the columns of a terminal that a text takes."""
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.combining(char) != 0 for char in text)
 
 
 class StoreError(TriageError):

@@ -19,6 +19,7 @@ from triage.errors import InputError
 from triage.lifecycle import Decision
 from triage.links import home
 from triage.records import Change, Dag, Problem
+from triage.tokens import fold
 
 # Airflow's own default ([operators] default_owner): it names nobody.
 _AIRFLOWS_DEFAULT = "airflow"
@@ -87,13 +88,20 @@ class Owner:
             case Source.AIRFLOW:
                 return f"as Airflow says of {self.by}"
 
-    def is_called(self, pattern: str) -> bool:
-        """Say whether one of the names is this one, in any case and with or without its `@`; `*` ends a beginning."""
-        if pattern == NOBODY:
+    def is_called(self, name: str, prefix: bool = False) -> bool:
+        """Say whether one of the names is this folded one, or begins with it, with or without its `@`; nobody without any."""
+        if name == NOBODY or not (name or prefix):
             return not self.names
-        wanted = pattern.casefold().removeprefix("@")
-        names = (name.casefold().lstrip("@") for name in self.names)
-        return any(name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted for name in names)
+        return _is_among(self.names, name, prefix)
+
+    def is_team(self, name: str, prefix: bool = False) -> bool:
+        """Say whether one of the names is a team that is called so, or begins so, with or without its `@`."""
+        return _is_among((one for one in self.names if one.startswith("@")), name, prefix)
+
+
+def _is_among(names: Iterable[str], name: str, prefix: bool) -> bool:
+    folded, wanted = (fold(one).removeprefix("@") for one in names), name.removeprefix("@")
+    return any(one.startswith(wanted) if prefix else one == wanted for one in folded)
 
 
 NO_OWNER = Owner()

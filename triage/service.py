@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import belonging, escalation, heirs, lifecycle, moves, owners, ownership
+from triage import belonging, escalation, heirs, lifecycle, moves, owners, ownership, terms
 from triage.editions import SIGNERS, Signers
 from triage.errors import InputError, StaleProblem
 from triage.lifecycle import Actor, Decision
 from triage.missed import Missed, join
 from triage.model import LogStatus, Occurrence
 from triage.owners import NO_RULES, Ownership
-from triage.query import EVERYTHING, Between, Both, Field, Members, Query, rewrite
-from triage.queue import Beside, Pill, QueueRow, first_day, row_of
-from triage.records import Change, Escalation, Membership, Outcomes, Problem, Split, Tally, TriageState, problem_id
+from triage.query import EVERYTHING, Between, Both, Field, Members, Query
+from triage.queue import Beside, QueueRow, first_day, row_of
+from triage.records import Change, Escalation, Membership, Outcomes, Problem, Split, Tally, problem_id
 from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
 from triage.tokens import fold
@@ -485,40 +485,7 @@ class Service:
 
         With `of_problems`, `owner:` is such a term too.
         """
-
-        def members_where(claim: Callable[[QueueRow], bool]) -> Query:
-            rows = [row for row in self.queue(now) if claim(row)]
-            return Members(frozenset(pair for row in rows for pair in self.members(row.problem)))
-
-        def change(term: Field) -> Query:
-            value = term.value
-            match term.name:
-                case "state":
-                    if value.upper() not in TriageState.__members__:
-                        raise InputError(f"state:{value} is not a state.", f"The states are {', '.join(TriageState)}.")
-                    return members_where(lambda row: row.problem.state == value.upper())
-                case "is":
-                    if value == "growing":
-                        return members_where(lambda row: row.growth is not None)
-                    if value not in [str(pill) for pill in Pill] + ["needs"]:
-                        raise InputError(
-                            f"is:{value} is not known.", f"Try one of {', '.join(sorted([*Pill, 'growing']))}."
-                        )
-                    return members_where(lambda row: row.pill.startswith(value) or value == Pill.ALL)
-                case "has":
-                    if value != "gitlab":
-                        raise InputError(f"has:{value} is not known.", "has:gitlab finds problems with a GitLab issue.")
-                    return members_where(lambda row: bool(row.problem.gitlab_url))
-                case "problem":
-                    known = self.store.get(Problem, value)
-                    start = self.living(known[0]).id if known else value
-                    return members_where(lambda row: row.problem.id.startswith(start))
-                case "owner" if of_problems:
-                    return members_where(lambda row: row.owned.is_called(value))
-                case _:
-                    return term
-
-        return rewrite(query, change)
+        return terms.resolve(self, query, now, of_problems=of_problems)
 
     def members(self, problem: Problem) -> set[tuple[str, str]]:
         """Return the (deployment, fingerprint) pairs a problem owns."""

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from triage import asking
 from triage.elsewhere import elsewhere
-from triage.errors import InputError, TriageError
+from triage.errors import InputError, TriageError, WrongQuery
 from triage.merging import in_force
 from triage.query import EVERYTHING, parse
 from triage.records import TriageState
@@ -187,6 +187,8 @@ class _Api:
 def _answer(make: Callable[[], Any], bad: int = 400) -> Response:
     try:
         return JSONResponse(make())
+    except WrongQuery as exc:
+        return JSONResponse({"error": str(exc), "place": [exc.start, exc.end], "meant": exc.better or None}, bad)
     except InputError as exc:
         return JSONResponse({"error": str(exc)}, bad)
     except TriageError as exc:

@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from triage.errors import InputError, SettingsError, TriageError, WrongStore
+from triage.errors import InputError, SettingsError, TriageError, WrongQuery, WrongStore
 from triage.redact import PLAIN
 from ui import deciding, keeping, moving, own_log, reading, running, tracking  # noqa: F401 -- each adds its commands
 from ui.command import cli, err
@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> None:
         if "--debug" in (argv or sys.argv):
             raise
         err.print(own_log.masked(str(exc)), markup=False, soft_wrap=True)
+        if isinstance(exc, WrongQuery):
+            err.print(own_log.masked(exc.pointed), markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(exc, SettingsError | InputError | WrongStore) else 1)
 
 
