@@ -1,4 +1,4 @@
-"""The commands that change what is stored already: `redact`, `regroup` and `retire`."""
+"""The commands about the whole of what is stored: `redact`, `regroup`, `retire` and `copy`."""
 
 from __future__ import annotations
 
@@ -81,3 +81,20 @@ def retire(context: Context, dry_run: bool, as_json: bool) -> None:
             else f"{gone} failed tries from before {day} were"
         )
         out.print(f"{would} deleted; {left} are kept, and so are all problems, their history and their counts.")
+
+
+@cli.command()
+@click.option("--from", "source", metavar="URL", help="The store to copy (the setting store).")
+@click.option(
+    "--to", "target", metavar="URL", required=True, help="The store to fill: an empty one, or one not there yet."
+)
+@click.option("--verify", is_flag=True, help="Only compare the two.")
+@json_option
+@passes
+def copy(context: Context, source: str | None, target: str, verify: bool, as_json: bool) -> None:
+    """Copy a store into another: to move house, as a backup, or to restore one. May be stopped and run again."""
+    from ui import copying
+
+    its = context.settings
+    here = source or its.store_url
+    sys.exit(copying.copy(here, target, its.store_access, out, err, verify=verify, as_json=as_json))

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
-from triage.errors import SettingsError
+from triage.errors import SettingsError, StoreError
 from triage.mirrors import Heard, LinkWish, Mirror, Tracker, tracker_id
 from triage.model import Occurrence
 from triage.query import Query
@@ -333,16 +335,48 @@ def thing_id(thing: Thing) -> str:
 def open_store(url: str, access: Access = OPEN) -> Store:
     """Open the store that `url` names, made or migrated first where needed; SettingsError for an unknown scheme.
 
-    `access` is how a server is logged in to; a file needs none.
+    `access` is how a server is logged in to; a file needs none. StoreError where it is a copy that was not finished: half
+    of the problems would be taken for all of them.
     """
+    store = open_target(url, access)
+    found = store.get(Copying, COPYING)
+    if found and found[0].done_at is None:
+        store.close()
+        raise StoreError(
+            f"The store {bare(url)} is a copy of {found[0].source} that is not finished.",
+            f"Finish it: airtriage copy --from {found[0].source} --to {bare(url)}",
+        )
+    return store
+
+
+def open_source(url: str, access: Access = OPEN) -> Store:
+    """Open a store to read it alone: it is neither made nor migrated, and SQLite shows it as it is at this moment."""
+    return _open(url, access, frozen=True)
+
+
+def open_target(url: str, access: Access = OPEN) -> Store:
+    """Open a store to fill it, made where it is not there; a copy that was not finished is fine."""
+    return _open(url, access)
+
+
+def bare(url: str) -> str:
+    """Return the address of a store without the account in it, of a file with its whole path."""
+    if url.startswith("sqlite:///"):
+        return f"sqlite:///{Path(url.removeprefix('sqlite:///')).expanduser().resolve()}"
+    parts = urlsplit(url)
+    hosts = ",".join(host.rpartition("@")[2] for host in parts.netloc.split(","))
+    return parts._replace(netloc=hosts).geturl().rstrip("/")
+
+
+def _open(url: str, access: Access, *, frozen: bool = False) -> Store:
     if url.startswith("sqlite:"):
         from triage.store.sqlite import SqliteStore
 
-        return SqliteStore.open(url)
+        return SqliteStore.open(url, frozen=frozen)
     if url.startswith(("http://", "https://")):
         from triage.store.elastic import ElasticStore
 
-        return ElasticStore.open(url, access)
+        return ElasticStore.open(url, access, frozen=frozen)
     raise SettingsError(
         f"store = {url!r} is not a store this version knows.",
         "Use sqlite:///path/to/airtriage.db or https://host:9200/airtriage.",

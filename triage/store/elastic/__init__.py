@@ -43,11 +43,14 @@ class ElasticStore:
         self._whole = Whole(session, indices, self._records, self._notes, self._reading, self._summaries)
 
     @classmethod
-    def open(cls, url: str, access: Access) -> ElasticStore:
-        """Open `http(s)://host:9200[,host:9200…][/prefix]`, its indices made first where needed."""
+    def open(cls, url: str, access: Access, *, frozen: bool = False) -> ElasticStore:
+        """Open `http(s)://host:9200[,host:9200…][/prefix]`, its indices made first where needed.
+
+        With `frozen` only to be read: InputError where they are not there, and a changed mapping is none of our business.
+        """
         session, prefix = Session.open(url, access)
         try:
-            return cls(session, prepare(session, prefix, access), access)
+            return cls(session, prepare(session, prefix, access, frozen=frozen), access)
         except BaseException:
             session.close()
             raise

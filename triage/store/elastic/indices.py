@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from triage.errors import WrongStore
+from triage.errors import InputError, WrongStore
 from triage.store.access import Access
 from triage.store.elastic.session import Session
 
@@ -64,15 +64,18 @@ class Indices:
         return ",".join((self.record, self.occurrence, self.summary, self.touched, self.dead))
 
 
-def prepare(session: Session, prefix: str, access: Access) -> Indices:
+def prepare(session: Session, prefix: str, access: Access, *, frozen: bool = False) -> Indices:
     """Make what is missing, and refuse what is not ours; may be called by any number of processes at once.
 
-    All is looked at before anything is made, so that a refusal leaves nothing behind.
+    All is looked at before anything is made, so that a refusal leaves nothing behind. With `frozen` nothing is made, and a
+    mapping changed by hand is no hindrance: who reads it can copy it.
     """
     names = {f"{prefix}-{what}": what for what in _MAPPINGS}
     there = {alias: found for alias in names if (found := _found(session, alias)) is not None}
     for alias, found in there.items():
-        _judge(alias, names[alias], found)
+        _judge(alias, names[alias], found, frozen=frozen)
+    if frozen and len(there) < len(names):
+        raise InputError(f"There is no store of airtriage at {prefix}.", "Check the prefix at the end of the URL.")
     for alias in [alias for alias in names if alias not in there]:
         _refuse_squatter(session, alias)
     for alias, what in names.items():
@@ -120,7 +123,7 @@ def mapping(what: str) -> dict[str, Any]:
     return found | ({"_source": _SOURCE[what]} if what in _SOURCE else {})
 
 
-def _judge(alias: str, what: str, found: dict[str, Any] | None) -> None:
+def _judge(alias: str, what: str, found: dict[str, Any] | None, *, frozen: bool = False) -> None:
     """WrongStore unless the alias leads to exactly one index, of ours, of this layout, as we made it."""
     if found is None or len(found) != 1 or alias in found:
         raise WrongStore(f"{alias} is not the alias of one index, so airtriage did not make it.", _ELSEWHERE)
@@ -135,7 +138,7 @@ def _judge(alias: str, what: str, found: dict[str, Any] | None) -> None:
             "Install that version again, or put another prefix at the end of the URL that the setting store holds.",
         )
     wants = mapping(what)
-    if has == wants:
+    if has == wants or frozen:
         return
     known, expected = has.get("properties", {}), wants["properties"]
     fields = sorted(name for name in known.keys() | expected.keys() if known.get(name) != expected.get(name))

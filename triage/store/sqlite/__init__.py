@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from triage.errors import SettingsError, StoreError
-from triage.store.sqlite.migrations import migrate
+from triage.errors import InputError, SettingsError, StoreError
+from triage.store.sqlite.migrations import check, migrate
 from triage.store.sqlite.records import Records
 from triage.store.sqlite.searching import Searching
 from triage.store.sqlite.summaries import Summaries
@@ -22,11 +22,17 @@ class SqliteStore(Records, Whole, Searching, Summaries):
     """The `Store` protocol on one SQLite file; safe to use from many threads and processes."""
 
     @classmethod
-    def open(cls, url: str) -> SqliteStore:
-        """Open `sqlite:///path`, or `sqlite://` in memory, made or migrated first where needed."""
+    def open(cls, url: str, *, frozen: bool = False) -> SqliteStore:
+        """Open `sqlite:///path`, or `sqlite://` in memory, made or migrated first where needed.
+
+        With `frozen` only to be read, as it is at this moment whatever others write; InputError where it is not there,
+        StoreError where it is not of this version.
+        """
         path = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
         if not path and url != "sqlite://":
             raise SettingsError(f"store = {url!r} names no file.", "Write sqlite:///path/to/airtriage.db.")
+        if frozen:
+            return cls._as_it_is(path)
         if path:
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +51,19 @@ class SqliteStore(Records, Whole, Searching, Summaries):
 
     def revive(self) -> int:
         return 0
+
+    @classmethod
+    def _as_it_is(cls, path: str) -> SqliteStore:
+        if not Path(path).is_file():
+            raise InputError(f"There is no store {path}.", "Check the path.")
+        store = cls(path, 1, frozen=True)
+        try:
+            with store.reading() as db:
+                check(db, store.target)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def revision(self) -> int:
         with self.reading() as db:

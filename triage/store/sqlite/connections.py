@@ -19,10 +19,14 @@ _BUSY_SECONDS = 30.0  # how long a writer waits for another; a put takes millise
 
 
 class Connections:
-    """One file, or memory, and the connections to it: `size` of them at most, more threads wait for one."""
+    """One file, or memory, and the connections to it: `size` of them at most, more threads wait for one.
 
-    def __init__(self, target: str, size: int) -> None:
+    With `frozen` each connection reads what was there when it was opened, and writes nothing.
+    """
+
+    def __init__(self, target: str, size: int, *, frozen: bool = False) -> None:
         self.target = target
+        self._frozen = frozen
         self._size = size
         self._pool: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._opening = threading.Lock()
@@ -45,8 +49,12 @@ class Connections:
             db.create_function(name, count, function, deterministic=True)
         # NORMAL in WAL keeps every committed write over a kill of the process; only a power cut may lose the newest
         # ones, and the cursor with them (https://sqlite.org/pragma.html#pragma_synchronous).
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -16000", "temp_store = MEMORY"):
+        writing = ("journal_mode = WAL", "synchronous = NORMAL") if not self._frozen else ()
+        for pragma in (*writing, "cache_size = -16000", "temp_store = MEMORY"):
             db.execute(f"PRAGMA {pragma}")
+        if self._frozen:
+            for step in ("PRAGMA query_only = ON", "BEGIN", "PRAGMA user_version"):  # the first read is the moment
+                db.execute(step)
         return db
 
     def _borrow(self) -> sqlite3.Connection:
@@ -74,6 +82,9 @@ class Connections:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         with self.connection() as db:
+            if self._frozen:
+                yield db
+                return
             db.execute("BEGIN")
             try:
                 yield db

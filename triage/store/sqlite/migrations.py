@@ -138,16 +138,22 @@ MIGRATIONS = (
 )
 
 
+def check(db: sqlite3.Connection, target: str) -> None:
+    """Raise StoreError unless the file is a store of this version."""
+    version = _version(db, target)
+    if not version:
+        raise StoreError(f"The file {target} is no store of airtriage.", "Check the path.")
+    if version < len(MIGRATIONS) or _is_moving(db):
+        raise StoreError(
+            f"The store {target} is of an older airtriage (its version is {version}, this one knows {len(MIGRATIONS)}).",
+            "Use the airtriage that wrote it, so that it stays of use to that; or put a copy of the file in the place of "
+            "the store, and start this one on it.",
+        )
+
+
 def migrate(db: sqlite3.Connection, target: str) -> None:
     """Bring the file up to this version; StoreError where a newer airtriage wrote it."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise StoreError(
-            f"The store {target} was written by a newer airtriage (its version is {version}, "
-            f"this one knows {len(MIGRATIONS)}).",
-            "Install that version again, or set store to another file.",
-        )
-    if version < len(MIGRATIONS):
+    if _version(db, target) < len(MIGRATIONS):
         _run(db)
     _move(db, target)
 
@@ -209,3 +215,14 @@ def _moved(db: sqlite3.Connection) -> int:
     for table in ("former", "former_kept") if batch else ():
         db.execute(f"DELETE FROM {table} WHERE rowid <= ?", (batch[-1][0],))
     return len(batch)
+
+
+def _version(db: sqlite3.Connection, target: str) -> int:
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"The store {target} was written by a newer airtriage (its version is {version}, "
+            f"this one knows {len(MIGRATIONS)}).",
+            "Install that version again, or set store to another file.",
+        )
+    return version
