@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from triage import lifecycle, outcomes
 from triage.outcomes import Outcome, OutcomeKind
@@ -107,6 +108,39 @@ class Beside:
     owning: Ownership = NO_RULES
 
 
+class Made:
+    """The rows that were made last, so that whoever asks again and again has only those made anew that changed.
+
+    One serves one range of days. Not for two threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[object, QueueRow]] = {}
+        self._owning = NO_RULES
+
+    def owning(self, told: Ownership) -> Ownership:
+        """Return what tells the owners, the very same object while that says the same: so it is compared once, not for each row."""
+        if self._owning != told:
+            self._owning = told
+        return self._owning
+
+    def row(
+        self, problem: Problem, parts: list[Summary], beside: Beside, now: datetime, since: datetime | None
+    ) -> QueueRow:
+        """Return what `row_of` would, the very same object while nothing that it is made of has changed."""
+        of = (problem, parts, beside, now.date(), since and since.date())
+        found = self._rows.get(problem.id)
+        if found is None or found[0] != of:
+            self._rows[problem.id] = found = (of, row_of(problem, parts, beside, now, since))
+        return found[1]
+
+    def keep(self, ids: Iterable[str]) -> None:
+        """Forget the rows of all other problems."""
+        wanted = set(ids)
+        for id in self._rows.keys() - wanted:
+            del self._rows[id]
+
+
 def row_of(
     problem: Problem, parts: list[Summary], beside: Beside, now: datetime, since: datetime | None = None
 ) -> QueueRow:
@@ -132,7 +166,7 @@ def row_of(
         recent=sum(n for day, n in daily.items() if day >= since.date().isoformat()) if since else total,
         first_seen=min((part.first_seen for part in parts), default=problem.opened_at),
         last_seen=last,
-        daily=tuple(daily[(now - timedelta(days=ago)).date().isoformat()] for ago in reversed(range(SPARK_DAYS))),
+        daily=tuple(daily[day] for day in _spark(now.date())),
         deployments=tuple(sorted({part.deployment for part in parts})),
         dags=_most(dags),
         tasks=_most(tasks),
@@ -142,6 +176,11 @@ def row_of(
         outcome=outcome,
         growth=growth,
     )
+
+
+@lru_cache(maxsize=4)
+def _spark(today: date) -> tuple[str, ...]:
+    return tuple((today - timedelta(days=ago)).isoformat() for ago in reversed(range(SPARK_DAYS)))
 
 
 def _tasks(parts: Iterable[Summary]) -> list[Task]:

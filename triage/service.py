@@ -21,7 +21,7 @@ from triage.missed import Missed, join
 from triage.model import LogStatus, Occurrence
 from triage.owners import NO_RULES, Ownership
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query
-from triage.queue import Beside, QueueRow, first_day, row_of
+from triage.queue import Beside, Made, QueueRow, first_day
 from triage.records import Change, Escalation, Membership, Outcomes, Problem, Split, Tally, problem_id
 from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
@@ -383,11 +383,15 @@ class Service:
             raise InputError(f"{len(matches)} problems begin with {id!r}.", "Give more of the id.")
         raise InputError(f"There is no problem {id!r}.", "airtriage problems lists them.")
 
-    def queue(self, now: datetime, query: Query = EVERYTHING, since: datetime | None = None) -> list[QueueRow]:
+    def queue(
+        self, now: datetime, query: Query = EVERYTHING, since: datetime | None = None, made: Made | None = None
+    ) -> list[QueueRow]:
         """Return the problems with an occurrence that satisfies `query`, most urgent first.
 
-        `since` bounds, in whole days, what `recent` counts, not which problems are listed.
+        `since` bounds, in whole days, what `recent` counts, not which problems are listed. `made` keeps the rows from
+        one asking to the next.
         """
+        made = made or Made()
         owned = {(m.scope, m.fingerprint): m.problem for m, _ in self.store.records(Membership)}
         wanted = None if query == EVERYTHING else self.matching(query, now)
         groups: dict[str, list[Summary]] = {}
@@ -399,13 +403,14 @@ class Service:
         for answer, _ in self.store.records(Outcomes):
             answers.setdefault(answer.problem, []).append(answer)
         growing = {known.problem: known for known, _ in self.store.records(Escalation)}
-        owning = ownership.known(self.store, self.owning)
+        owning = made.owning(ownership.known(self.store, self.owning))
         rows = [
-            row_of(problem, parts, Beside(answers.get(problem.id, ()), growing.get(problem.id), owning), now, since)
+            made.row(problem, parts, Beside(answers.get(problem.id, ()), growing.get(problem.id), owning), now, since)
             for problem, _ in self.store.records(Problem)
             if (parts := groups.get(problem.id))
             and (wanted is None or any((part.deployment, part.fingerprint) in wanted for part in parts))
         ]
+        made.keep(groups)
         return sorted(rows, key=lambda row: row.rank)
 
     def problem(self, id: str, now: datetime, limit: int = 200) -> ProblemView:

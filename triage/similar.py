@@ -59,6 +59,11 @@ class Known:
             found = self._index.nearest(id, asked, limit + len(lost) + _TRIES)
         return tuple(self._alive(ranked(_nearest([*found, *lost.items()]), limit + _TRIES)))[:limit]
 
+    def learn(self, now: datetime) -> None:
+        """Take in what the store knows by now, so that the first who asks need not wait for all of it."""
+        with self._lock:
+            self._learn(now)
+
     def _learn(self, now: datetime) -> None:
         """Add the fingerprints that came since, and take over who owns them."""
         revision = self._service.store.revision()

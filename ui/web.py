@@ -8,6 +8,7 @@ only where pages are served: the API alone is up sooner, and in half the memory.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -24,7 +26,7 @@ from triage.settings import Settings
 from triage.store import open_store
 from ui import own_log
 from ui.api import api_routes, elsewhere_routes, guarded, health_routes, make_api, prefix
-from ui.front.desk import Desk, open_desk
+from ui.front.desk import Desk, desk, open_desk
 from ui.up import check_port
 
 if TYPE_CHECKING:
@@ -58,14 +60,14 @@ def make_app(
     """
     from streamlit.starlette import App
 
-    desk = Desk(service, settings, now, nudge or (lambda: None))
-    open_desk(desk)
-    away = partial(elsewhere_routes, desk, ("/api", "/api/{rest:path}", "/webhooks/gitlab"))
-    beside = api_routes(desk, nudge) if part is Part.ALL else away("The API and the webhooks are", settings.web.api_url)
+    ours = Desk(service, settings, now, nudge or (lambda: None))
+    open_desk(ours)
+    away = partial(elsewhere_routes, ours, ("/api", "/api/{rest:path}", "/webhooks/gitlab"))
+    beside = api_routes(ours, nudge) if part is Part.ALL else away("The API and the webhooks are", settings.web.api_url)
     shells = [Route(prefix(settings) + path, partial(_shell, title)) for path, title in _TITLES.items()]
     return App(
         Path(__file__).parent / "front" / "main.py",
-        routes=[*shells, *health_routes(desk), *beside],
+        routes=[*shells, *health_routes(ours), *beside],
         middleware=guarded(settings),
         on_script_error=_script_error,
     )
@@ -84,9 +86,14 @@ def serve(settings: Settings, nudge: Callable[[], None] | None = None, part: Par
     service = Service(store, settings.scopes, settings.redactor, settings.signers, settings.ownership)
     try:
         if part is Part.API:
-            _serve_api(Desk(service, settings, _clock, nudge or (lambda: None)), nudge, port)
+            alone = Desk(service, settings, _clock, nudge or (lambda: None))
+            app = make_api(alone, nudge)
+            _warm(alone)
+            _serve_api(app, web.host, port)
         else:
-            make_app(service, settings, now=_clock, nudge=nudge, part=part).run(config=config(settings))
+            pages = make_app(service, settings, now=_clock, nudge=nudge, part=part)
+            _warm(desk())
+            pages.run(config=config(settings))
     finally:
         store.close()
 
@@ -95,12 +102,17 @@ def _clock() -> datetime:
     return datetime.now(UTC)
 
 
-def _serve_api(desk: Desk, nudge: Callable[[], None] | None, port: int) -> None:
+def _warm(its: Desk) -> None:
+    """Make what the first visitor would wait for, beside the start, which waits for nothing."""
+    threading.Thread(target=its.warm, name="warm", daemon=True).start()
+
+
+def _serve_api(app: Starlette, host: str, port: int) -> None:
     import uvicorn
 
     uvicorn.run(
-        make_api(desk, nudge), host=desk.settings.web.host, port=port, ws="none", access_log=False, use_colors=False,
-        log_level="warning", proxy_headers=False, server_header=False,
+        app, host=host, port=port, ws="none", access_log=False, use_colors=False, log_level="warning",
+        proxy_headers=False, server_header=False,
     )  # fmt: skip
 
 

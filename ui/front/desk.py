@@ -9,15 +9,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from triage import links
+from triage.errors import TriageError
 from triage.mirrors import Mirror
 from triage.model import TaskTry
 from triage.query import Query
-from triage.queue import QueueRow
+from triage.queue import Made, QueueRow
 from triage.records import Membership
 from triage.service import HealthView, Service
 from triage.settings import Settings
@@ -41,31 +43,70 @@ class Desk:
     known: Known = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _answers: OrderedDict[object, tuple[object, object]] = field(default_factory=OrderedDict)
+    _making: dict[object, threading.Lock] = field(default_factory=dict)
+    _made: OrderedDict[str, Made] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         self.known = Known(self.service)
 
     def remembered(self, key: object, state: object, make: Callable[[], T]) -> T:
-        """Return what was made for this key while `state` is the same, else make it."""
+        """Return what was made for this key while `state` is the same, else make it, for all who wait for it at once.
+
+        What is made anew and equal to what was there is the very same object again: what is made of it may stay, too.
+        """
         with self._lock:
-            found = self._answers.get(key)
-            if found and found[0] == state:
-                self._answers.move_to_end(key)
-                return found[1]  # type: ignore[return-value]
-        made = make()
+            if self._is_kept(key, state):
+                return self._answers[key][1]  # type: ignore[return-value]
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if self._is_kept(key, state):
+                    return self._answers[key][1]  # type: ignore[return-value]
+            return self._keep(key, state, make())
+
+    def _is_kept(self, key: object, state: object) -> bool:
+        if key not in self._answers or self._answers[key][0] != state:
+            return False
+        self._answers.move_to_end(key)
+        return True
+
+    def _keep(self, key: object, state: object, made: T) -> T:
         with self._lock:
+            if key in self._answers and self._answers[key][1] == made:
+                made = self._answers[key][1]  # type: ignore[assignment]
             self._answers[key] = (state, made)
             self._answers.move_to_end(key)
             while len(self._answers) > _KEPT:
-                self._answers.popitem(last=False)
+                gone, _ = self._answers.popitem(last=False)
+                self._making.pop(gone, None)
         return made
 
     def rows(self, since: datetime | None = None) -> list[QueueRow]:
-        """Return every problem's row; `since` bounds what `recent` counts. Remembered while the store is unchanged."""
+        """Return every problem's row; `since` bounds what `recent` counts. Remembered while the store is unchanged.
+
+        The same list again where none of them has changed, and the same rows where they have not.
+        """
         now = self.now()
         day = since.date().isoformat() if since else ""
         state = (self.service.store.revision(), now.date())
-        return self.remembered(("rows", day), state, lambda: self.service.queue(now, since=since))
+        return self.remembered(
+            ("rows", day), state, lambda: self.service.queue(now, since=since, made=self._rows_of(day))
+        )
+
+    def _rows_of(self, day: str) -> Made:
+        with self._lock:
+            self._made.setdefault(day, Made())
+            self._made.move_to_end(day)
+            while len(self._made) > len(RANGES):
+                self._made.popitem(last=False)
+            return self._made[day]
+
+    def warm(self) -> None:
+        """Make what the first visitor would wait for; a store that is away is no matter, the page says it."""
+        with suppress(TriageError):
+            self.rows(self.now() - timedelta(days=7))
+            self.mirrors()
+            self.known.learn(self.now())
 
     def matching(self, text: str, query: Query) -> set[str]:
         """Return the ids of the problems with an occurrence that satisfies `query`, which `text` was parsed to."""

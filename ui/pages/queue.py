@@ -54,8 +54,9 @@ def _draw() -> None:
         row for row in at.rows(since)
         if (since is None or row.last_seen >= since) and (wanted is None or wanted(row))
     ]  # fmt: skip
-    state = (at.service.store.revision(), text, error, now.date(), tuple(row.problem.id for row in rows))
-    body = at.remembered(("bytes", text, span), state, lambda: columns(_columns(rows, at.mirrors())))
+    mirrors = at.mirrors()
+    state = (rows, mirrors, error)  # compared row by row, and most rows are the very same objects as before
+    body = at.remembered(("bytes", text, span), state, lambda: columns(_columns(rows, mirrors)))
     head = {
         "q": text, "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "error": error, "note": "", "owners": owning.known(at),
         "deployments": sorted({*at.settings.deployments, *(name for row in rows for name in row.deployments)}),
