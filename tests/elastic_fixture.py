@@ -54,7 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not asks and not item.get_closest_marker("elastic"):
             continue
         item.add_marker(pytest.mark.elastic)
-        item.add_marker(pytest.mark.xdist_group("elastic"))
+        if not item.get_closest_marker("xdist_group"):  # more than one group would be a group of its own
+            item.add_marker(pytest.mark.xdist_group("elastic"))
 
 
 def _run(name: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from triage.missed import Missed, join
 from triage.model import LogStatus, Occurrence
 from triage.owners import NO_RULES, Ownership
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query
-from triage.queue import Beside, Made, QueueRow, first_day
+from triage.queue import Beside, Made, QueueRow, first_day, row_of
 from triage.records import Change, Escalation, Membership, Outcomes, Problem, Split, Tally, problem_id
 from triage.redact import PLAIN, Redactor, facts
 from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
