@@ -29,7 +29,7 @@ from triage.model import LogStatus, Occurrence
 from triage.query import EVERYTHING, FACETS, parse
 from triage.records import Codeowners, Escalation, Horizon, Move, MoveKind, Moving, Problem, Record, Regroup
 from triage.service import Service
-from triage.store import Store, bare, open_source, open_store, open_target
+from triage.store import DeadLetter, Store, bare, open_source, open_store, open_target
 from triage.watched import Cursor, Lease
 from ui.cli import main
 
@@ -68,6 +68,7 @@ def fill(store: Store) -> Service:
     ]  # fmt: skip
     for record in records:
         store.save(record, None)
+    store.overwrite([DeadLetter(occurrence(70, text=odd), "it is too large")])
     store.put([occurrence(50, fingerprint="1:ee")])  # touched, and not settled
     return service
 

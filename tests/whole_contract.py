@@ -9,7 +9,7 @@ from tests.store_contract import NOW, occurrence, problem
 from triage.model import LogLine, LogStatus, Signature
 from triage.query import EVERYTHING, Members, parse
 from triage.records import Change, Dag, Horizon, Membership, Problem, Tally
-from triage.store import HORIZON, Day, Part, Put, Store, Thing, Touched, thing_id
+from triage.store import HORIZON, Day, DeadLetter, Part, Put, Store, Thing, Touched, thing_id
 from triage.watched import Cursor
 
 PAIR = [("prod", "1:aa")]
@@ -246,3 +246,27 @@ class WholeContract:
         assert store.tally(PAIR) is None
         assert store.hourly(PAIR, 0) == {}
         assert store.count(parse("elderly OR young", NOW)) == 0
+
+    # --- what the storage refused
+
+    def test_dead_letters_are_counted_listed_with_their_reason_and_dropped(self, store: Store) -> None:
+        letters = [DeadLetter(occurrence(n, text=f"odd {n}"), f"because {n}") for n in range(3)]
+        store.overwrite([*letters, letters[0]])
+        assert store.dead() == 3
+        assert store.count(EVERYTHING) == 0
+        ordered = sorted(letters, key=thing_id)
+        assert store.everything(DeadLetter, 2) == ordered[:2]
+        assert store.everything(DeadLetter, 2, thing_id(ordered[1])) == ordered[2:]
+        store.erase(DeadLetter, [thing_id(ordered[0])])
+        assert store.everything(DeadLetter, 9) == ordered[1:]
+        assert store.dead() == 2
+
+    def test_dead_letters_that_are_tried_again_are_kept_and_counted(self, store: Store) -> None:
+        store.overwrite([DeadLetter(occurrence(n, text="odd"), "no room") for n in range(2)])
+        assert store.revive() == 2
+        assert (store.dead(), store.revive()) == (0, 0)
+        settled(store)
+        assert store.count(parse("odd", NOW)) == 2
+        tally = store.tally(PAIR)
+        assert tally is not None
+        assert tally.occurrences == 2

@@ -18,13 +18,13 @@ from triage.errors import InputError, StoreError
 from triage.lease import LeaseLost, lease
 from triage.model import Occurrence
 from triage.records import Copying, Horizon, Record
-from triage.store import COPYING, Day, Store, Thing, Touched, thing_id
+from triage.store import COPYING, Day, DeadLetter, Store, Thing, Touched, thing_id
 from triage.watched import Cursor, Lease
 
 # The cursors first: they never claim to have read what is not copied. Leases are of processes, not of the store.
 _FIRST = (Horizon, Cursor)
 _OTHERS = sorted(set(get_args(Record)) - {*_FIRST, Lease, Copying}, key=lambda kind: kind.__name__)
-KINDS: tuple[type[Thing], ...] = (*_FIRST, *_OTHERS, Occurrence, Day, Touched)
+KINDS: tuple[type[Thing], ...] = (*_FIRST, *_OTHERS, Occurrence, DeadLetter, Day, Touched)
 _PAGE = 1000  # things read at once
 _TRIES = 100  # the same of failed tries, whose kept logs have 256 KiB at most
 _SIZE = 16  # bytes of a checksum
@@ -190,7 +190,7 @@ def _pages(store: Store, kind: type[Thing], after: str = "") -> Iterator[list[Th
 
 
 def _size(kind: type[Thing]) -> int:
-    return _TRIES if kind is Occurrence else _PAGE
+    return _TRIES if kind in (Occurrence, DeadLetter) else _PAGE
 
 
 def _digest(thing: Thing) -> bytes:

@@ -15,7 +15,7 @@ from triage.errors import StaleProblem
 from triage.query import Between
 from triage.records import Comparison, Horizon
 from triage.service import Service
-from triage.store import HORIZON, Store, record_keys
+from triage.store import HORIZON, DeadLetter, Store, record_keys, thing_id
 
 SLICE = 200  # tries a transaction: a fraction of a second, so that a pass beside it is not kept waiting
 _MICRO = timedelta(microseconds=1)
@@ -70,6 +70,7 @@ def retire(
         pause(max(0.0, (clock() - begun).total_seconds()))
     if total:
         _forget_comparisons(store)
+        _forget_letters(store, day)
     return total, day
 
 
@@ -79,3 +80,11 @@ def _forget_comparisons(store: Store) -> None:
         if store.occurrence(one.key.id) is None:
             with suppress(StaleProblem):
                 store.delete(Comparison, record_keys(one)[0], revision)
+
+
+def _forget_letters(store: Store, day: str) -> None:
+    """Delete the dead letters of days that are not kept: no store takes them any more."""
+    after = ""
+    while letters := store.everything(DeadLetter, SLICE, after):
+        after = thing_id(letters[-1])
+        store.erase(DeadLetter, [thing_id(one) for one in letters if one.fact.day < day])

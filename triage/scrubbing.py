@@ -7,7 +7,7 @@ fingerprint changes, so every try stays with its problem.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from triage.errors import StaleProblem
@@ -16,7 +16,7 @@ from triage.model import Occurrence
 from triage.query import EVERYTHING
 from triage.records import Change, Codeowners, Comparison, Move, Problem
 from triage.redact import Redactor, facts
-from triage.store import Store, record_keys
+from triage.store import DeadLetter, Store, record_keys, thing_id
 from triage.watched import DeploymentHealth
 
 _BATCH = 50  # tries a transaction: half a second at most, so that a pass beside it is not kept waiting
@@ -57,9 +57,23 @@ def scrub(store: Store, redactor: Redactor, progress: Callable[[Scrubbed], None]
                 if not dry:
                     _save(store, redactor, record)
         progress(done)
+    _letters(store, redactor, done, dry=dry)
     if not dry:
         store.purge()
     return done
+
+
+def _letters(store: Store, redactor: Redactor, done: Scrubbed, *, dry: bool) -> None:
+    """Mask the failed tries that the store refused, as those that it took."""
+    after = ""
+    while letters := store.everything(DeadLetter, _BATCH, after):
+        after = thing_id(letters[-1])
+        masked = [replace(one, fact=facts.occurrence(redactor, one.fact)) for one in letters]
+        changed = [new for new, old in zip(masked, letters, strict=True) if new != old]
+        done.records += len(letters)
+        done.changed_records += len(changed)
+        if changed and not dry:
+            store.overwrite(changed)
 
 
 def _batches(store: Store) -> Iterator[list[str]]:

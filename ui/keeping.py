@@ -1,4 +1,4 @@
-"""The commands about the whole of what is stored: `redact`, `regroup`, `retire` and `copy`."""
+"""The commands about the whole of what is stored: `redact`, `regroup`, `retire`, `copy` and `refused`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from triage.errors import InputError
 from triage.query import EVERYTHING
-from ui.command import Context, cli, err, json_option, now, out, passes
+from ui.command import Context, cli, err, json_option, limit_option, now, out, passes
 from ui.tables import progress_bar
 
 
@@ -98,3 +98,19 @@ def copy(context: Context, source: str | None, target: str, verify: bool, as_jso
     its = context.settings
     here = source or its.store_url
     sys.exit(copying.copy(here, target, its.store_access, out, err, verify=verify, as_json=as_json))
+
+
+@cli.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--retry", is_flag=True, help="Offer all of them to the store again.")
+@click.option("--drop", is_flag=True, help="Delete those named, or all of them.")
+@json_option
+@limit_option
+@passes
+def refused(context: Context, ids: tuple[str, ...], retry: bool, drop: bool, as_json: bool, limit: int | None) -> None:
+    """List the failed tries that the store refused for good, each with the reason; try again, or drop them."""
+    from ui import refusals
+
+    if retry and (drop or ids):
+        raise InputError("--retry is for all of them, and alone.", "Leave the rest out.")
+    sys.exit(refusals.act(context.service, ids, out, retry=retry, drop=drop, as_json=as_json, limit=limit))

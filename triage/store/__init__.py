@@ -120,7 +120,15 @@ class Day:
     hours: tuple[tuple[int, int], ...]
 
 
-Thing = Record | Occurrence | Day | Touched  # all that a store holds
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A failed try that the storage refused for good, with its kept log, and the reason as it gave it, masked."""
+
+    fact: Occurrence
+    reason: str
+
+
+Thing = Record | Occurrence | Day | Touched | DeadLetter  # all that a store holds
 T = TypeVar("T", bound=Thing)
 
 
@@ -326,6 +334,8 @@ def thing_id(thing: Thing) -> str:
     match thing:
         case Occurrence():
             return thing.key.id
+        case DeadLetter():
+            return thing.fact.key.id
         case Day() | Touched():
             return "\n".join((thing.fingerprint, thing.deployment, thing.day))
         case _:

@@ -205,6 +205,7 @@ def _ours() -> list[Block]:
             ("Broker", [sheet.code(_bare(at.settings.broker_url))]),
             ("Problems", [sheet.count(len(at.rows()))]),
             ("Kept", _kept()),
+            ("Refused", _refused()),
             ("Widest lag", [length(lag)] if lag is not None else []),
             ("Versions", [", ".join(f"{name} {_version(name)}" for name in ("airtriage", "streamlit", "celery"))]),
         ]),
@@ -218,6 +219,15 @@ def _kept() -> list[Run]:
     kept = sheet.count(at.service.store.count(EVERYTHING), "failed try", "failed tries")
     since = f"; of those from before {day} only the counts" if day else ""
     return [kept, f" with their logs, for {many(at.settings.retention.days, 'day')}{since}"]
+
+
+def _refused() -> list[Run]:
+    """Say how many failed tries the store refused for good; nothing where there is none."""
+    count = desk().service.store.dead()
+    if not count:
+        return []
+    told = f"{many(count, 'failed try', 'failed tries')} by the store"
+    return [sheet.dot("warn", told), "; airtriage refused says why, --retry tries again"]
 
 
 def _version(name: str) -> str:

@@ -71,6 +71,18 @@ def document(fact: Occurrence, kept: str | None) -> bytes:
     return msgspec.json.encode(found)
 
 
+def letter(fact: Occurrence, kept: str | None, reason: str) -> bytes:
+    """Return the document of a dead letter as JSON; `kept` is the packed log of the fact, where it has one."""
+    found = {
+        "hash": fact.key.id,
+        "deployment": fact.key.deployment,
+        "reason": _cut(reason),
+        "at": micros(fact.ended_at),
+        "body": msgspec.Raw(msgspec.json.encode(replace(fact, kept=None))),
+    }
+    return msgspec.json.encode(found | ({"kept": kept} if kept is not None else {}))
+
+
 def packed(lines: Sequence[LogLine]) -> str:
     """Return a kept log as it is stored."""
     return base64.b64encode(zlib.compress(msgspec.json.encode(lines), 6)).decode()

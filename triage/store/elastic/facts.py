@@ -9,15 +9,13 @@ from __future__ import annotations
 import random
 import time as clock
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
-
-import msgspec
 
 from triage.errors import StoreError
 from triage.model import Occurrence, merge
 from triage.store import Put
-from triage.store.elastic.documents import document, fact, micros, packed
+from triage.store.elastic.documents import document, fact, letter, packed
 from triage.store.elastic.indices import Indices
 from triage.store.elastic.notes import Day, Notes
 from triage.store.elastic.session import Answer, Doc, Session, Write
@@ -169,14 +167,8 @@ class Facts:
 
     def _bury(self, plan: _Planned, reason: str) -> None:
         one = plan.fact
-        letter = {
-            "hash": one.key.id,
-            "deployment": one.key.deployment,
-            "reason": self._mask(reason),
-            "at": micros(one.ended_at),
-            "body": msgspec.Raw(msgspec.json.encode(replace(one, kept=None))),
-        } | ({"kept": plan.kept} if plan.kept is not None else {})
-        (answer,) = self._session.bulk([Write(self._dead, one.key.id, msgspec.json.encode(letter), is_blind=True)])
+        said = letter(one, plan.kept, self._mask(reason))
+        (answer,) = self._session.bulk([Write(self._dead, one.key.id, said, is_blind=True)])
         if not answer.is_done:
             raise StoreError(f"Elasticsearch refuses an occurrence and its dead letter: {self._mask(answer.reason)}.")
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, cast
 from triage.errors import StaleProblem
 from triage.model import Occurrence
 from triage.records import Horizon
-from triage.store import HORIZON, Day, Thing, Touched
-from triage.store.elastic.documents import document, packed
+from triage.store import HORIZON, Day, DeadLetter, Thing, Touched
+from triage.store.elastic.documents import document, fact, letter, packed
 from triage.store.elastic.indices import Indices
 from triage.store.elastic.notes import Notes
 from triage.store.elastic.reading import Reading
@@ -21,6 +21,7 @@ T = TypeVar("T", bound=Thing)
 # Deletions a second: a node that indexes 6,000 documents a second meanwhile does not feel them.
 _PACE = 2_000
 _NOTES = 1_000  # read at once
+_LETTERS = 100  # the same of dead letters, each with its kept log
 _PATIENCE = 60.0  # seconds beside those that the pace takes
 
 
@@ -31,7 +32,7 @@ class Whole:
         self, session: Session, indices: Indices, records: Records, notes: Notes, reading: Reading, summaries: Summaries
     ) -> None:
         self._session = session
-        self._facts = indices.occurrence
+        self._facts, self._dead = indices.occurrence, indices.dead
         self._records, self._notes, self._reading, self._summaries = records, notes, reading, summaries
 
     def retire(self, before: str, limit: int) -> int:
@@ -81,13 +82,23 @@ class Whole:
             return cast("list[T]", self._summaries.days(limit, _day(after) if after else None))
         if kind is Touched:
             return cast("list[T]", self._notes.everything(limit, _day(after) if after else None))
+        if kind is DeadLetter:
+            return cast("list[T]", self._letters(limit, after))
         return cast("list[T]", self._records.everything(cast("type[Any]", kind), limit, after))
+
+    def _letters(self, limit: int, after: str) -> list[DeadLetter]:
+        self._session.refresh(self._dead)
+        body = {"query": {"match_all": {}}, "sort": ["hash"]} | ({"search_after": [after]} if after else {})
+        docs = self._session.rows(self._dead, body, limit, _LETTERS)
+        return [DeadLetter(fact(doc.source), doc.source["reason"]) for doc in docs]
 
     def overwrite(self, things: Sequence[Thing]) -> None:
         facts = [thing for thing in things if isinstance(thing, Occurrence)]
         days = [thing for thing in things if isinstance(thing, Day)]
         touched = [thing for thing in things if isinstance(thing, Touched)]
-        others = [thing for thing in things if not isinstance(thing, Occurrence | Day | Touched)]
+        letters = [thing for thing in things if isinstance(thing, DeadLetter)]
+        others = [thing for thing in things if not isinstance(thing, Occurrence | Day | Touched | DeadLetter)]
+        self._session.done([self._letter(one) for one in letters])
         self._session.done([self._fact(fact) for fact in facts])
         self._summaries.replace({(day.deployment, day.fingerprint, day.day): day for day in days})
         self._notes.overwrite((one.deployment, one.fingerprint, one.day) for one in touched)
@@ -97,8 +108,14 @@ class Whole:
         kept = packed(fact.kept) if fact.kept is not None else None
         return Write(self._facts, fact.key.id, document(fact, kept), is_blind=True)
 
+    def _letter(self, one: DeadLetter) -> Write:
+        kept = packed(one.fact.kept) if one.fact.kept is not None else None
+        return Write(self._dead, one.fact.key.id, letter(one.fact, kept, one.reason), is_blind=True)
+
     def erase(self, kind: type[Thing], ids: Iterable[str]) -> None:
-        if kind is Occurrence:
+        if kind is DeadLetter:
+            self._session.done([Write(self._dead, id, None) for id in sorted(set(ids))])
+        elif kind is Occurrence:
             self._session.done([Write(self._facts, id, None) for id in sorted(set(ids))])
         elif kind is Day:
             self._summaries.replace({_day(id): None for id in ids})

@@ -46,12 +46,6 @@ class SqliteStore(Records, Whole, Searching, Summaries):
             migrate(db, store.target)
         return store
 
-    def dead(self) -> int:
-        return 0  # a transaction is taken whole, or fails
-
-    def revive(self) -> int:
-        return 0
-
     @classmethod
     def _as_it_is(cls, path: str) -> SqliteStore:
         if not Path(path).is_file():

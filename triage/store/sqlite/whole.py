@@ -11,7 +11,7 @@ import msgspec
 
 from triage.model import Occurrence
 from triage.records import Horizon, Record
-from triage.store import HORIZON, Day, Part, Thing, Touched, record_keys
+from triage.store import HORIZON, Day, DeadLetter, Part, Thing, Touched, record_keys, thing_id
 from triage.store.sqlite.occurrences import Occurrences
 from triage.store.sqlite.order import late, rows_of
 from triage.store.sqlite.rows import load
@@ -20,11 +20,12 @@ from triage.store.sqlite.where import micros
 
 T = TypeVar("T", bound=Thing)
 _BEHIND = "SELECT id FROM occurrence WHERE words <= ? AND at < ? ORDER BY words LIMIT ?"
+_LETTERS = 100  # dead letters at once, each with its kept log
 _MERGED = 64  # pages of the index of words that a slice of deletions merges: so the words deleted leave it in time
 
 
 class Whole(Occurrences):
-    """`retire`, `everything`, `overwrite` and `erase` of the `Store` protocol."""
+    """`retire`, `everything`, `overwrite`, `erase`, `dead` and `revive` of the `Store` protocol."""
 
     def retire(self, before: str, limit: int) -> int:
         with self.writing() as db:
@@ -72,8 +73,24 @@ class Whole(Occurrences):
                     _save_day(db, thing)
                 elif isinstance(thing, Touched):
                     touch(db, [(thing.deployment, thing.fingerprint, thing.day)])
+                elif isinstance(thing, DeadLetter):
+                    _save(db, (DeadLetter.__name__, thing_id(thing), "", None, msgspec.json.encode(thing)))
                 else:
                     _save_record(db, thing)
+
+    def dead(self) -> int:
+        """Count the dead letters: SQLite refuses nothing, so they are those of another store that was copied into this one."""
+        with self.reading() as db:
+            sql = "SELECT count(*) FROM record WHERE kind = ?"
+            return int(db.execute(sql, (DeadLetter.__name__,)).fetchone()[0])
+
+    def revive(self) -> int:
+        taken = 0
+        while letters := self.everything(DeadLetter, _LETTERS):
+            self.put(letter.fact for letter in letters)
+            self.erase(DeadLetter, [thing_id(letter) for letter in letters])
+            taken += len(letters)
+        return taken
 
     def erase(self, kind: type[Thing], ids: Iterable[str]) -> None:
         with self.writing() as db:
@@ -133,10 +150,12 @@ def _forget_touch(db: sqlite3.Connection, *key: str) -> None:
 
 def _save_record(db: sqlite3.Connection, record: Record) -> None:
     id, parent, wake_at = record_keys(record)
-    row: tuple[Any, ...] = (type(record).__name__, id, parent, micros(wake_at), msgspec.json.encode(record))
-    db.execute(
-        "INSERT OR REPLACE INTO record (kind, id, parent, wake_at, body, revision) VALUES (?, ?, ?, ?, ?, 1)", row
-    )
+    _save(db, (type(record).__name__, id, parent, micros(wake_at), msgspec.json.encode(record)))
+
+
+def _save(db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
+    sql = "INSERT OR REPLACE INTO record (kind, id, parent, wake_at, body, revision) VALUES (?, ?, ?, ?, ?, 1)"
+    db.execute(sql, row)
 
 
 def _save_horizon(db: sqlite3.Connection, day: str, retired: int) -> None:
