@@ -1,4 +1,4 @@
-"""The commands about the whole of what is stored: `redact`, `regroup`, `retire`, `copy` and `refused`."""
+"""The commands about the whole of what is stored: `redact`, `regroup`, `retire`, `copy`, `refused` and `aside`."""
 
 from __future__ import annotations
 
@@ -114,3 +114,24 @@ def refused(context: Context, ids: tuple[str, ...], retry: bool, drop: bool, as_
     if retry and (drop or ids):
         raise InputError("--retry is for all of them, and alone.", "Leave the rest out.")
     sys.exit(refusals.act(context.service, ids, out, retry=retry, drop=drop, as_json=as_json, limit=limit))
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@passes
+def aside(context: Context, yes: bool, as_json: bool) -> None:
+    """Rename a damaged SQLite store, and what belongs to it, so that a backup or a new one can take its place."""
+    from triage.store.sqlite import damage, file_of
+
+    url = context.settings.store_url
+    file = file_of(url) if url.startswith("sqlite:") else None
+    if file is None:
+        raise InputError(f"store = {url!r} is no file.", "What a server keeps is put right there.")
+    if not yes:
+        click.confirm(f"Rename {file}? Every other airtriage process must have been stopped", abort=True, err=True)
+    moved = damage.put_aside(file, now())
+    if as_json:
+        click.echo(json.dumps({"store": str(file), "now": [str(path) for path in moved]}))
+    else:
+        out.print(f"{file} is {moved[0]} now. Put a backup in its place, or start anew.")

@@ -7,6 +7,7 @@ chooses the adapter in `open_store`, nothing else does. Every verb may be repeat
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -387,7 +388,12 @@ def _open(url: str, access: Access, *, frozen: bool = False) -> Store:
         from triage.store.elastic import ElasticStore
 
         return ElasticStore.open(url, access, frozen=frozen)
-    raise SettingsError(
-        f"store = {url!r} is not a store this version knows.",
-        "Use sqlite:///path/to/airtriage.db or https://host:9200/airtriage.",
-    )
+    scheme, is_address, _ = url.partition("://")
+    near = difflib.get_close_matches(scheme.lower(), ("sqlite", "https"), 1) if is_address else []
+    fix = "Use sqlite:///path/to/airtriage.db or https://host:9200/airtriage."
+    if near:
+        fix = f"Do you mean {near[0]}://? {fix}"
+    elif not is_address and Path(url).suffix in (".db", ".sqlite", ".sqlite3"):
+        fix = f"Do you mean sqlite:///{url}?"
+    # What follows the scheme may hold a password.
+    raise SettingsError(f"store = '{scheme}{'://…' * bool(is_address)}' is not a store this version knows.", fix)

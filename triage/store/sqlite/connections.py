@@ -11,9 +11,10 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from triage.errors import StoreError
-from triage.store.sqlite import rows
+from triage.store.sqlite import damage, rows
 
 _BUSY_SECONDS = 30.0  # how long a writer waits for another; a put takes milliseconds
 
@@ -94,6 +95,8 @@ class Connections:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
+        if damage.noted(Path(self.target)):
+            raise damage.damaged(Path(self.target), "a broken page was met in it")
         with self.connection() as db:
             db.execute("BEGIN IMMEDIATE")
             before = db.total_changes
@@ -126,8 +129,7 @@ def _mapped(target: str) -> Iterator[None]:
                 raise StoreError(f"The store {target} cannot be used: {text}.", fix) from exc
         raise
     except sqlite3.DatabaseError as exc:
-        if "malformed" in str(exc) or "not a database" in str(exc):
-            raise StoreError(
-                f"The store {target} is not a usable SQLite file: {exc}.", "Move it away, or set store to another file."
-            ) from exc
+        if damage.is_damage(exc):
+            damage.note(Path(target), str(exc))
+            raise damage.damaged(Path(target), str(exc)) from exc
         raise
