@@ -46,6 +46,8 @@ def holds(query: Query, fact: Occurrence) -> bool:
             return (low is None or value >= low) and (high is None or value <= high)  # type: ignore[operator]
         case Field(name, value, prefix):
             values = [fold(one) for one in values_of(name, fact)] or [""]
+            if name == "exception":
+                values += [one.rpartition(".")[2] for one in values]
             return any(one.startswith(value) if prefix else one == value for one in values)
 
 

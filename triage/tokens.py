@@ -65,6 +65,16 @@ def fold(value: str) -> str:
     return folded.translate(_FOLDS)[:LONGEST_VALUE]
 
 
+def names(exception: str) -> list[str]:
+    """Return what an exception's type is found by, folded: as it stands in the log, and without its module."""
+    return list(dict.fromkeys((fold(exception), bare(exception))))
+
+
+def bare(exception: str) -> str:
+    """Return an exception's type without its module, folded."""
+    return fold(exception.rpartition(".")[2] or exception)
+
+
 def of(fact: Occurrence, lines: Sequence[LogLine]) -> str:
     """Return the tokens that a search for words looks at: title, ids, host, and the kept log with its exceptions."""
     key = fact.key

@@ -48,7 +48,7 @@ _KNOWN = (
     Known("try", Kind.NUMBER, "which try it was, from 1", ("try_number",)),
     Known("map", Kind.NUMBER, "which mapped instance, from 0; -1 for a task that is not mapped", ("map_index",)),
     Known("cause", Kind.NAME, "the cause, as the failure was judged"),
-    Known("exception", Kind.NAME, "the type of the exception, as it stands in the log"),
+    Known("exception", Kind.NAME, "the type of the exception, with its module as in the log, or without"),
     Known("owner", Kind.NAME, "the owner that Airflow names; in the queue and in `problems`, who owns the problem"),
     Known("operator", Kind.NAME, "the operator of the task"),
     Known("queue", Kind.NAME, "the queue it ran in"),

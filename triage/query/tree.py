@@ -27,7 +27,7 @@ class Words:
 class Field:
     """A field equal to a value that `tokens.fold` gave, or with `prefix` beginning with it.
 
-    Of `tag`, any one of a try's tags. The empty value, without `prefix`, is that of a try that has none.
+    Of `tag`, any one of a try's tags; of `exception`, one of `tokens.names`. The empty value, without `prefix`, is that of a try that has none.
     """
 
     name: str

@@ -56,7 +56,9 @@ def document(fact: Occurrence, kept: str | None) -> bytes:
     }  # fmt: skip
     found: dict[str, Any] = {
         **{name: _cut(value) for name, value in shown.items()},
-        "folded": {name: _folded(value) for name, value in shown.items()} | ({} if fact.tags else {"tag": ""}),
+        "folded": {name: _folded(value) for name, value in shown.items()}
+        | {"exception": _cut(tokens.names(shown["exception"]))}
+        | ({} if fact.tags else {"tag": ""}),
         "id": key.id, "member": _cut(member(key.deployment, fact.fingerprint)), "day": fact.day,
         "edition": fact.fingerprint.partition(":")[0], "map": key.map_index, "try": key.try_number, "at": micros(fact.ended_at),
         "started": micros(fact.started_at or fact.ended_at), "final": int(bool(fact.is_final)), "version": fact.dag_version or 0,

@@ -97,5 +97,5 @@ def _tokens(body: bytes, kept: bytes | None) -> str:
 
 # What SQL may call: name, number of arguments, function.
 FUNCTIONS: tuple[tuple[str, int, Callable[..., str]], ...] = (
-    ("fold", 1, tokens.fold), ("fold_tags", 1, fold_tags), ("cut", 1, cut), ("tokens", 2, _tokens),
+    ("fold", 1, tokens.fold), ("bare", 1, tokens.bare), ("fold_tags", 1, fold_tags), ("cut", 1, cut), ("tokens", 2, _tokens),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """What SQLite is told to search: a query tree as a WHERE clause. Pure.
 
-Owns which columns a field means, and that all a person typed stays literal. Executes nothing; `fold` and `fold_tags` are
-functions that the connection brings.
+Owns which columns a field means, and that all a person typed stays literal. Executes nothing; `fold`, `bare` and
+`fold_tags` are functions that the connection brings.
 """
 
 from __future__ import annotations
@@ -34,10 +34,15 @@ def where(query: Query) -> tuple[str, list[Any]]:
             return "instr(fold_tags(o.tags), ?) > 0", [f"\n{value}" if prefix else f"\n{value}\n"]
         case Field(name, value, prefix) if name in _EXACT:
             test, params = ("substr(fold({}), 1, ?) = ?", [len(value), value]) if prefix else ("fold({}) = ?", [value])
+            if name == "exception":
+                test, params = f"({test} OR {test.replace('fold(', 'bare(')})", [*params, *params]
             if name not in FACETS:
                 return test.format(f"o.{name}"), params
             # Few values are folded instead of each row's.
-            return f"o.{name} IN (SELECT value FROM counted WHERE field = '{name}' AND {test.format('value')})", params
+            return (
+                f"o.{name} IN (SELECT value FROM counted WHERE field = '{name}' AND {test.format('value', 'value')})",
+                params,
+            )
         case Between(name, low, high):
             column, bounds = f"o.{name}", [(">=", low), ("<=", high)]
             tests = [
