@@ -405,3 +405,23 @@ def test_a_copy_into_elasticsearch_that_was_stopped_goes_on_and_a_second_one_bri
         through(source, there)
     with pytest.raises(InputError, match="There is no store"):
         open_source(fresh_elastic(elastic))
+
+
+def test_an_elasticsearch_store_is_rolled_back_from_a_backup_in_a_file(
+    source: str, target: str, elastic: str, fresh_elastic: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from triage.store.elastic import indices
+
+    live = fresh_elastic(elastic)
+    through(source, live)
+    before = told(live)
+    through(live, target)  # the backup
+    with monkeypatch.context() as upgrade:  # a newer airtriage lays its indices out anew, and has used them
+        upgrade.setattr(indices, "LAYOUT", indices.LAYOUT + 1)
+        newer = fresh_elastic(elastic)
+        through(target, newer)
+    with pytest.raises(StoreError, match="written by a newer airtriage"):
+        open_store(newer)
+    restored = fresh_elastic(elastic)
+    assert not through(target, restored).differing
+    assert told(restored) == before

@@ -96,6 +96,21 @@ def test_a_mute_until_so_many_more_counts_those_that_are_gone(service: Service) 
     assert service.find(A).state is TriageState.ONGOING
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("state:MUTED", {A}), ("-state:MUTED", {B}), ("state:MUTED OR state:NEW", {A, B}), ("state:MUTED AND state:NEW", set()),
+        ("state:MUTED dag:orders", set()), ("-state:MUTED dag:billing", {B}), ("", {A, B}),
+    ],
+)  # fmt: skip
+def test_a_problem_without_failed_tries_is_found_by_what_is_true_of_itself(
+    service: Service, text: str, found: set[str]
+) -> None:
+    service.mute(A, "bob", NOW)
+    retire(service)
+    assert {row.problem.id for row in service.queue(NOW, parse(text, NOW))} == found
+
+
 def test_a_back_fill_brings_back_nothing_and_opens_nothing(service: Service) -> None:
     retire(service)
     changes = len(service.store.records(Change))

@@ -483,7 +483,14 @@ class Service:
 
         There `owner:` means who owns the problem, whoever says so; in a search for failed tries it is what Airflow says of each.
         """
-        return self.store.matching(self.resolve_terms(query, now, of_problems=True))
+        resolved = self.resolve_terms(query, now, of_problems=True)
+
+        def owned() -> set[tuple[str, str]]:
+            members = self.store.records(Membership)
+            return {pair for member, _ in members for pair in self.pairs(member.scope, [member.fingerprint])}
+
+        found = terms.chosen(resolved, owned)
+        return self.store.matching(resolved) if found is None else set(found)
 
     def resolve_terms(self, query: Query, now: datetime, *, of_problems: bool = False) -> Query:
         """Replace terms about problems (`state:`, `is:`, `problem:`) by the occurrences those problems own.

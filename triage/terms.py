@@ -7,12 +7,14 @@ NOT around it is right: of what belongs to no problem nothing is true. The probl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime
+from functools import reduce
+from operator import and_, or_
 from typing import TYPE_CHECKING
 
 from triage.mirrors import Mirror, MirrorStatus
-from triage.query import EVERYTHING, PROBLEM_FIELDS, Between, Field, Members, Never, Query, rewrite
+from triage.query import EVERYTHING, PROBLEM_FIELDS, Between, Both, Either, Field, Members, Never, Query, rewrite
 from triage.queue import QueueRow, open_row
 from triage.records import Membership, Problem, TriageState
 from triage.tokens import fold
@@ -20,6 +22,7 @@ from triage.tokens import fold
 if TYPE_CHECKING:
     from triage.service import Service
 
+Pair = tuple[str, str]  # deployment, fingerprint
 _ISSUE = re.compile(r"https?://[^/]+/(.+?)/-/(?:issues|work_items)/(\d+)")
 
 
@@ -37,6 +40,27 @@ def resolve(service: Service, query: Query, now: datetime, *, of_problems: bool)
         return problems.where(_claim(problems, term))
 
     return rewrite(query, change)
+
+
+def chosen(query: Query, known: Callable[[], Set[Pair]]) -> Set[Pair] | None:
+    """Return the `known` pairs that a resolved query chooses; None where it asks something of each failed try.
+
+    So a problem is found by what is true of it whose failed tries are kept no longer.
+    """
+    match query:
+        case Members(pairs):
+            return pairs
+        case Never(part):
+            found = chosen(part, known)
+            return None if found is None else known() - found
+        case Both(parts) | Either(parts) if parts:
+            several = [chosen(part, known) for part in parts]
+            sets = [one for one in several if one is not None]
+            if len(sets) < len(several):
+                return None
+            return reduce(and_ if isinstance(query, Both) else or_, sets)
+        case _:
+            return None
 
 
 class _Problems:
