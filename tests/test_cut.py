@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.store_contract import occurrence
 from triage import tokens
 from triage.model import Frame, LogLine, Raised
-from triage.tokens import cut, fold
+from triage.tokens import cut, fold, placed
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,31 @@ def test_title_ids_host_log_and_exceptions_are_searched_and_what_is_written_in_a
         "keyerror amount orders load run 1 w 7 failed file dags orders py line 12 in load file frozen line in run "
         "valueerror bad oserror no disk see wiki traceback file a py line 3 in f keyerror 1"
     )
+
+
+LETTERS = st.text(alphabet="aB1_ .éßİ\u0301ｶﾞガ日한\u1112\u1161\u11ab👍🏽\u200dﬁ½ि", max_size=12)
+
+
+@given(st.one_of(st.text(max_size=30), LETTERS))
+@example("한")
+@example("a\u0301\u200db")
+def test_the_tokens_of_a_text_are_found_where_they_stand(text: str) -> None:
+    found = placed(text)
+    assert [token for _, _, token in found] == cut(text)
+    assert found == sorted(found, key=lambda one: one[0])
+    for first, last, token in found:
+        assert token in cut(text[first:last]) or last - first == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Disk: full!", ["Disk", "full"]),
+        ("die GRO\u0308SSE ﬁle", ["die", "GRO\u0308SSE", "ﬁle"]),
+        ("大データ ｶﾞ", ["大", "デ", "ー", "タ", "ｶﾞ"]),
+        ("ok 👍🏽!", ["ok", "👍🏽"]),
+        ("x" * 120 + " y", ["x" * 120, "y"]),
+    ],
+)
+def test_a_place_holds_a_word_as_it_is_shown(text: str, pieces: list[str]) -> None:
+    assert [text[first:last] for first, last, _ in placed(text)] == pieces

@@ -22,6 +22,7 @@ _SELF = (  # letters that stand for a word or a syllable each: Han, kana, bopomo
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA960, 0xA97C), (0xAC00, 0xD7FB), (0xF900, 0xFAFF), (0x1AFF0, 0x1B2FF), (0x20000, 0x3FFFF),
 )  # fmt: skip
 _EMOJI = ((0x2300, 0x23FF), (0x2600, 0x27BF), (0x2B00, 0x2BFF), (0x1F000, 0x1FAFF))
+_JOINS = ((0x1160, 0x11FF), (0xFF9E, 0xFF9F), (0x1F3FB, 0x1F3FF))  # Hangul's vowels and endings, voiced marks, skin
 _VOICED = "\u3099\u309a"  # makes ga of ka: another syllable, not an accent
 
 
@@ -59,6 +60,22 @@ def cut(text: str) -> list[str]:
     return [token[:LONGEST] for token in found]
 
 
+def placed(text: str) -> list[tuple[int, int, str]]:
+    """Return the tokens of a text, each behind where it begins and ends in it: to mark in a shown text what was found."""
+    if text.isascii():
+        return [(*match.span(), match[0][:LONGEST]) for match in _PLAIN.finditer(text.lower())]
+    found: list[tuple[int, int, str]] = []
+    is_open = False  # the last token goes on if a letter follows
+    place = 0
+    while place < len(text):
+        end = place + 1
+        while end < len(text) and _joins(text[end]):
+            end += 1
+        is_open = _take(found, text[place:end], place, end, is_open)
+        place = end
+    return [(first, last, token[:LONGEST]) for first, last, token in found]
+
+
 def fold(value: str) -> str:
     """Return what a field's value is compared by: without case, accents and width, at most `LONGEST_VALUE` characters."""
     folded = value.lower() if value.isascii() else _normal(value)
@@ -94,6 +111,30 @@ def _said(raised: Raised) -> Iterator[str]:
     for chain in raised.parts:
         for one in chain:
             yield from _said(one)
+
+
+def _take(found: list[tuple[int, int, str]], cluster: str, first: int, last: int, is_open: bool) -> bool:
+    """Add what one letter with its marks gives to the tokens; say whether the last one may go on."""
+    if not cut(f"a{cluster}a")[1:]:  # it stands within a word: a letter, or nothing at all
+        letters = cut(f"a{cluster}a")[0][1:-1]
+        if letters and is_open:
+            found[-1] = found[-1][0], last, found[-1][2] + letters
+        elif letters:
+            found.append((first, last, letters))
+        return is_open or bool(letters)
+    pieces = cut(cluster)
+    begins, goes_on = cut("a" + cluster)[0] != "a", len(cut(cluster + "a")) == len(pieces)
+    for number, piece in enumerate(pieces):
+        if number == 0 and begins and is_open:
+            found[-1] = found[-1][0], last, found[-1][2] + piece
+        else:
+            found.append((first, last, piece))
+    return bool(pieces) and goes_on
+
+
+def _joins(char: str) -> bool:
+    """Say whether a character belongs to the one before it."""
+    return unicodedata.category(char)[0] == "M" or _within(ord(char), _JOINS)
 
 
 def _normal(text: str) -> str:
