@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import made_up
 from tests.airflow_fixture import FinishedAirflow
 from tests.bench import __main__ as bench
 from tests.bench import (
     bench_burst,
     bench_comparison,
+    bench_crowd,
     bench_escalation,
     bench_gitlab_faults,
     bench_gitlab_sync,
@@ -30,6 +32,7 @@ from tests.bench import (
     bench_stability,
     bench_storage,
     hostile,
+    many_tries,
     peers,
 )
 from tests.bench.mutants import mutants
@@ -271,3 +274,28 @@ def test_the_bench_of_a_quiet_round_counts_its_calls(capsys: pytest.CaptureFixtu
     assert bench_gitlab_sync.main(linked=130, rounds=1) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[2].split() == ["calls", "to", "GitLab", "1", "1", "reached"]
+
+
+def test_the_bench_of_the_crowd_speaks_the_protocol_of_the_pages_and_asks_the_api_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_crowd, "CHROMIUM", None)
+    found = bench_crowd.measure(tmp_path, problems=30, people=2, pause=1.0, seconds=5.0)
+    assert {name: len(times) for name, times in found.clicks.items()} == {"load": 2, "problem": 6, "queue": 4}
+    assert {name: len(times) for name, times in found.beside.items()} == {"/api": 25, "/webhooks": 25}
+    rows = bench_crowd._figures(found)
+    assert [row.what for row in rows if row.goal] == ["a page, of all clicks", "/api meanwhile", "/webhooks meanwhile"]
+
+
+def test_the_bench_of_the_start_waits_for_the_first_visitor_s_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up.fill(made_up.service(tmp_path))
+    monkeypatch.setattr(many_tries, "copy", lambda count, version, into: into / "airtriage.db")
+    figures = bench_crowd.start(tmp_path, tries=0, rounds=1)
+    assert [row.what for row in figures] == ["it answers", "the first visitor has the queue"]
+
+
+def test_the_longest_of_twenty_is_the_95th_of_a_hundred() -> None:
+    assert bench_crowd.p95([float(n) for n in range(100)]) == 95.0
+    assert bench_crowd.p95([3.0]) == 3.0
