@@ -6,28 +6,33 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.airflow_fixture import FinishedAirflow
-from tests.processes import free_port
+from tests.airflow_stub import fail, serving
+from tests.processes import free_port, redis_server
 from triage.settings import environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 # Run by whom: `make test` is what runs this; the account is made on an Airflow with the FAB auth manager.
-TRY, INSTALL, ACCOUNT, DAILY = BLOCKS
+TRY, INSTALL, ACCOUNT, DAILY, SCALE = BLOCKS
 
 
 def test_every_block_of_commands_is_known_here() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     assert "make demo" in TRY
     assert "airtriage up" in INSTALL
     assert "airflow roles create" in ACCOUNT
     assert "airtriage search" in DAILY
+    assert "AIRTRIAGE_STORE" in SCALE
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +160,43 @@ def test_interrupting_the_demo_early_ends_all_it_started(tmp_path: Path) -> None
     assert "Traceback" not in printed
     assert str(tmp_path) in printed
     assert not [child for child in everyone if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.redis
+def test_two_urls_are_all_that_changes_on_more_machines(
+    tmp_path: Path, elastic: str, fresh_elastic: Callable[[str], str]
+) -> None:
+    with serving() as stub, redis_server(tmp_path) as broker:
+        fail(stub, 1)
+        commands = SCALE.replace("https://elastic.example.com:9200", fresh_elastic(elastic))
+        commands = commands.replace("redis://redis.example.com:6379/0", broker)
+        settings = {
+            "DATA_DIR": str(tmp_path), "WEB__PORT": str(free_port()), "WEB__API_PORT": str(free_port()), "LOG_WAITS": "1s",
+            "DEPLOYMENTS__PROD__URL": stub.url, "DEPLOYMENTS__PROD__USERNAME": "triage", "DEPLOYMENTS__PROD__PASSWORD": "right",
+            "DEPLOYMENTS__PROD__POLL": "2s",
+        }  # fmt: skip
+        environ = environment(inherit=False) | {f"AIRTRIAGE_{name}": value for name, value in settings.items()}
+        environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
+        script = ["bash", "-euc", f"{commands}\nwait"]
+        with (tmp_path / "log.txt").open("wb") as log:
+            process = subprocess.Popen(script, env=environ, stdout=log, stderr=log, start_new_session=True)
+        try:
+            for port in (settings["WEB__PORT"], settings["WEB__API_PORT"]):
+                _wait_for(f"http://127.0.0.1:{port}/healthz", "ok", tmp_path)
+            _wait_for(f"http://127.0.0.1:{settings['WEB__API_PORT']}/api/problems", "occurrences", tmp_path)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_for(url: str, word: str, folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                if word in answer.read().decode():
+                    return
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, (folder / "log.txt").read_text()
+        time.sleep(0.3)
