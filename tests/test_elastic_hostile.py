@@ -17,10 +17,13 @@ from typing import Any
 import pytest
 
 from tests.processes import free_port
+from tests.store_contract import occurrence
 from triage.errors import StoreError, WrongStore
 from triage.settings import environment
 from triage.store import open_store
 from triage.store.access import Access
+from triage.store.elastic import ElasticStore
+from triage.store.elastic.facts import Facts, _Planned
 from triage.store.elastic.indices import mapping
 
 PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
@@ -202,3 +205,31 @@ def test_command_when_the_mapping_was_changed_by_hand_ends_with_2(
     done = run(store, tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "changed by hand, at the field mine" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (("PUT", "/{}-occurrence/_settings", {"index.blocks.write": True}), r"takes no writes.*lift the block"),
+        (("POST", "/{}-occurrence/_close", None), r"has lost an index of ours.*Open or restore it"),
+        (("DELETE", "/{}-occurrence-v1", None), r"has lost an index of ours.*restore it"),
+    ],
+    ids=["locked", "closed", "deleted"],
+)
+def test_put_when_the_index_went_away_beneath_says_so_and_buries_nothing(
+    elastic: str, fresh_elastic: Callable[[str], str], spoil: tuple[str, str, Any], says: str
+) -> None:
+    url = fresh_elastic(elastic)
+    server, prefix = split(url)
+    store = open_store(url, QUICK)
+    assert isinstance(store, ElasticStore)
+    method, path, body = spoil
+    ask(server, method, path.format(prefix), body)
+    facts = Facts(store._session, store._indices, store._notes, store._summaries.horizon, str)
+    with pytest.raises(WrongStore, match=says):
+        facts.put([occurrence(1)])
+    with pytest.raises(WrongStore, match=says):  # without the look at what is there, which meets the same
+        list(facts._written([_Planned(occurrence(1), None, None, None, new=1)]))
+    assert store.dead() == 0
+    assert ask(server, "GET", f"/{prefix}-occurrence") == {} or method != "DELETE"  # nor is one made without mappings
+    store.close()

@@ -42,14 +42,18 @@ def sentence(address: str, exc: Exception) -> Exception:
         case elasticsearch.ApiError() if not is_product(exc) and exc.status_code not in BUSY:
             return _other(address)
         case elasticsearch.ApiError():
-            return _refused(where, exc)
+            error = exc.body.get("error") if isinstance(exc.body, dict) else None
+            return refusal(address, exc.status_code, error or str(exc))
         case _:
             return exc
 
 
 def is_product(exc: elasticsearch.ApiError) -> bool:
-    """Whether Elasticsearch itself answered, and no proxy or other server in its place."""
-    return "x-elastic-product" in exc.meta.headers
+    """Whether Elasticsearch itself answered, and no proxy or other server in its place.
+
+    It says so in a header, but not of everything that it refuses (a lock, a missing right): those it words as always.
+    """
+    return "x-elastic-product" in exc.meta.headers or (isinstance(exc.body, dict) and "error" in exc.body)
 
 
 def _other(address: str) -> WrongStore:
@@ -64,9 +68,9 @@ def stranger(address: str) -> WrongStore:
     return WrongStore(f"What answers at {address} does not answer as Elasticsearch does.", "Correct the setting store.")
 
 
-def _refused(where: str, exc: elasticsearch.ApiError) -> StoreError:
-    error = exc.body.get("error") if isinstance(exc.body, dict) else None
-    reason = reason_of(error) if error else str(exc)
+def refusal(address: str, status: int, error: Any) -> StoreError:
+    """Return the error for what Elasticsearch refused with this status, a whole request or one document of many."""
+    where, reason = f"Elasticsearch at {address}", reason_of(error)
     kind = error.get("type", "") if isinstance(error, dict) else ""
     if kind == "cluster_block_exception":
         return WrongStore(
@@ -77,14 +81,24 @@ def _refused(where: str, exc: elasticsearch.ApiError) -> StoreError:
             f"{where} is older than the Python package elasticsearch {version('elasticsearch')} serves: {reason}.",
             "Upgrade it, or install elasticsearch 8.19, which serves 8.19 and 9.",
         )
-    if exc.status_code == 403:
+    if kind in ("index_not_found_exception", "index_closed_exception"):
+        return WrongStore(
+            f"{where} has lost an index of ours: {reason}.",
+            "Open or restore it; where it is gone for good, start airtriage anew, and it makes an empty one.",
+        )
+    if status == 403:
         return WrongStore(
             f"{where} forbids it: {reason}.",
             "Give the account of the section elastic the privileges listed in docs/scaling.md.",
         )
-    if exc.status_code in BUSY:
+    if status in BUSY:
         return StoreError(f"{where} is too busy: {reason}.", "Give it more room; nothing kept so far is lost.")
     return StoreError(f"{where} refuses: {reason}.", "See its log.")
+
+
+def is_for_good(status: int, error: Any) -> bool:
+    """Whether a document was refused for what it holds, so that it will be refused again; else all of them wait."""
+    return status in (400, 413) and error.get("type") != "index_closed_exception"
 
 
 def reason_of(error: Any) -> str:

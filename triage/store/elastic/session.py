@@ -19,7 +19,7 @@ import msgspec
 
 from triage.errors import SettingsError, StoreError, WrongStore
 from triage.store.access import Access, nodes
-from triage.store.elastic.errors import BUSY, is_product, reason_of, sentence, stranger
+from triage.store.elastic.errors import BUSY, is_for_good, is_product, reason_of, refusal, sentence, stranger
 
 _OLDEST = (8, 19)  # the oldest that the store contract runs on
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled from one to the other, each cut short at random
@@ -213,9 +213,7 @@ class Session:
         found = self.ask("POST", f"/{index}/_mget", body)["docs"]
         for doc in found:
             if "error" in doc:
-                raise StoreError(
-                    f"Elasticsearch at {self._address} cannot read: {reason_of(doc['error'])}.", "Try again."
-                )
+                raise refusal(self._address, 404, doc["error"])
         return {doc["_id"]: _doc(doc) for doc in found if doc.get("found")}
 
     def refresh(self, *indices: str) -> None:
@@ -250,17 +248,17 @@ class Session:
             refused: list[tuple[int, Write]] = []
             for part in _parts(waiting):
                 for (place, write), item in zip(part, self._send([write for _, write in part]), strict=True):
-                    status = item["status"]
+                    status, error = item["status"], item.get("error")
                     if status in BUSY:
                         refused.append((place, write))
+                        busy = refusal(self._address, status, error)
+                    elif error and status != 409 and not is_for_good(status, error):
+                        raise refusal(self._address, status, error)
                     else:
                         answers[place] = _answer(write, status, item)
             waiting = refused
             if waiting and not next(pauses, False):
-                raise StoreError(
-                    f"Elasticsearch at {self._address} is too busy to write.",
-                    "Give it more room, or write less at once.",
-                )
+                raise busy
         return [answers[place] for place in range(len(writes))]
 
     def done(self, writes: Sequence[Write]) -> None:
@@ -276,7 +274,7 @@ class Session:
         def send() -> Any:
             headers = {"accept": "application/json", "content-type": "application/x-ndjson"}
             return self._client.perform_request(
-                "POST", "/_bulk", params={"filter_path": _ANSWERS}, headers=headers, body=body
+                "POST", "/_bulk", params={"filter_path": _ANSWERS, "require_alias": "true"}, headers=headers, body=body
             ).body
 
         return [next(iter(item.values())) for item in self._patiently(send)["items"]]
@@ -331,12 +329,11 @@ class Session:
 
 
 def _answer(write: Write, status: int, item: dict[str, Any]) -> Answer:
-    if status < 300 or (status == 404 and write.body is None):
+    if "error" not in item:  # a deletion of what is gone says 404, and is done
         return Answer(write, True, seq=item.get("_seq_no", 0), term=item.get("_primary_term", 0))
     if status == 409:
         return Answer(write, False, is_conflict=True)
-    error = item.get("error", {})
-    return Answer(write, False, reason=f"{error.get('type', status)}: {reason_of(error)}")
+    return Answer(write, False, reason=f"{item['error'].get('type', status)}: {reason_of(item['error'])}")
 
 
 def _doc(found: dict[str, Any]) -> Doc:
