@@ -7,59 +7,44 @@ is written against that: of two that count at once, the one that counted earlier
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
 from triage.errors import StoreError
-from triage.records import Horizon, Ran, Tally
+from triage.records import Horizon, Tally
 from triage.store import HORIZON, Part, Summary
 from triage.store import Day as CountedDay
 from triage.store.elastic.compile import of_members
 from triage.store.elastic.documents import member, micros, pair, time
 from triage.store.elastic.indices import Indices
 from triage.store.elastic.notes import Day
+from triage.store.elastic.pages import (
+    EPOCH_DAY,
+    Counted,
+    Pair,
+    by_page,
+    days_of,
+    first_hour,
+    fold,
+    head_of,
+    page_id,
+    parts_of,
+    ran_of,
+    row_of,
+    summary_of,
+    united,
+)
 from triage.store.elastic.records import Records
 from triage.store.elastic.session import Doc, Session, Write
 
-Pair = tuple[str, str]  # deployment, fingerprint
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _HOUR = 3_600_000_000  # microseconds
 _PAIRS = 200  # counted at once
 _HEADS = 2_000  # read at once
 _CONFLICTS = 100  # each means that another writer got on; more is a bug
-
-
-class _Task(msgspec.Struct, array_like=True):
-    dag: str
-    task: str
-    count: int
-    first: int
-    last: int
-    owners: list[str]
-
-
-class _Head(msgspec.Struct):
-    months: list[str] = []
-    total: int = 0
-    final: int = 0
-    first: int = 0
-    last: int = 0
-    daily: dict[str, int] = {}
-    tasks: list[_Task] = []
-
-
-@dataclass(slots=True)
-class _Counted:
-    """What the server counted of one day."""
-
-    parts: list[Part] = field(default_factory=list)
-    hours: dict[int, int] = field(default_factory=dict)
 
 
 class Summaries:
@@ -73,18 +58,18 @@ class Summaries:
 
     def summarise(self, days: Iterable[Day]) -> None:
         """Count these days anew and fold the heads of their fingerprints; what is behind the horizon stands."""
-        pages = _by_page(days)
+        pages = by_page(days)
         self._until_written(pages.keys(), lambda waiting: self._recounted({key: pages[key] for key in waiting}))
         self._fold(pages)
 
     def replace(self, days: dict[Day, CountedDay | None]) -> None:
         """Write what was counted of these days as it is; None forgets it."""
-        pages = _by_page(days)
-        counted = {key: _Counted(list(day.parts), dict(day.hours)) for key, day in days.items() if day is not None}
+        pages = by_page(days)
+        counted = {key: Counted(list(day.parts), dict(day.hours)) for key, day in days.items() if day is not None}
 
         def made(waiting: Sequence[tuple[Pair, str]]) -> dict[tuple[Pair, str], Write]:
-            known = self._read([_id(*key) for key in waiting], ["body", "hours"])
-            return {key: self._page(key, pages[key], known.get(_id(*key)), counted) for key in waiting}
+            known = self._read([page_id(*key) for key in waiting], ["body", "hours"])
+            return {key: self._page(key, pages[key], known.get(page_id(*key)), counted) for key in waiting}
 
         self._until_written(pages.keys(), made)
         self._fold(pages)
@@ -122,48 +107,48 @@ class Summaries:
         raise StoreError("A summary was written by others again and again.", "Try again.")
 
     def _recounted(self, pages: dict[tuple[Pair, str], set[str]]) -> dict[tuple[Pair, str], Write]:
-        known = self._read([_id(*key) for key in pages], ["body", "hours"])
+        known = self._read([page_id(*key) for key in pages], ["body", "hours"])
         self._session.refresh(self._facts)
         counted = self._counted(pages)
         kept_since = self.horizon()  # looked at last: whatever was deleted before the counting is behind it
         found = {key: {day for day in days if day >= kept_since} for key, days in pages.items()}
-        return {key: self._page(key, days, known.get(_id(*key)), counted) for key, days in found.items() if days}
+        return {key: self._page(key, days, known.get(page_id(*key)), counted) for key, days in found.items() if days}
 
     def _page(
-        self, key: tuple[Pair, str], days: Iterable[str], over: Doc | None, counted: Mapping[Day, _Counted]
+        self, key: tuple[Pair, str], days: Iterable[str], over: Doc | None, counted: Mapping[Day, Counted]
     ) -> Write:
         """Return a page in which these days are as they were counted."""
         owner, month = key
-        parts = _parts(over)
+        parts = parts_of(over)
         hours: dict[str, int] = dict(over.source["hours"]) if over else {}
         for day in days:
             parts.pop(day, None)
             first = first_hour(day)
             hours = {hour: count for hour, count in hours.items() if not first <= int(hour) < first + 24}
             if (found := counted.get((*owner, day))) is not None:
-                parts[day] = sorted(found.parts, key=astuple)
+                parts[day] = sorted(found.parts, key=row_of)
                 hours |= {str(hour): count for hour, count in found.hours.items()}
-        rows = {day: [astuple(part) for part in parts[day]] for day in sorted(parts)}
+        rows = {day: [row_of(part) for part in parts[day]] for day in sorted(parts)}
         return self._write(owner, month, over, body={"days": rows}, hours=hours)
 
-    def _counted(self, pages: dict[tuple[Pair, str], set[str]]) -> dict[Day, _Counted]:
+    def _counted(self, pages: dict[tuple[Pair, str], set[str]]) -> dict[Day, Counted]:
         tests = [
             {"bool": {"filter": [{"term": {"member": member(*owner)}}, {"terms": {"day": sorted(days)}}]}}
             for (owner, _), days in pages.items()
         ]
-        found: dict[Day, _Counted] = defaultdict(_Counted)
+        found: dict[Day, Counted] = defaultdict(Counted)
         merged: dict[tuple[Day, tuple[Any, ...]], Part] = {}
         for bucket in self._buckets({"bool": {"should": tests}}):
             key, count = bucket["key"], int(bucket["doc_count"])
             hour = int(key["hour"]) // _HOUR
-            day = (*pair(key["member"]), date.fromordinal(_EPOCH_DAY + hour // 24).isoformat())
+            day = (*pair(key["member"]), date.fromordinal(EPOCH_DAY + hour // 24).isoformat())
             hours = found[day].hours
             hours[hour] = hours.get(hour, 0) + count
             task = key["dag"], key["task"], key["owner"], int(key["version"]), key["bundle"]
             values = (int(bucket[name]["value"]) for name in ("final", "first", "last", "started"))
             part = Part(*task, count, *values)
             other = merged.get((day, task))
-            merged[day, task] = part if other is None else _united(other, part)
+            merged[day, task] = part if other is None else united(other, part)
         for (day, _), part in merged.items():
             found[day].parts.append(part)
         return found
@@ -184,19 +169,19 @@ class Summaries:
         self, waiting: Sequence[tuple[Pair, str]], touched: dict[Pair, set[str]]
     ) -> dict[tuple[Pair, str], Write]:
         owners = [owner for owner, _ in waiting]
-        heads = self._read([_id(owner, "") for owner in owners], ["body"])
-        months = {owner: {*_head(heads.get(_id(owner, ""))).months, *touched[owner]} for owner in owners}
+        heads = self._read([page_id(owner, "") for owner in owners], ["body"])
+        months = {owner: {*head_of(heads.get(page_id(owner, ""))).months, *touched[owner]} for owner in owners}
         pages = self._pages(months)
         made = {}
         for owner in owners:
-            days = {day: parts for page in pages[owner].values() for day, parts in _parts(page).items() if parts}
-            head = _fold(days)
-            doc = heads.get(_id(owner, ""))
+            days = {day: parts for page in pages[owner].values() for day, parts in parts_of(page).items() if parts}
+            head = fold(days)
+            doc = heads.get(page_id(owner, ""))
             made[owner, ""] = self._write(owner, "", doc, body=msgspec.to_builtins(head))
         return made
 
     def _write(self, owner: Pair, month: str, over: Doc | None, **content: Any) -> Write:
-        id = _id(owner, month)
+        id = page_id(owner, month)
         document = {"member": member(*owner), "month": month, "hash": id, **content}
         return Write(self._index, id, msgspec.json.encode(document), over)
 
@@ -207,19 +192,19 @@ class Summaries:
             body = {"query": {"term": {"month": ""}}, "sort": ["hash"], "_source": ["member", "body"]}
             docs = self._session.pages(self._index, body, _HEADS)
         else:
-            docs = self._read([_id(owner, "") for owner in set(members)], ["member", "body"]).values()
-        found = [_summary(pair(doc.source["member"]), _head(doc), since or "") for doc in docs]
+            docs = self._read([page_id(owner, "") for owner in set(members)], ["member", "body"]).values()
+        found = [summary_of(pair(doc.source["member"]), head_of(doc), since or "") for doc in docs]
         kept = (one for one in found if one.total)
         return sorted(kept, key=lambda one: (one.fingerprint, one.deployment))
 
     def hourly(self, members: Iterable[Pair], since: int) -> dict[Pair, dict[int, int]]:
-        first = date.fromordinal(_EPOCH_DAY + max(since, 0) // 24).isoformat()[:7]
+        first = date.fromordinal(EPOCH_DAY + max(since, 0) // 24).isoformat()[:7]
         owners = list(dict.fromkeys(members))
-        heads = self._read([_id(owner, "") for owner in owners], ["body.months"])
+        heads = self._read([page_id(owner, "") for owner in owners], ["body.months"])
         months = {
             owner: {month for month in heads[id].source["body"].get("months", ()) if month >= first}
             for owner in owners
-            if (id := _id(owner, "")) in heads
+            if (id := page_id(owner, "")) in heads
         }
         found: dict[Pair, dict[int, int]] = {}
         for owner, pages in self._pages(months, ["hours"]).items():
@@ -229,14 +214,14 @@ class Summaries:
         return found
 
     def tally(self, members: Sequence[Pair], since: datetime | None) -> Tally | None:
-        heads = self._read([_id(owner, "") for owner in members], ["member", "body.months"])
+        heads = self._read([page_id(owner, "") for owner in members], ["member", "body.months"])
         months = {pair(doc.source["member"]): set(doc.source["body"].get("months", ())) for doc in heads.values()}
         pages = {owner: list(found.values()) for owner, found in self._pages(months, ["body", "hours"]).items()}
         parts = [
             (owner[0], part)
             for owner, found in pages.items()
             for page in found
-            for day in _parts(page).values()
+            for day in parts_of(page).values()
             for part in day
         ]
         if not parts:
@@ -256,7 +241,7 @@ class Summaries:
             time(max(part.last_started for _, part in parts)),
             title,
             cause,
-            _ran(parts),
+            ran_of(parts),
             newer,
         )
 
@@ -291,20 +276,20 @@ class Summaries:
         }
         found: list[CountedDay] = []
         if after is not None:
-            first = _id(after[:2], after[2][:7])
+            first = page_id(after[:2], after[2][:7])
             if doc := self._read([first], ["member", "body", "hours"]).get(first):
-                found += [day for day in _days(doc) if day.day > after[2]]
+                found += [day for day in days_of(doc) if day.day > after[2]]
             body["search_after"] = [member(*after[:2]), after[2][:7]]
         while len(found) < limit:
             page = self._session.hits(self._index, {**body, "size": limit})
-            found += [day for doc in page for day in _days(doc)]
+            found += [day for doc in page for day in days_of(doc)]
             if len(page) < limit:
                 break
             body["search_after"] = page[-1].sort
         return found[:limit]
 
     def _pages(self, months: dict[Pair, set[str]], fields: Sequence[str] = ("body",)) -> dict[Pair, dict[str, Doc]]:
-        ids = {_id(owner, month): (owner, month) for owner, of in months.items() for month in sorted(of)}
+        ids = {page_id(owner, month): (owner, month) for owner, of in months.items() for month in sorted(of)}
         found: dict[Pair, dict[str, Doc]] = {owner: {} for owner in months}
         for id, doc in self._read(list(ids), fields).items():
             owner, month = ids[id]
@@ -316,97 +301,3 @@ class Summaries:
         for start in range(0, len(ids), _HEADS):
             found |= self._session.read(self._index, ids[start : start + _HEADS], fields)
         return found
-
-
-def first_hour(day: str) -> int:
-    """Return the first hour of an ISO day, counted from 1970."""
-    return 24 * (date.fromisoformat(day).toordinal() - _EPOCH_DAY)
-
-
-def _by_page(days: Iterable[Day]) -> dict[tuple[Pair, str], set[str]]:
-    pages: dict[tuple[Pair, str], set[str]] = defaultdict(set)
-    for deployment, fingerprint, day in days:
-        pages[(deployment, fingerprint), day[:7]].add(day)
-    return pages
-
-
-def _id(owner: Pair, month: str) -> str:
-    return hashlib.sha256("\n".join((*owner, month)).encode()).hexdigest()[:32]
-
-
-def _head(doc: Doc | None) -> _Head:
-    return msgspec.convert(doc.source["body"], _Head) if doc else _Head()
-
-
-def _parts(page: Doc | None) -> dict[str, list[Part]]:
-    days = page.source["body"].get("days", {}) if page else {}
-    return {day: [Part(*row) for row in rows] for day, rows in days.items()}
-
-
-def _days(page: Doc) -> Iterator[CountedDay]:
-    hours = sorted((int(hour), count) for hour, count in page.source["hours"].items())
-    for day, parts in sorted(_parts(page).items()):
-        first = first_hour(day)
-        within = tuple(one for one in hours if first <= one[0] < first + 24)
-        yield CountedDay(*pair(page.source["member"]), day, tuple(parts), within)
-
-
-def _united(one: Part, other: Part) -> Part:
-    return Part(
-        one.dag, one.task, one.owner, one.version, one.bundle, one.occurrences + other.occurrences, one.final + other.final,
-        min(one.first_at, other.first_at), max(one.last_at, other.last_at),
-        max(one.last_started, other.last_started),
-    )  # fmt: skip
-
-
-def _fold(days: dict[str, list[Part]]) -> _Head:
-    every = [part for parts in days.values() for part in parts]
-    if not every:
-        return _Head()
-    tasks: dict[tuple[str, str], _Task] = {}
-    for part in every:
-        task = tasks.setdefault((part.dag, part.task), _Task(part.dag, part.task, 0, part.first_at, part.last_at, []))
-        task.count += part.occurrences
-        task.first, task.last = min(task.first, part.first_at), max(task.last, part.last_at)
-        if part.owner and part.owner not in task.owners:
-            task.owners.append(part.owner)
-    for task in tasks.values():
-        task.owners.sort()
-    return _Head(
-        sorted({day[:7] for day in days}),
-        sum(part.occurrences for part in every),
-        sum(part.final for part in every),
-        min(part.first_at for part in every),
-        max(part.last_at for part in every),
-        {day: sum(part.occurrences for part in days[day]) for day in sorted(days)},
-        [tasks[key] for key in sorted(tasks)],
-    )
-
-
-def _summary(owner: Pair, head: _Head, since: str) -> Summary:
-    return Summary(
-        *owner, head.total, head.final, time(head.first), time(head.last),
-        {day: count for day, count in head.daily.items() if day >= since},
-        {(one.dag, one.task): one.count for one in head.tasks},
-        {(one.dag, one.task): (time(one.first), time(one.last)) for one in head.tasks},
-        {(one.dag, one.task): tuple(one.owners) for one in head.tasks},
-    )  # fmt: skip
-
-
-def _ran(parts: Iterable[tuple[str, Part]]) -> tuple[Ran, ...]:
-    found: dict[tuple[Any, ...], Ran] = {}
-    for deployment, part in parts:
-        ran = Ran(
-            deployment,
-            part.dag,
-            part.task,
-            part.version or None,
-            part.bundle,
-            time(part.last_started),
-            time(part.last_at),
-        )
-        key = (deployment, part.dag, part.task, part.version, part.bundle)
-        other = found.get(key, ran)
-        started, seen = max(ran.last_started, other.last_started), max(ran.last_seen, other.last_seen)
-        found[key] = replace(ran, last_started=started, last_seen=seen)
-    return tuple(sorted(found.values(), key=lambda ran: (ran.deployment, ran.dag_id, ran.task_id, ran.last_seen)))
