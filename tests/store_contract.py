@@ -29,6 +29,7 @@ from triage.records import (
     Problem,
     Ran,
     Regroup,
+    SavedSearch,
     Split,
     Stand,
     TriageState,
@@ -97,6 +98,7 @@ class StoreContract:
                 "p1", "https://g", "data/airflow", MirrorStatus.INTENDED, NOW, comments=("regressed",), updated_at=NOW
             ),
             Tracker("https://g", "data/airflow", troubles=(Trouble("It is away.", "Wait."),)),
+            SavedSearch("s1", "Nächtliche <b>", 'dag:"a b" AND NOT (x OR "y*")', "ann", NOW, is_mine=True),
         ]
         for record in records:
             assert store.save(record, None) == 1

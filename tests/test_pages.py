@@ -495,23 +495,6 @@ def test_hostile_text_is_shown_as_text_on_every_page(tab: Watched, base: str, fo
 
 
 @needs_chromium
-def test_search_finds_narrows_and_says_what_found_nothing(tab: Watched, base: str) -> None:
-    page = tab.page
-    page.goto(f"{base}/search")
-    page.get_by_text("For example").wait_for()
-    page.get_by_label("Search failed tries").fill("deadlock")
-    page.keyboard.press("Enter")
-    expect(page.locator("[data-try]")).to_have_count(50)
-    expect(page.locator("mark").first).to_have_text("Deadlock")
-    page.get_by_text("Load more").click()
-    expect(page.locator("[data-try]")).to_have_count(100)
-    page.locator(".slot").last.click()
-    page.wait_for_url("**from=*")
-    page.goto(f"{base}/search?q=deadlock+dag%3Anowhere")
-    expect(page.get_by_text("dag:nowhere")).to_be_visible()
-
-
-@needs_chromium
 def test_health_says_what_is_wrong_and_what_to_do(tab: Watched, base: str) -> None:
     page = tab.page
     page.goto(f"{base}/health")

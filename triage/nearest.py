@@ -60,6 +60,10 @@ class Index:
         row = self._rows.get((scope, fingerprint))
         return None if row is None else self._traits[row]
 
+    def owners(self, fingerprint: str) -> set[str]:
+        """Return the problems that own a fingerprint, in whichever scope."""
+        return {self._owners[row] for row in self._names.get(f"fingerprint {fingerprint}", ())}
+
     def nearest(self, problem: str, asked: Iterable[Traits], limit: int) -> list[tuple[str, Likeness]]:
         """Return the problems nearest to `problem`, whose traits are `asked`, nearest first, then in order of id."""
         found: dict[str, Likeness] = {}

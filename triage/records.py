@@ -448,6 +448,18 @@ class Comparison:
     said: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SavedSearch:
+    """A query that somebody gave a name: everybody's, or with `is_mine` shown to who saved it alone. `at` is on our clock."""
+
+    id: str
+    name: str
+    query: str
+    who: str
+    at: datetime
+    is_mine: bool = False
+
+
 Record = (
     Problem
     | Membership
@@ -470,4 +482,5 @@ Record = (
     | Split
     | Horizon
     | Copying
+    | SavedSearch
 )

@@ -14,15 +14,15 @@ from triage.errors import StaleProblem
 from triage.mirrors import Mirror, Tracker
 from triage.model import Occurrence
 from triage.query import EVERYTHING
-from triage.records import Change, Codeowners, Comparison, Move, Problem
+from triage.records import Change, Codeowners, Comparison, Move, Problem, SavedSearch
 from triage.redact import Redactor, facts
 from triage.store import DeadLetter, Store, record_keys, thing_id
 from triage.watched import DeploymentHealth
 
 _BATCH = 50  # tries a transaction: half a second at most, so that a pass beside it is not kept waiting
-_Masked = Problem | Change | Codeowners | Comparison | DeploymentHealth | Mirror | Tracker | Move
+_Masked = Problem | Change | Codeowners | Comparison | DeploymentHealth | Mirror | Tracker | Move | SavedSearch
 _KINDS: tuple[type[_Masked], ...] = (
-    Problem, Change, Codeowners, Comparison, DeploymentHealth, Mirror, Tracker, Move,
+    Problem, Change, Codeowners, Comparison, DeploymentHealth, Mirror, Tracker, Move, SavedSearch,
 )  # fmt: skip
 _ROUNDS = 20  # lost races in a row before giving up
 

@@ -455,11 +455,15 @@ class Service:
 
     def problem_of(self, occurrence: Occurrence) -> str:
         """Return the id of the problem an occurrence belongs to, empty while its log is awaited."""
-        if not occurrence.fingerprint:
+        return self.problem_by(occurrence.key.deployment, occurrence.fingerprint)
+
+    def problem_by(self, deployment: str, fingerprint: str) -> str:
+        """Return the id of the problem that has a deployment's failures of this fingerprint; empty without one."""
+        if not fingerprint:
             return ""
-        scope = self.scope(occurrence.key.deployment)
-        found = self.store.get(Membership, f"{scope}/{occurrence.fingerprint}")
-        return found[0].problem if found else problem_id(scope, occurrence.fingerprint)
+        scope = self.scope(deployment)
+        found = self.store.get(Membership, f"{scope}/{fingerprint}")
+        return found[0].problem if found else problem_id(scope, fingerprint)
 
     def health(self, now: datetime) -> list[HealthView]:
         """Return what the last pass over each deployment found, in order of name."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from triage import near
-from triage.model import Occurrence
+from triage.model import Occurrence, Signature
 from triage.nearest import Index, nearer, ranked
 from triage.query import Between, Both, Field
 from triage.records import Membership, Problem
@@ -39,7 +39,7 @@ class Known:
     """What is known of all problems, shared by the threads of a process. Learnt when it is first asked."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        self.service = service
         self._index = Index()
         self._lock = threading.Lock()
         self._revision = -1
@@ -64,16 +64,35 @@ class Known:
         with self._lock:
             self._learn(now)
 
+    def same(self, fingerprint: str, now: datetime) -> tuple[Problem, ...]:
+        """Return the problems that own a fingerprint, of any scope, in order of id."""
+        with self._lock:
+            self._learn(now)
+            owners = self._index.owners(fingerprint)
+        found = (self.service.store.get(Problem, id) for id in owners)
+        living = {one.id: one for kept in found if kept and (one := self.service.living(kept[0]))}
+        return tuple(living[id] for id in sorted(living))
+
+    def like(self, signed: Signature, task: str, now: datetime, limit: int = SHOWN) -> tuple[Similar, ...]:
+        """Return the problems of any scope that look like a signature which may belong to none, nearest first.
+
+        `task` is `DAG.TASK`, empty where that is not known. The problem with the very fingerprint is among them.
+        """
+        with self._lock:
+            self._learn(now)
+            found = self._index.nearest("", [near.traits(signed, "", task)], limit + _TRIES)
+        return tuple(self._alive(found))[:limit]
+
     def _learn(self, now: datetime) -> None:
         """Add the fingerprints that came since, and take over who owns them."""
-        revision = self._service.store.revision()
+        revision = self.service.store.revision()
         is_fresh = self._learnt_at is not None and now - self._learnt_at < _FRESH
         if revision == self._revision or is_fresh:
             return
         if self._emptied_at is None or now - self._emptied_at > _AGAIN:
             self._empty, self._emptied_at = set(), now
         new: list[Membership] = []
-        for member, _ in self._service.store.records(Membership):
+        for member, _ in self.service.store.records(Membership):
             key = (member.scope, member.fingerprint)
             if key in self._index:
                 self._index.own(member.problem, *key)
@@ -84,7 +103,7 @@ class Known:
         self._revision, self._learnt_at = revision, now
 
     def _add(self, members: Iterable[Membership]) -> None:
-        service = self._service
+        service = self.service
         owners = {(at, m.fingerprint): m for m in members for at in service.deployments(m.scope)}
         examples = service.store.examples(sorted(owners))
         for pair, member in sorted(owners.items()):
@@ -100,11 +119,11 @@ class Known:
         for fact in tried:
             ended = Between("at", fact.ended_at - near.BURST, fact.ended_at + near.BURST)
             where = Field("deployment", fold(fact.key.deployment)), Field("host", fold(fact.host))
-            others = [one for one in self._service.store.search(Both((*where, ended)), _BATCH) if _is_lost(one)]
+            others = [one for one in self.service.store.search(Both((*where, ended)), _BATCH) if _is_lost(one)]
             for one in others:
                 pair = one.key.deployment, one.fingerprint
                 if pair not in owners:
-                    owners[pair] = self._service.problem_of(one)
+                    owners[pair] = self.service.problem_of(one)
             lost = [
                 near.Lost(owners[one.key.deployment, one.fingerprint], one.key, one.host, one.ended_at)
                 for one in others
@@ -113,8 +132,8 @@ class Known:
 
     def _alive(self, found: Iterable[tuple[str, near.Likeness]]) -> Iterator[Similar]:
         for id, likeness in found:
-            kept = self._service.store.get(Problem, id)
-            if kept is not None and self._service.store.examples(self._service.members(kept[0])):
+            kept = self.service.store.get(Problem, id)
+            if kept is not None and self.service.store.examples(self.service.members(kept[0])):
                 yield Similar(kept[0], likeness.score, likeness.why)
 
 

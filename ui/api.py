@@ -6,7 +6,6 @@ small and its answers wait for no page.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
@@ -23,7 +22,7 @@ from starlette.routing import Route
 
 from triage import asking
 from triage.elsewhere import elsewhere
-from triage.errors import InputError, TriageError, WrongQuery
+from triage.errors import InputError, TriageError
 from triage.merging import in_force
 from triage.query import EVERYTHING, parse
 from triage.records import TriageState
@@ -34,8 +33,9 @@ from ui.front.desk import Desk
 from ui.guard import Guard, hosts
 from ui.hooks import Door, senders
 from ui.mirrored import gitlab_json, mirrored
+from ui.search_api import SearchApi, number, told
 
-_LIMIT, _MOST = 50, 10_000
+_LATEST = 50  # failed tries that come with a problem
 _METHODS = ["GET", "POST", "PUT"]
 
 
@@ -50,12 +50,24 @@ def api_routes(desk: Desk, nudge: Callable[[], None] | None) -> list[Route]:
     """Return the API and the door for webhooks, with the path prefix and without it. `nudge` tells that a webhook came."""
     api, door = _Api(desk), Door(desk.service.store, senders(desk.settings), desk.now, nudge)
     routes: list[tuple[str, Callable[..., Any]]] = [
-        ("/api/problems", api.problems), ("/api/problems/{id}", api.problem), ("/api/search", api.search),
-        ("/api/{rest:path}", api.unknown),
+        ("/api/problems", api.problems), ("/api/problems/{id}", api.problem), ("/api/{rest:path}", api.unknown),
     ]  # fmt: skip
     return [
+        *(
+            Route(start + path, endpoint, methods=methods)
+            for start in prefixes(desk.settings)
+            for path, endpoint, methods in SearchApi(desk).paths()
+        ),
         *(Route(start + path, endpoint) for start in prefixes(desk.settings) for path, endpoint in routes),
         *(Route(f"{start}/webhooks/gitlab", door.answer, methods=_METHODS) for start in prefixes(desk.settings)),
+    ]
+
+
+def export_routes(desk: Desk) -> list[Route]:
+    """Return what the Search page offers to download, at the page's own address: it works where the API is served apart."""
+    return [
+        Route(prefix(desk.settings) + path, endpoint, methods=methods)
+        for path, endpoint, methods in SearchApi(desk).exports()
     ]
 
 
@@ -125,14 +137,14 @@ class _Api:
         self._known = desk.known
 
     def problems(self, request: Request) -> Response:
-        return _answer(lambda: self._problems(request))
+        return told(lambda: self._problems(request))
 
     def _problems(self, request: Request) -> list[dict[str, Any]]:
         now, asked = self._now(), request.query_params
         states = {state.upper() for state in asked.get("state", "").split(",") if state}
         if unknown := states - set(TriageState):
             raise InputError(f"There is no state {sorted(unknown)[0]!r}.", f"The states are {', '.join(TriageState)}.")
-        limit = _limit(asked.get("limit"))
+        limit = number(request, "limit")
         rows, query = self._desk.rows(), parse(asked.get("q", ""), now)
         if query != EVERYTHING:
             found = self._desk.matching(asked["q"], query)
@@ -142,7 +154,7 @@ class _Api:
 
     def problem(self, request: Request) -> Response:
         def find() -> dict[str, Any]:
-            view = self._service.problem(request.path_params["id"], self._now(), limit=_LIMIT)
+            view = self._service.problem(request.path_params["id"], self._now(), limit=_LATEST)
             tries = [occurrence_json(occurrence, view.row.problem.id) for occurrence in view.occurrences]
             history = [
                 {
@@ -165,42 +177,13 @@ class _Api:
                 "elsewhere": elsewhere_json(elsewhere(self._service, view.row.problem, view.fingerprints)),
             }  # fmt: skip
 
-        return _answer(find, bad=404)
-
-    def search(self, request: Request) -> Response:
-        def find() -> list[dict[str, Any]]:
-            now = self._now()
-            found = self._service.search(
-                parse(request.query_params.get("q", ""), now), now, _limit(request.query_params.get("limit"))
-            )
-            return [occurrence_json(occurrence, self._service.problem_of(occurrence)) for occurrence in found]
-
-        return _answer(find)
+        return told(find, bad=404)
 
     def unknown(self, request: Request) -> Response:
         return JSONResponse(
             {"error": f"There is nothing at {request.url.path}: try /api/problems, /api/problems/ID or /api/search."},
             404,
         )
-
-
-def _answer(make: Callable[[], Any], bad: int = 400) -> Response:
-    try:
-        return JSONResponse(make())
-    except WrongQuery as exc:
-        return JSONResponse({"error": str(exc), "place": [exc.start, exc.end], "meant": exc.better or None}, bad)
-    except InputError as exc:
-        return JSONResponse({"error": str(exc)}, bad)
-    except TriageError as exc:
-        return JSONResponse({"error": str(exc)}, 503)
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return _LIMIT
-    if not re.fullmatch("[0-9]{1,6}", text) or not 1 <= int(text) <= _MOST:
-        raise InputError(f"limit={text} is not a number from 1 to {_MOST}.")
-    return int(text)
 
 
 class Numbers(Collector):

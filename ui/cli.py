@@ -13,7 +13,7 @@ import click
 
 from triage.errors import InputError, SettingsError, TriageError, WrongQuery, WrongStore
 from triage.redact import PLAIN
-from ui import deciding, keeping, moving, own_log, reading, running, tracking  # noqa: F401 -- each adds its commands
+from ui import deciding, keeping, moving, own_log, reading, running, searching, tracking  # noqa: F401 -- each adds its commands
 from ui.command import cli, err
 
 

@@ -1,7 +1,7 @@
 """What every command shares: the group, the settings and the service it opens, its options, its ways of printing.
 
-Hides who asks and what time it is. The commands themselves stand in `running`, `reading`, `deciding`, `moving`, `tracking` and `keeping`; `cli` puts
-them together.
+Hides who asks and what time it is. The commands themselves stand in `running`, `reading`, `searching`, `deciding`, `moving`, `tracking` and
+`keeping`; `cli` puts them together.
 """
 
 from __future__ import annotations

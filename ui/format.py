@@ -7,7 +7,7 @@ text before it is shown. Never changes what is stored.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,10 +19,11 @@ from triage.missed import Missed
 from triage.model import Occurrence
 from triage.outcomes import Outcome
 from triage.queue import QueueRow
-from triage.records import Change, Escalation, Move, MoveKind, TriageState
+from triage.records import Change, Escalation, Move, MoveKind, SavedSearch, TriageState
 from triage.service import HealthView, ProblemView
 
 if TYPE_CHECKING:
+    from triage.seen import Seen
     from triage.similar import Similar  # brings numpy along
 
 # CSI and OSC sequences (ECMA-48, 5.4 and 5.6), then the two-byte escapes.
@@ -355,6 +356,26 @@ def similar_json(found: Iterable[Similar]) -> list[dict[str, Any]]:
     return [{"id": one.problem.id, "title": one.problem.title, "score": one.score, "why": one.why} for one in found]
 
 
+def saved_json(saved: SavedSearch) -> dict[str, Any]:
+    """Return a saved search as the API and `--json` print it."""
+    return {
+        "id": saved.id, "name": saved.name, "query": saved.query, "who": saved.who, "at": saved.at.isoformat(), "mine": saved.is_mine,
+    }  # fmt: skip
+
+
+def seen_json(found: Seen, owner: Callable[[Occurrence], str]) -> dict[str, Any]:
+    """Return what is known of a log as the API and `--json` print it; `owner` names the problem of a failed try."""
+    signed = found.signature
+    return {
+        "fingerprint": signed.fingerprint, "title": signed.title, "cause": signed.cause,
+        "evidence": [{"line": line.number, "text": line.text} for line in signed.evidence],
+        "same": [{"id": one.id, "title": one.title, "state": str(one.state), "scope": one.scope} for one in found.same],
+        "similar": similar_json(found.near), "words": list(found.words),
+        "failed_tries": [occurrence_json(fact, owner(fact)) for fact in found.tries],
+        "lines": found.lines, "bytes_left_out": found.unread,
+    }  # fmt: skip
+
+
 def reason(occurrence: Occurrence) -> str:
     """Say in sentences why a try failed whose log does not tell it; "" where the log does, or is still awaited."""
     signed = occurrence.signature
@@ -368,6 +389,11 @@ def names(parts: Iterable[str], shown: int = 3) -> str:
     every = list(parts)
     more = f" and {len(every) - shown} more" if len(every) > shown else ""
     return ", ".join(every[:shown]) + more
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join words as a sentence names them: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def first(parts: Sequence[str]) -> str:

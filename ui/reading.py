@@ -1,13 +1,10 @@
-"""The commands that show something: `problems`, `problem`, `search`, `sign`, `case`."""
+"""The commands that show something: `problems`, `problem`, `sign`, `case`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -15,16 +12,14 @@ from triage import asking, signature
 from triage.elsewhere import elsewhere
 from triage.merging import in_force
 from triage.mirrors import Mirror
-from triage.model import Occurrence
 from triage.query import parse
 from triage.queue import QueueRow, open_row
 from triage.records import ComparisonStatus, TriageState
-from triage.service import Service
 from ui import answers
 from ui import format as fmt
 from ui.command import Context, cli, json_option, limit_option, needs_deployments, now, out, passes, user
 from ui.mirrored import gitlab_json, mirrored
-from ui.tables import evidence, print_comparison, print_mirror, print_problem, print_similar, queue_table, tries_table
+from ui.tables import evidence, print_comparison, print_mirror, print_problem, print_similar, queue_table
 
 
 @cli.command()
@@ -110,25 +105,6 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("query", nargs=-1)
-@limit_option
-@json_option
-@passes
-def search(context: Context, query: tuple[str, ...], limit: int | None, as_json: bool) -> None:
-    """Print the failed tries that match, newest first."""
-    at = now()
-    tree = parse(" ".join(query), at)
-    if as_json:
-        for occurrence in _all(context.service, tree, at, limit):
-            click.echo(json.dumps(fmt.occurrence_json(occurrence, context.service.problem_of(occurrence))))
-        return
-    rows = context.service.search(tree, at, limit or 50)
-    out.print(tries_table(rows, at))
-    if not rows:
-        out.print("No failed try matches. airtriage search '*' lists all of them.")
-
-
-@cli.command()
 @click.argument("files", metavar="[FILE]...", nargs=-1)
 @click.option("--explain", is_flag=True, help="Say what was taken, what was passed over, and why.")
 @click.option("--task", default="", metavar="DAG.TASK", help="The task it failed in; some failures count by it.")
@@ -167,18 +143,6 @@ def case(context: Context, id: str, folder: Path | None, limit: int, anonymous: 
     from ui.casing import write_case
 
     sys.exit(write_case(context.service, id, folder, now(), limit=limit, anonymous=anonymous, as_json=as_json))
-
-
-def _all(service: Service, tree: Any, at: datetime, limit: int | None) -> Iterator[Occurrence]:
-    """Page through every match at flat memory."""
-    after, left = None, limit
-    while left is None or left > 0:
-        page = service.search(tree, at, min(500, left or 500), after)
-        yield from page
-        if not page:
-            return
-        after = (page[-1].ended_at, page[-1].key.id)
-        left = None if left is None else left - len(page)
 
 
 def _wanted(row: QueueRow, states: set[str]) -> bool:

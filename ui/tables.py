@@ -17,13 +17,14 @@ from rich.text import Text
 from triage.mirrors import Mirror, MirrorStatus
 from triage.model import Evidence, Occurrence
 from triage.queue import QueueRow
-from triage.records import Comparison
+from triage.records import Comparison, SavedSearch
 from triage.service import ProblemView
 from ui import answers, mirrored
 from ui import format as fmt
 from ui.mirrored import Mirrored
 
 if TYPE_CHECKING:
+    from triage.seen import Seen
     from triage.similar import Similar
     from triage.sync import Planned
 
@@ -78,6 +79,43 @@ def tries_table(rows: Iterable[Occurrence], at: datetime) -> Table:
         cells = (fact.key.deployment, task, fact.key.run_id, str(fact.key.try_number), fact.log, title)
         table.add_row(fmt.ago(fact.ended_at, at), *(Text(cell) for cell in cells))
     return table
+
+
+def facets_table(found: Mapping[str, Iterable[tuple[str, int]]]) -> Table:
+    """Draw how many failed tries have each value of some fields; a field without any is left out."""
+    table = _table("field", "value", "tries")
+    for field, values in found.items():
+        for place, (value, count) in enumerate(values):
+            table.add_row("" if place else field, Text(fmt.one_line(value, 120)), f"{count:,}")
+    return table
+
+
+def searches_table(rows: Iterable[SavedSearch]) -> Table:
+    """Draw saved searches, a row each."""
+    table = _table("id", "name", "query", "whose")
+    for one in rows:
+        whose = f"{one.who}'s own" if one.is_mine else f"everybody's, by {one.who}"
+        table.add_row(one.id, *(Text(fmt.one_line(text, 200)) for text in (one.name, one.query or "*", whose)))
+    return table
+
+
+def print_seen(console: Console, found: Seen, at: datetime) -> None:
+    """Print what is known of a log: how it is signed, the same problem, those near, and tries with its words."""
+    signed = found.signature
+    console.print(Text(fmt.one_line(signed.title), "bold"))
+    console.print(Text(f"{signed.fingerprint}  {signed.cause}", "dim"))
+    for one in found.same:
+        console.print(Text(f"Seen before: problem {one.id}, {one.state}, in {one.scope}: {fmt.one_line(one.title)}"))
+    if not found.same:
+        console.print(Text("This very failure is not known."))
+    print_similar(console, found.near)
+    if found.tries:
+        console.print(Text(f"Failed tries with {fmt.listed(found.words)} in them:"))
+        console.print(tries_table(found.tries, at))
+    if not (found.same or found.near or found.tries):
+        console.print(
+            Text("Nothing that is kept looks like it. airtriage doctor says whether every deployment is read.")
+        )
 
 
 def plan_table(rows: Iterable[Planned]) -> Table:

@@ -25,7 +25,7 @@ from triage.service import Service
 from triage.settings import Settings
 from triage.store import open_store
 from ui import own_log
-from ui.api import api_routes, elsewhere_routes, guarded, health_routes, make_api, prefix
+from ui.api import api_routes, elsewhere_routes, export_routes, guarded, health_routes, make_api, prefix
 from ui.front.desk import Desk, desk, open_desk
 from ui.up import check_port
 
@@ -67,7 +67,7 @@ def make_app(
     shells = [Route(prefix(settings) + path, partial(_shell, title)) for path, title in _TITLES.items()]
     return App(
         Path(__file__).parent / "front" / "main.py",
-        routes=[*shells, *health_routes(ours), *beside],
+        routes=[*shells, *health_routes(ours), *export_routes(ours), *beside],
         middleware=guarded(settings),
         on_script_error=_script_error,
     )

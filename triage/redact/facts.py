@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from triage.mirrors import Mirror, Tracker
 from triage.model import Evidence, Occurrence, Signature
-from triage.records import Change, Codeowners, Comparison, Move, Moving, Problem, Record
+from triage.records import Change, Codeowners, Comparison, Move, Moving, Problem, Record, SavedSearch
 from triage.redact import Redactor
 from triage.watched import DeploymentHealth, ImportFailure, Trouble
 
@@ -81,6 +81,9 @@ def record(redactor: Redactor, record: R) -> R:
             masked = replace(record, title=title, said=said)
         case Tracker():
             masked = replace(record, troubles=tuple(trouble(redactor, one) for one in record.troubles))
+        case SavedSearch():
+            name, query = redactor.texts((record.name, record.query))
+            masked = replace(record, name=name, query=query)
         case _:
             pass
     return record if masked == record else masked  # type: ignore[return-value]

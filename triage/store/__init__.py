@@ -1,6 +1,6 @@
 """The store: the one port with two adapters. It keeps typed records and searchable occurrences, nothing else.
 
-Records (problems, memberships, moves, splits, history, escalations, outcomes, comparisons, cursors, leases, health, regroupings, mirrors) are saved against the revision they were read with.
+Records (problems, memberships, moves, splits, history, escalations, outcomes, comparisons, cursors, leases, health, regroupings, mirrors, saved searches) are saved against the revision they were read with.
 Occurrences only ever get better (`model.merge`). Summaries are recomputed from the facts as absolute values. The URL
 chooses the adapter in `open_store`, nothing else does. Every verb may be repeated.
 """
@@ -35,6 +35,7 @@ from triage.records import (
     Problem,
     Record,
     Regroup,
+    SavedSearch,
     Split,
     Tally,
 )
@@ -328,6 +329,8 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return record.problem, tracker_id(record.gitlab, record.project), record.next_at
         case Tracker():
             return record.id, "", record.next_at
+        case SavedSearch():
+            return record.id, "", None
 
 
 def thing_id(thing: Thing) -> str:

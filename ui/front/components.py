@@ -1,4 +1,4 @@
-"""The few components of ours: queue list, log viewer, result rows, bars, query box, and the sheet of text blocks.
+"""The few components of ours: queue list, log viewer, result rows, bars, facets, query box, saved searches, and the sheet of text blocks.
 
 Registers each once, from the JS and CSS files beside this one. Data travels as bytes encoded here: a head of JSON, then
 columns compressed where they are many, so that an unchanged answer costs a rerun almost nothing.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import streamlit as st
 
+from triage.timeline import DAY, Timeline
 from ui.front.sheet import Block
 
 _HERE = Path(__file__).parent
@@ -27,8 +28,8 @@ def _register(name: str) -> Any:
     return st.components.v2.component(f"airtriage.{name}", js=_SHARED_JS + js, css=_SHARED_CSS + css)
 
 
-_queue, _log, _tries, _bars, _box, _sheet = (
-    _register(name) for name in ("queue", "log", "tries", "bars", "box", "sheet")
+_queue, _log, _tries, _bars, _box, _sheet, _facets, _saved = (
+    _register(name) for name in ("queue", "log", "tries", "bars", "box", "sheet", "facets", "saved")
 )
 
 
@@ -57,23 +58,26 @@ def tries(key: str, head: dict[str, Any], body: bytes) -> None:
     _tries(key=key, data=_pack(head, body))
 
 
-def bars(key: str, days: dict[datetime, int], *, narrow: str = "", word: str = "failed tries") -> None:
-    """Show counts by day; a brush over them goes to `narrow` with `{from}` and `{to}` filled in."""
-    _bars(
-        key=key,
-        data=_pack(
-            {
-                "days": [(start.date().isoformat(), count) for start, count in days.items()],
-                "narrow": narrow,
-                "word": word,
-            }
-        ),
-    )
+def bars(key: str, counted: Timeline | None, *, narrow: str = "", word: str = "failed tries") -> None:
+    """Show counts by steps of time; a bar, or a brush over several, goes to `narrow` with `{from}` and `{to}` filled in."""
+    its = counted or Timeline(datetime.fromtimestamp(0, UTC), DAY, (), 0)
+    values = {"start": int(its.start.timestamp()), "step": int(its.step.total_seconds()), "counts": its.counts}
+    _bars(key=key, data=_pack({**values, "narrow": narrow, "word": word}))
 
 
-def query_box(key: str, head: dict[str, Any]) -> None:
-    """Show the box for a query, completion and examples under it."""
-    _box(key=key, data=_pack(head))
+def facets(key: str, groups: Sequence[dict[str, Any]]) -> None:
+    """Show fields with their values, counts and links: `{field, label, few, values: [[text, count, href]]}`."""
+    _facets(key=key, data=_pack({"groups": list(groups)}))
+
+
+def query_box(key: str, head: dict[str, Any], on_ask: Callable[[], None], on_paste: Callable[[], None]) -> None:
+    """Show the box for a query; `st.session_state[key]` has `ask`, the word to be completed, or `pasted`, a log."""
+    _box(key=key, data=_pack(head), on_ask_change=on_ask, on_pasted_change=on_paste)
+
+
+def saved_list(key: str, head: dict[str, Any], on_act: Callable[[], None]) -> None:
+    """Show saved searches; an act arrives in `st.session_state[key]["act"]` as `{seq, kind, id, name…}`."""
+    _saved(key=key, data=_pack(head), on_act_change=on_act)
 
 
 def sheet(key: str, blocks: Sequence[Block]) -> None:

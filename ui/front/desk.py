@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from triage import links
+from triage.completion import Values
 from triage.errors import TriageError
 from triage.mirrors import Mirror
 from triage.model import TaskTry
@@ -41,6 +42,7 @@ class Desk:
     now: Callable[[], datetime]
     nudge: Callable[[], None] = lambda: None
     known: Known = field(init=False)
+    values: Values = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _answers: OrderedDict[object, tuple[object, object]] = field(default_factory=OrderedDict)
     _making: dict[object, threading.Lock] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.known = Known(self.service)
+        self.values = Values(self.service.store)
 
     def remembered(self, key: object, state: object, make: Callable[[], T]) -> T:
         """Return what was made for this key while `state` is the same, else make it, for all who wait for it at once.

@@ -6,6 +6,7 @@ function run(it) {
     case "num": return num(it.n, it.noun);
     case "link": return link(it.href, "", it.text);
     case "away": return away(it.href, "", it.text);
+    case "file": return attrs(el("a", "", it.text), { href: it.href, download: "" });
     case "b": return el("b", "", it.text);
     case "quiet": return el("span", "quiet", it.text);
     case "code": return el("code", "mono", it.text);

@@ -36,6 +36,11 @@ def away(text: str, url: str) -> Run:
     return {"t": "away", "text": printable(text), "href": url} if web_address(url) else printable(text)
 
 
+def file(text: str, href: str) -> Run:
+    """A link that downloads."""
+    return {"t": "file", "text": printable(text), "href": href}
+
+
 def strong(text: str) -> Run:
     """Text that stands out."""
     return {"t": "b", "text": printable(text)}

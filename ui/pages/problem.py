@@ -22,13 +22,15 @@ from triage.queue import QueueRow
 from triage.records import Change, Comparison, ComparisonStatus
 from triage.service import ProblemView
 from triage.signature import differs, masked
+from triage.timeline import DAY, timeline
 from ui import mirrored
-from ui.format import freshness, many, names, next_step, number, one_line, printable, reason, told, unread
+from ui.format import freshness, many, names, next_step, number, printable, reason, told, unread
 from ui.front import acting, grouping, linking, mirror, owning, sheet, since
 from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
 from ui.front.frame import guarded, who
+from ui.front.trying import try_row
 
 _SHOWN = 100  # occurrences listed here; the rest are one click away in Search
 _REFUSED = "comparison_refused"
@@ -140,7 +142,7 @@ def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
     show("timeline", [sheet.label("Timeline", "failed tries by day, UTC; drag to see them in Search")])
     members = [(d, print_) for d in view.row.deployments for print_ in view.fingerprints]
     query = f"search?q=problem:{view.row.problem.id}"
-    bars("days", _by_day(members), narrow=query + "&from={from}&to={to}")
+    bars("days", timeline(lambda _: _by_day(members), finest=DAY), narrow=query + "&from={from}&to={to}")
     show("fared", since.table(view))
     more = view.row.total > _SHOWN
     said = f"the newest {_SHOWN} of {number(view.row.total)}, " if more else "newest first, "
@@ -148,7 +150,7 @@ def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
     rows = [try_row(o, view.row.problem.id) for o in view.occurrences[:_SHOWN]]
     tries(
         "tries",
-        {"titles": False, "words": [], "shown": shown.key.id if shown else "", "more": ""},
+        {"titles": False, "shown": shown.key.id if shown else ""},
         columns({"tries": rows}),
     )
 
@@ -261,27 +263,6 @@ def _chain(chain: tuple[Raised, ...]) -> list[dict[str, Any]]:
         }
         for it in chain
     ]  # fmt: skip
-
-
-def try_row(it: Occurrence, problem_id: str) -> dict[str, Any]:
-    """Return what the `tries` component draws of one failed try."""
-    key, signed = it.key, it.signature
-    mapped = f"[{it.map_label or key.map_index}]" if key.map_index >= 0 else ""
-    marks = [
-        {True: "final", False: "tried again", None: ""}[it.is_final],
-        {LogStatus.PENDING: "log awaited", LogStatus.MISSING: "no log", LogStatus.PARTIAL: "part of the log"}.get(
-            it.log, ""
-        ),
-        str(it.circumstance.kind) if it.circumstance else str(it.absence or ""),
-    ]
-    return {
-        "id": key.id, "problem": problem_id, "task": printable(f"{key.task}{mapped}"), "run": printable(key.run_id),
-        "try": key.try_number, "host": one_line(it.host, 60), "deployment": key.deployment, "many": len(desk().settings.deployments) > 1,
-        "title": one_line(signed.title) if signed else "Log awaited", "at": it.ended_at.timestamp(),
-        "took": (it.ended_at - it.started_at).total_seconds() if it.started_at else None,
-        "marks": [mark for mark in marks if mark], "airflow": desk().airflow(key),
-        "said": one_line(signed.evidence[0].text if signed and signed.evidence else reason(it), 300),
-    }  # fmt: skip
 
 
 def _why(view: ProblemView) -> None:

@@ -1,113 +1,149 @@
-"""Search over all failed tries: have we seen this before? The address holds the query, the days and how much is shown.
+"""Search over all failed tries: what is found, by time, by facet and page by page. The address holds all of it.
 
-A query is the language of `triage.query`. Zero hits say which part of the query found nothing.
+A query is the language of `triage.query`. Zero hits say which part of the query found nothing. With `seen=1` a pasted log
+is asked about instead.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from triage.causes import CAUSES
-from triage.errors import InputError
-from triage.model import LogStatus, Occurrence
-from triage.query import FIELDS, Between, Both, Either, Never, Query, Words, both, parse
-from triage.records import TriageState
-from ui.format import many, number
-from ui.front import sheet
-from ui.front.components import bars, columns, query_box, tries
+from triage import search
+from triage.errors import InputError, WrongQuery
+from triage.hits import wanted
+from triage.narrowing import FACETED, added, chosen, term
+from triage.query import EVERYTHING, Between, Both, Either, Never, Query, Words
+from triage.timeline import Span, span, timeline
+from ui.format import many, one_line, printable
+from ui.front import pasting, saving, sheet
+from ui.front.components import bars, columns, facets, query_box, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
-from ui.pages.problem import try_row
+from ui.front.frame import guarded
+from ui.front.trying import hit_rows
 
-_PAGE, _MOST = 50, 1000
+_PAGE = 50
+_TRAIL = 8  # pages before this one that the address remembers
+_FEW, _VALUES = 6, 40  # values of a facet shown at once, and after a click
+_LABELS = {"dag": "DAG"}
 _EXAMPLES = (
     "deadlock",
     "exception:TimeoutError",
     "dag:orders* try:[2 TO *]",
-    '"connection refused" at:now-1d',
+    '"connection refused" at:[now-1d TO now]',
     "is:needs cause:database",
 )
 
 
 def render() -> None:
-    """Draw the query and what it finds."""
+    """Draw the query and what it finds, or the field for a log."""
+    if st.query_params.get("seen"):
+        pasting.block()
+        return
     now, params = desk().now(), st.query_params
     text = params.get("q", "").strip()
-    days, kept = _days(params.get("from", ""), params.get("to", ""))
-    error, query = "", None
+    within = span(params.get("from", ""), params.get("to", ""))
+    wrong: InputError | None = None
+    query: Query = EVERYTHING
+    place = None
     try:
-        query = both(desk().service.resolve_terms(parse(text, now), now), *days)
+        query = search.understood(desk().service, text, now, within)
+        place = search.place(params.get("after", ""))
     except InputError as exc:
-        error = str(exc)
-    query_box("box", _box(text, error, kept))
-    if query is not None:
-        _found(text, query, now)
-
-
-def _found(text: str, query: Query, now: datetime) -> None:
-    store, params = desk().service.store, st.query_params
-    counted = store.histogram(query)
-    total = sum(counted.values())
-    if not total:
-        _nothing(text, query, now)
+        wrong = exc
+    st.fragment(_box)(text, within, wrong)
+    if wrong is not None:
         return
-    asked = params.get("limit", "")
-    shown = min(int(asked), _MOST) if re.fullmatch("[1-9][0-9]{0,5}", asked) else _PAGE
-    hits = store.search(query, shown)
-    bars("hist", counted, narrow="search?" + _address(text, {}) + "from={from}&to={to}")
-    show(
-        "counts",
-        [
-            sheet.p(
-                sheet.strong(f"{number(total)} {'failed try' if total == 1 else 'failed tries'}"),
-                *_facets(text, hits),
-                tone="quiet",
-            )
-        ],
-    )
-    rows = [try_row(hit, desk().service.problem_of(hit)) for hit in hits]
-    more = "search?" + _address(text, dict(params)) + f"limit={shown + _PAGE}" if shown < min(total, _MOST) else ""
+    _found(text, query, within, place)
+
+
+def _found(text: str, query: Query, within: Span | None, place: search.Place | None) -> None:
+    store = desk().service.store
+    state = (store.revision(), desk().now().replace(second=0, microsecond=0))
+    asked = (text, within)
+    counted = desk().remembered(("bars", asked), state, lambda: timeline(partial(store.histogram, query), within))
+    if counted is None:
+        _nothing(text, query, within)
+        return
+    with st.container(key="found"):
+        left, right = st.columns([3, 13], gap="medium")
+    with left:
+        found = desk().remembered(("facets", asked), state, lambda: search.facets(store, query, _VALUES))
+        facets("facets", [_facet(field, values, text, within) for field, values in found.items() if values])
+    with right:
+        bars("hist", counted, narrow="search?" + _address(text) + "from={from}&to={to}")
+        _told(text, within, counted.total)
+        _hits(text, query, within, place, counted.total)
+
+
+def _facet(field: str, values: list[tuple[str, int]], text: str, within: Span | None) -> dict[str, object]:
+    rows = [
+        (one_line(value, 200), count, "search?" + _address(added(text, term(field, value)), within).rstrip("&"))
+        for value, count in values
+    ]
+    return {"field": field, "label": _LABELS.get(field, field), "few": _FEW, "values": rows}
+
+
+def _told(text: str, within: Span | None, total: int) -> None:
+    address = _address(text, within).rstrip("&")
+    files = [sheet.file(name, f"search.{form}?{address}") for name, form in (("CSV", "csv"), ("JSON lines", "jsonl"))]
+    with st.container(horizontal=True, vertical_alignment="center", key="told"):
+        count = sheet.strong(f"{total:,} {'failed try' if total == 1 else 'failed tries'}")
+        wider = ["   ", sheet.link("zoom out", "search?" + _address(text, within.wider).rstrip("&"))] if within else []
+        show("counts", [sheet.p(count, "   export ", files[0], ", ", files[1], *wider, tone="quiet")])
+        saving.block(_savable(text, within))
+
+
+def _savable(text: str, within: Span | None) -> str:
+    """The query at hand as one text, the span of time in it."""
+    if within is None:
+        return text
+    return added(text, f'at:["{within.since.isoformat()}" TO "{within.until.isoformat()}"]')
+
+
+def _hits(text: str, query: Query, within: Span | None, place: search.Place | None, total: int) -> None:
+    found = desk().service.store.search(query, _PAGE + 1, place)
+    hits = found[:_PAGE]
+    here, trail = st.query_params.get("after", ""), _trail()
+    first = "search?" + _address(text, within)
+
+    def at(after: str, passed: list[str]) -> str:
+        return first + urlencode({"after": after} | ({"trail": ".".join(passed)} if passed else {}))
+
     head = {
-        "titles": True,
-        "words": _words(query),
-        "shown": "",
-        "more": more,
-        "left": f"{number(total - len(hits))} more",
-    }
-    tries("hits", head, columns({"tries": rows}))
-
-
-def _facets(text: str, hits: list[Occurrence]) -> list[sheet.Run]:
-    """Return what the hits on the page have most of, each narrowing the query."""
-    runs: list[sheet.Run] = []
-    found = {
-        "dag": Counter(hit.key.dag_id for hit in hits),
-        "cause": Counter(hit.signature.cause for hit in hits if hit.signature),
-        "deployment": Counter(hit.key.deployment for hit in hits),
-    }
-    for field, counts in found.items():
-        if len(counts) > 1:
-            runs += [f"   {field}: "]
-            for place, (name, count) in enumerate(counts.most_common(4)):
-                term = (
-                    f"{field}:{name}"
-                    if name.replace("_", "").replace("-", "").isalnum()
-                    else f'{field}:"{_quoted(name)}"'
+        "titles": True, "shown": "",
+        "more": at(search.written(hits[-1]), [*trail, here or "0"][-_TRAIL:]) if len(found) > _PAGE else "",
+        "back": "" if not trail else first.rstrip("&") if trail[-1] == "0" else at(trail[-1], trail[:-1]),
+        "first": first.rstrip("&") if here else "", "left": f"of {total:,}, newest first",
+    }  # fmt: skip
+    if not hits:
+        show(
+            "past",
+            [
+                sheet.empty(
+                    "Nothing older", ["This is the end of the list. ", sheet.link("To the newest", first.rstrip("&"))]
                 )
-                runs += [
-                    ", " if place else "",
-                    sheet.link(f"{name} {count}", "search?" + urlencode({"q": f"{text} {term}".strip()})),
-                ]
-    return [*runs, f"   (of the newest {len(hits)})"] if runs and len(hits) == _PAGE else runs
+            ],
+        )
+        return
+    tries("hits", head, columns({"tries": hit_rows(hits, wanted(query))}))
 
 
-def _nothing(text: str, query: Query, now: datetime) -> None:
-    if not text and not desk().service.store.count(Both()):
+def _trail() -> list[str]:
+    """The pages passed on the way here, as the address has them; `0` is the first."""
+    parts = st.query_params.get("trail", "").split(".")[-_TRAIL:]
+    try:
+        return [part for part in parts if part and (part == "0" or search.place(part))]
+    except InputError:
+        return []
+
+
+def _nothing(text: str, query: Query, within: Span | None) -> None:
+    store = desk().service.store
+    if not store.count(EVERYTHING):
         show(
             "none",
             [
@@ -122,29 +158,32 @@ def _nothing(text: str, query: Query, now: datetime) -> None:
             ],
         )
         return
-    guilty = []
-    for part in query.parts if isinstance(query, Both) else ():
-        if not desk().service.store.count(part):
-            guilty.append(part)
+    guilty = [part for part in (query.parts if isinstance(query, Both) else ()) if not store.count(part)]
     said = (
         "Each part finds something, but no try has all of them."
         if not guilty
-        else f"{many(len(guilty), 'part')} of the query finds nothing by itself: {'; '.join(map(_told, guilty))}."
+        else f"{many(len(guilty), 'part')} of the query finds nothing by itself: {'; '.join(map(_part, guilty))}."
     )
-    advice = "Logs are searched by whole words; end one with * for any ending: time*."
+    ways: list[sheet.Run] = ["Logs are searched by whole words; end one with * for any ending: time*."]
+    if within is not None:
+        ways = [sheet.link("Search all of time", "search?" + _address(text).rstrip("&")), ", or ", *_lowered(ways)]
     show(
         "none",
         [
             sheet.empty(
                 "No failed try matches",
                 [said] if isinstance(query, Both) and query.parts else ["No kept log, title or id holds this."],
-                [advice],
+                ways,
             )
         ],
     )
 
 
-def _told(part: Query) -> str:
+def _lowered(runs: list[sheet.Run]) -> list[sheet.Run]:
+    return [run[0].lower() + run[1:] if isinstance(run, str) else run for run in runs]
+
+
+def _part(part: Query) -> str:
     match part:
         case Words(tokens):
             return f"the words {' '.join(tokens)!r}"
@@ -158,46 +197,48 @@ def _told(part: Query) -> str:
             return f"{getattr(part, 'name', 'a term about problems')}:{getattr(part, 'value', '')}".rstrip(":")
 
 
-def _words(query: Query) -> list[str]:
-    match query:
-        case Words(tokens):
-            return [token for token in tokens if len(token) > 1]
-        case Both(parts) | Either(parts):
-            return [word for part in parts for word in _words(part)]
-        case _:
-            return []
+def _address(text: str, within: Span | None = None) -> str:
+    """The address of a query and a span, ready for more to be added."""
+    kept = {"q": text} if text else {}
+    if within is not None:
+        kept |= {"from": within.first, "to": within.last}
+    return urlencode(kept) + ("&" if kept else "")
 
 
-def _days(first: str, last: str) -> tuple[list[Query], str]:
-    """Return the days of the address as a range of the query, and in words; nothing for days that are none."""
-    try:
-        begin = datetime.combine(date.fromisoformat(first), time(), UTC)
-        end = datetime.combine(date.fromisoformat(last or first), time(), UTC) + timedelta(days=1, microseconds=-1)
-    except (ValueError, OverflowError):
-        return [], ""
-    return [Between("at", begin, end)], first if last in ("", first) else f"{first} to {last}"
+# --- the box: a fragment, so that a keystroke draws nothing else anew
 
 
-def _address(text: str, params: dict[str, str]) -> str:
-    kept = {"q": text} | {name: params[name] for name in ("from", "to") if name in params}
-    return urlencode({name: value for name, value in kept.items() if value}) + ("&" if any(kept.values()) else "")
+def _box(text: str, within: Span | None, wrong: InputError | None) -> None:
+    if st.session_state.pop("was_pasted", False):
+        st.query_params.clear()
+        st.query_params["seen"] = "1"
+        st.rerun()
+    guarded(lambda: query_box("box", _head(text, within, wrong), _ask, _paste))
 
 
-def _box(text: str, error: str, kept: str) -> dict[str, object]:
-    rows = desk().rows()
-    values = {
-        "dag": sorted({dag for row in rows for dag, _ in row.dags})[:500],
-        "task": sorted({task.partition(".")[2] for row in rows for task, _ in row.tasks})[:500],
-        "cause": sorted(CAUSES), "state": [state.lower() for state in TriageState], "log": list(LogStatus),
-        "deployment": sorted(desk().settings.deployments),
-        "is": ["needs", "ongoing", "flaky", "muted", "resolved"],
-    }  # fmt: skip
-    keep = {name: st.query_params[name] for name in ("from", "to") if name in st.query_params}
+def _ask() -> None:
+    st.session_state["asked"] = str(st.session_state["box"]["ask"] or "")
+
+
+def _paste() -> None:
+    st.session_state[pasting.TEXT] = str(st.session_state["box"]["pasted"] or "")
+    st.session_state["was_pasted"] = True
+
+
+def _head(text: str, within: Span | None, wrong: InputError | None) -> dict[str, object]:
+    typed = st.session_state.pop("asked", "")
+    offers = desk().values.offers(typed, desk().now()) if typed else []
+    chips = [
+        {"words": f"{_LABELS.get(one.field, one.field)}: {one_line(one.value, 60)}", "href": "search?" + _address(one.rest, within).rstrip("&")}
+        for one in chosen(text)
+        if one.field in FACETED
+    ]  # fmt: skip
+    if within is not None:
+        chips.append({"words": within.words, "href": "search?" + _address(text).rstrip("&")})
+    better = wrong.better if isinstance(wrong, WrongQuery) else ""
+    meant = {"words": printable(better), "href": "search?" + _address(better, within).rstrip("&")} if better else None
     return {
-        "q": text, "error": error, "examples": _EXAMPLES, "fields": sorted(set(FIELDS.values())), "values": values, "keep": keep,
-        "kept": {"words": kept, "href": "search?" + urlencode({"q": text} if text else {})} if kept else None,
+        "q": text, "error": str(wrong or ""), "caret": printable(wrong.pointed) if isinstance(wrong, WrongQuery) else "", "chips": chips, "better": meant,
+        "examples": () if text or within else _EXAMPLES, "offers": {"typed": typed, "found": [(one.text, one.count) for one in offers]},
+        "keep": {"from": within.first, "to": within.last} if within else {},
     }  # fmt: skip
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
