@@ -162,19 +162,21 @@ class Reading(Iterator[LogLine]):
                     yield self._joined(head, more)
                 head, self.gap = None, self.total_lines if self.gap is None else self.gap
                 continue
+            is_plain = self._is_plain
             for raw in batch:
                 self.total_lines += 1
                 line = self._json(raw) if raw[:1] == "{" else None
-                prefixed = self._prefixed(raw) if line is None and (" - " in raw or "\x1b" in raw) else None
+                may_begin = " - " in raw or (not is_plain and "\x1b" in raw)
+                prefixed = self._prefixed(raw) if may_begin and line is None else None
                 if line is None and prefixed is None and head is not None and size < _RECORD_MAX:
                     more.append(raw)
                     size += len(raw) + 1
                     continue
                 if head is not None:
-                    yield self._joined(head, more) if more or not self._is_plain or ': source="' in head.text else head
+                    yield self._joined(head, more) if more or not is_plain or ': source="' in head.text else head
                 head, more, size = prefixed, [], len(raw)
                 if prefixed is None:
-                    yield line or LogLine(self.total_lines, raw if self._is_plain else clean(raw))
+                    yield line or LogLine(self.total_lines, raw if is_plain else clean(raw))
         if head is not None:
             yield self._joined(head, more)
 
@@ -211,7 +213,7 @@ class Reading(Iterator[LogLine]):
         )
 
     def _prefixed(self, raw: str) -> LogLine | None:
-        if "\x1b" in raw:
+        if not self._is_plain and "\x1b" in raw:
             raw = _ANSI.sub("", raw)
         match = _PREFIX.match(raw)
         if match is None:

@@ -87,7 +87,7 @@ class TaskTry:
         return f"{self.deployment}: {self.dag_id}.{self.task_id}{mapped} {self.run_id} try {self.try_number}"
 
 
-class Frame(msgspec.Struct, frozen=True):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One stack frame; `line` is None where the log does not say."""
 
     file: str
@@ -95,7 +95,7 @@ class Frame(msgspec.Struct, frozen=True):
     function: str
 
 
-class Raised(msgspec.Struct, frozen=True):
+class Raised(msgspec.Struct, frozen=True, gc=False):
     """One exception as logged. A chain is a tuple of these, the raised one first, its root cause last.
 
     `is_cause` on entry k: it is the direct cause (`raise … from`) of entry k-1, else its implicit context.
@@ -110,7 +110,7 @@ class Raised(msgspec.Struct, frozen=True):
     parts: tuple[tuple[Raised, ...], ...] = ()
 
 
-class LogLine(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True, gc=False):
     """One line (or NDJSON record) of a log. `number` is its 1-based place in the real log, so gaps show.
 
     Behind a part that was not read nobody knows that place: there it counts from the log's end, -1 being its last line.

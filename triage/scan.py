@@ -101,9 +101,12 @@ class Segment:
         """Mask the verdicts."""
         if self.ahead is None:
             return
-        told = (self.failed, self.ended, self.job)
-        masked = iter(self._ahead([_short(line) for line in told if line is not None]))
-        self.failed, self.ended, self.job = (line and next(masked) for line in told)
+        told = [line for line in (self.failed, self.ended, self.job) if line is not None]
+        if not told:
+            return
+        lines = self._ahead([_short(line) for line in told])
+        masked = {id(line): lines[at] for at, line in enumerate(told)}
+        self.failed, self.ended, self.job = (line and masked[id(line)] for line in (self.failed, self.ended, self.job))
 
     def masked(self) -> dict[int, LogLine]:
         """Return every line that was masked so far, by its number."""

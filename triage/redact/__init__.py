@@ -291,7 +291,7 @@ def _hits(joined: str, pieces: list[str]) -> dict[int, int]:
     low = joined.lower()
     if len(low) != len(joined):  # a letter that is two when small: places are not comparable
         return dict.fromkeys(range(len(pieces)), _ALL)
-    starts = [0, *accumulate([len(piece) + 1 for piece in pieces])]
+    starts: list[int] = []
     hits: dict[int, int] = {}
     in_word: dict[int, int] = {}  # the bits of a hint of tokens: those count only where it stands in a long word
     words: list[str] | None = None
@@ -305,6 +305,9 @@ def _hits(joined: str, pieces: list[str]) -> dict[int, int]:
                 words = _words(low, _WORD) if words is None else words
                 in_word[hint] = bits if any(_HINTS[hint] in word for word in words) else bits & ~_OF_TOKENS
             bits = in_word[hint]
+        if not bits:
+            continue
+        starts = starts or [0, *accumulate([len(piece) + 1 for piece in pieces])]
         number = bisect_right(starts, at) - 1
         hits[number] = hits.get(number, 0) | bits
     data = joined.encode("utf-8", "surrogatepass")
