@@ -27,7 +27,10 @@ class LogStatus(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(LogStatus).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {status: rank for rank, status in enumerate(LogStatus)}
 
 
 class CircumstanceKind(StrEnum):
