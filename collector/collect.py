@@ -38,7 +38,7 @@ class Pass:
 
     `budget` bounds the time for reading logs and gaps, so that neither keeps new failures from being listed. `errands`
     are served before any log. `notes` are troubles that stopped nothing and are to be said all the same, asked for at
-    the end.
+    the end. Where `is_over`, the pass stops at its next step, as one that lost its lease.
     """
 
     service: Service
@@ -53,13 +53,15 @@ class Pass:
     progress: Progress = lambda report: None
     errands: Errands = tuple
     notes: Callable[[], Iterable[Trouble]] = tuple
+    is_over: Callable[[], bool] = lambda: False
 
-    def run(self, *, again: bool = False) -> Report:
+    def run(self, *, again: bool = False, back: bool = True) -> Report:
         """Make the pass; troubles of the deployment end in the report and on the Health page, never in a crash.
 
-        With `again`, every log of the last `lookback` that stands as missing or in part is asked for once more.
+        With `again`, every log of the last `lookback` that stands as missing or in part is asked for once more. Without
+        `back`, what was missed is left for another pass.
         """
-        return self._alone(lambda report, told: self._run(report, told, again=again))
+        return self._alone(lambda report, told: self._run(report, told, again=again, back=back))
 
     def serve(self) -> Report:
         """Do the errands alone; skipped while a pass is under way, which does them itself."""
@@ -75,6 +77,8 @@ class Pass:
 
             def told() -> None:
                 renew()
+                if self.is_over():
+                    raise LeaseLost
                 self.progress(report)
 
             try:
@@ -85,7 +89,7 @@ class Pass:
         report.backlog = self.service.store.backlog(self.deployment, self.clock())
         return report
 
-    def _run(self, report: Report, told: Callable[[], None], *, again: bool) -> None:
+    def _run(self, report: Report, told: Callable[[], None], *, again: bool, back: bool) -> None:
         listings = Listings(
             self.service, self.source, self.deployment, self.lookback, self.poll, self.clock, report, told
         )
@@ -99,9 +103,9 @@ class Pass:
         readers = self._readers(report, told)
         if version:
             late = self._lacking(again, readers.reader) if again or listings.is_sweep else ()
-            readers.run(late, listings.back)
-            # However much there is to read, and wherever its logs are: every pass goes back by one slice at least.
-            if not listings.slices and not readers.is_away:
+            readers.run(late, listings.back if back else lambda: False)
+            # However much there is to read, and wherever its logs are: every such pass goes back by one slice at least.
+            if back and not listings.slices and not readers.is_away:
                 listings.back()
         report.troubles += (trouble for trouble in self.notes() if trouble not in report.troubles)
         self.service.settle(self.clock())

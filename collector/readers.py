@@ -17,6 +17,7 @@ from itertools import islice
 from collector.reading import Reader, Unreadable
 from collector.report import Report
 from triage.errors import SourceError, StorageAway
+from triage.lease import LeaseLost
 from triage.model import Occurrence
 from triage.service import Service
 
@@ -110,21 +111,25 @@ class Readers:
         self._work(refill)
 
     def _work(self, refill: Callable[[], bool]) -> None:
-        with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix=f"log-{self.deployment}") as threads:
-            try:
-                while True:
-                    self._run_errands(threads)
-                    is_more = refill()
-                    while self._due and len(self._jobs) < _QUEUED:
-                        fact = self._due.popleft()
-                        self._jobs[threads.submit(self.reader.read, fact)] = fact
-                    if self._jobs:
-                        self._take_in()
-                    elif not is_more:
-                        break
-                    self.told()
-            finally:
-                threads.shutdown(cancel_futures=True)
+        threads = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix=f"log-{self.deployment}")
+        is_stopped = False
+        try:
+            while True:
+                self._run_errands(threads)
+                is_more = refill()
+                while self._due and len(self._jobs) < _QUEUED:
+                    fact = self._due.popleft()
+                    self._jobs[threads.submit(self.reader.read, fact)] = fact
+                if self._jobs:
+                    self._take_in()
+                elif not is_more:
+                    break
+                self.told()
+        except LeaseLost:
+            is_stopped = True  # somebody else reads on, or this process ends: neither waits for a log that hangs
+            raise
+        finally:
+            threads.shutdown(wait=not is_stopped, cancel_futures=True)
 
     def _run_errands(self, threads: ThreadPoolExecutor) -> None:
         """Look for errands, once a second and whenever the threads are idle, and put them before the queued logs."""

@@ -1,31 +1,45 @@
-"""The Celery app and its beat schedule; each task body is one call.
+"""What workers do with a tick; each task body is one call.
 
-Owns when and where passes run, never what they do: a message is an idempotent tick that expires, the next tick is the
-retry, and a wiped broker loses nothing. The only file that speaks Celery. Embedded, the broker is a folder.
+Owns which piece of work a tick is, how long it may take and how many long ones run at once, never what they do. A tick is
+idempotent and expires, the next one is the retry, and a wiped broker loses nothing.
 """
 
 from __future__ import annotations
 
 import functools
+import random
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.beat import EmbeddedService, PersistentScheduler
-from kombu.exceptions import OperationalError
 
-from collector import comparing, pulse
+from collector import comparing, pulse, spans
 from collector.airflow import Access, Airflow
+from collector.broker import Broker, celery
 from collector.collect import Pass
 from collector.mirroring import ask_owners, grant, syncer
 from collector.report import Progress, Report
 from collector.storage import Place, Storage, Stored
+from collector.ticks import (
+    BACKFILL,
+    ERRANDS,
+    ERRANDS_EVERY,
+    PASS,
+    REGROUP,
+    REGROUP_EVERY,
+    RETIRE,
+    RETIRE_FOR,
+    SERVE,
+    SETTLE,
+    SYNC,
+    SYNC_EVERY,
+    Tick,
+)
 from triage import asking, retention
-from triage.errors import SettingsError, SourceError
 from triage.lease import LeaseLost, lease
 from triage.records import Regroup
 from triage.redact import Learned
@@ -37,22 +51,11 @@ from triage.settings.values import revealed
 from triage.store import open_store
 from triage.sync import Report as SyncReport
 from triage.sync import Sync
+from triage.watched import Cursor, DeploymentHealth
 
-PASS = "airtriage.pass"
-SERVE = "airtriage.serve"
-ERRANDS = "airtriage.errands"
-SETTLE = "airtriage.settle"
-REGROUP = "airtriage.regroup"
-REGROUP_EVERY = (
-    30.0  # seconds; how often is looked for tries of another edition of signing, and how long one tick signs
-)
-RETIRE = "airtriage.retire"
-RETIRE_EVERY = 60.0  # seconds; how often is looked for failed tries that are kept no longer
-RETIRE_FOR = timedelta(seconds=30)  # how long one tick deletes, half of it pauses
-SYNC = "airtriage.sync"
-SYNC_EVERY = 30.0  # seconds; how often GitLab is looked at, and how long one tick works on it
-SETTLE_EVERY = 30.0  # seconds; wakes problems whose mute or week is over
-ERRANDS_EVERY = 3.0  # seconds; how long a person at a page waits for a collector at most, where no pass runs
+_LONGEST = timedelta(seconds=30)  # of one tick's reading, however seldom a deployment is looked at
+_SHORTEST = timedelta(seconds=2)
+_BULK_FOR = timedelta(seconds=30)  # one tick of the bulk lane goes from deployment to deployment for so long
 
 
 def now() -> datetime:
@@ -93,13 +96,21 @@ def source(name: str, deployment: Deployment, learned: Learned | None = None) ->
 
 
 class Collector:
-    """The collector of one process: the store, one source a deployment, and the two things Celery calls."""
+    """The collector of one process: the store, one source a deployment, and what ticks ask for.
 
-    def __init__(self, settings: Settings) -> None:
+    `bulk` bounds how many long works run at once, so that the other threads are free for what is live. Once `over` is
+    set, everything under way stops at its next step.
+    """
+
+    def __init__(self, settings: Settings, bulk: int = 1, over: threading.Event | None = None) -> None:
         self._settings = settings
         self._since = now()
+        self._over = over or threading.Event()
         self._syncing = threading.Lock()
         self._retired = ""  # the first day that is kept, once nothing was left to delete
+        self._bulk = threading.Semaphore(bulk)
+        self._turns = deque(random.sample(list(settings.deployments), len(settings.deployments)))
+        self._turn = threading.Lock()
         self._sources = {
             name: source(name, its, settings.redactor.learned) for name, its in settings.deployments.items()
         }
@@ -123,6 +134,51 @@ class Collector:
         """Make one pass over a deployment; `again` asks for every log that stands as missing or partial."""
         return self._pass(name, budget, progress).run(again=again)
 
+    def look(self, name: str) -> Report:
+        """Read the news of a deployment and what is due of it, for half a poll at most; what was missed is for `backfill`."""
+        return self._pass(name, self._share(name)).run(back=False)
+
+    def backfill(self) -> int:
+        """Read what was missed, in turns of half a poll over the deployments that missed something; return how many.
+
+        Each process goes round on its own, so none of its deployments waits for another's end, and the leases see to it
+        that two processes are at different ones. Does nothing where as much long work runs already as may.
+        """
+        done, started = 0, now()
+        with self._slot() as is_free:
+            for _ in range(len(self._turns)) if is_free else ():
+                if self._over.is_set() or now() - started > _BULK_FOR:
+                    break
+                with self._turn:
+                    name = self._turns[0]
+                    self._turns.rotate(-1)
+                if self._is_behind(name):
+                    done += not self._pass(name, self._share(name)).run().skipped
+        return done
+
+    def _is_behind(self, name: str) -> bool:
+        """Say whether logs are due or a gap may be read; a server that is in trouble is left to its own ticks."""
+        store, at = self.service.store, now()
+        health = store.get(DeploymentHealth, name)
+        if health is None or (health[0].troubles and at - health[0].passed_at < self._settings.deployments[name].poll):
+            return False
+        cursor = store.get(Cursor, name)
+        if cursor and spans.pick(cursor[0], at, set(), spans.FIRST_SLICE):
+            return True
+        return store.backlog(name, at).due > 0
+
+    def _share(self, name: str) -> timedelta:
+        return max(min(self._settings.deployments[name].poll / 2, _LONGEST), _SHORTEST)
+
+    @contextmanager
+    def _slot(self) -> Iterator[bool]:
+        is_free = self._bulk.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._bulk.release()
+
     def serve(self, name: str) -> Report:
         """Do what people wait for in a deployment, where no pass does it."""
         return self._pass(name).serve()
@@ -137,7 +193,7 @@ class Collector:
         return Pass(
             self.service, source, name, its.url, its.lookback, its.poll, self._settings.log_waits, now, budget, progress,
             errands=lambda: comparing.errands(self.service, source, name, now),
-            notes=lambda: [*source.troubles(), *source.oddities()],
+            notes=lambda: [*source.troubles(), *source.oddities()], is_over=self._over.is_set,
         )  # fmt: skip
 
     def settle(self) -> int:
@@ -171,12 +227,14 @@ class Collector:
         work = Regrouping(self.service, now, self._since)
         if not work.is_due():
             return None
-        with lease(self.service.store, "regroup", now) as renew:
-            if renew is None:
+        with self._slot() as is_free, lease(self.service.store, "regroup", now) as renew:
+            if renew is None or not is_free:
                 return None
 
             def step(tries: int) -> None:
                 renew()
+                if self._over.is_set():
+                    raise LeaseLost
                 told(tries)
 
             try:
@@ -189,12 +247,14 @@ class Collector:
         keep = self._settings.retention
         if self._retired == retention.first_kept(keep, now()):
             return 0
-        with lease(self.service.store, "retire", now) as renew:
-            if renew is None:
+        with self._slot() as is_free, lease(self.service.store, "retire", now) as renew:
+            if renew is None or not is_free:
                 return None
 
             def step(tries: int) -> None:
                 renew()
+                if self._over.is_set():
+                    raise LeaseLost
                 told(tries)
 
             try:
@@ -205,41 +265,28 @@ class Collector:
         return gone
 
 
-def make_app(settings: Settings) -> Celery:
-    """Build the Celery app for these settings; connects to nothing."""
-    app = Celery("airtriage", broker_url=_broker(settings), set_as_current=False)
-    app.conf.update(
-        broker_transport_options=_transport(settings),
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        task_default_queue="airtriage",
-        task_ignore_result=True,
-        task_store_errors_even_if_ignored=False,
-        task_serializer="json",
-        accept_content=["json"],
-        timezone="UTC",
-        worker_prefetch_multiplier=1,
-        worker_enable_remote_control=False,
-        worker_hijack_root_logger=False,
-        worker_send_task_events=False,
-        beat_schedule=_ticks(settings),
-        beat_schedule_filename=str(settings.data_dir / "beat"),
-        beat_scheduler=_scheduler(settings.data_dir / "alive"),
-    )
+def make_app(settings: Settings, bulk: int = 1, over: threading.Event | None = None) -> Celery:
+    """Build the Celery app with its tasks; connects to nothing. `bulk` and `over` are the collector's."""
+    app = celery(settings)
     app.steps["worker"].add(_step(settings.data_dir / "alive"))
+    broker = Broker(settings, app)
     lock = threading.Lock()
     made: list[Collector] = []
 
     def collector() -> Collector:
-        with lock:  # one a process, made after the fork
+        with lock:
             if not made:
-                made.append(Collector(settings))
+                made.append(Collector(settings, bulk, over))
             return made[0]
 
     @app.task(name=PASS)  # type: ignore[untyped-decorator]
-    def run_pass(name: str) -> None:
+    def look(name: str) -> None:
         if name in settings.deployments:
-            collector().run(name, budget=settings.deployments[name].poll)
+            collector().look(name)
+
+    @app.task(name=BACKFILL)  # type: ignore[untyped-decorator]
+    def backfill() -> None:
+        collector().backfill()
 
     @app.task(name=SERVE)  # type: ignore[untyped-decorator]
     def serve(name: str) -> None:
@@ -249,7 +296,7 @@ def make_app(settings: Settings) -> Celery:
     @app.task(name=ERRANDS)  # type: ignore[untyped-decorator]
     def errands() -> None:
         for name in collector().awaited():
-            app.send_task(SERVE, (name,), expires=ERRANDS_EVERY, retry=False)
+            broker.send(Tick(SERVE, ERRANDS_EVERY, (name,)))
 
     @app.task(name=REGROUP)  # type: ignore[untyped-decorator]
     def regroup() -> None:
@@ -270,15 +317,6 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
-def _scheduler(folder: Path) -> type[PersistentScheduler]:
-    class Scheduler(PersistentScheduler):  # type: ignore[misc]
-        def tick(self, *args: Any, **kwargs: Any) -> Any:
-            pulse.touch(folder, "beat")
-            return super().tick(*args, **kwargs)
-
-    return Scheduler
-
-
 def _step(folder: Path) -> type[bootsteps.StartStopStep]:
     class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = ("celery.worker.components:Timer",)
@@ -288,113 +326,3 @@ def _step(folder: Path) -> type[bootsteps.StartStopStep]:
             worker.timer.call_repeatedly(pulse.EVERY, pulse.touch, (folder, "worker"))
 
     return Pulse
-
-
-def work(settings: Settings, *, beat: bool, concurrency: int, loglevel: str = "warning") -> None:
-    """Run a worker in this process until it is told to stop; with `beat`, the schedule in a thread of it too."""
-    prepare(settings)
-    app = make_app(settings)
-    if beat:
-        _tick_now(app, settings)
-        EmbeddedService(app, thread=True, schedule_filename=str(settings.data_dir / "beat")).start()
-    argv = ["worker", "--pool=threads", f"--concurrency={concurrency}", f"--loglevel={loglevel}"]
-    argv += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname=airtriage@%h"]
-    app.worker_main(argv)
-
-
-def schedule(settings: Settings, loglevel: str = "warning") -> None:
-    """Run the schedule in this process until it is told to stop."""
-    prepare(settings)
-    app = make_app(settings)
-    _tick_now(app, settings)
-    app.Beat(loglevel=loglevel, quiet=True).run()
-
-
-def _tick_now(app: Celery, settings: Settings) -> None:
-    """Ask for a first pass at once: beat's own first tick comes a whole `poll` later."""
-    for name, its in settings.deployments.items():
-        with suppress(OperationalError):  # the broker is away: beat goes on asking
-            app.send_task(PASS, (name,), expires=its.poll.total_seconds(), retry=False)
-
-
-def nudge(settings: Settings) -> Callable[[], None]:
-    """Return what asks for a round over the GitLab issues now. A broker that is away is no matter: the next tick comes."""
-
-    @functools.cache
-    def app() -> Celery:
-        prepare(settings)
-        made = make_app(settings)
-        if not _is_embedded(settings):  # it is called after an answer, in one of few threads
-            made.conf.broker_transport_options = {"socket_connect_timeout": 2, "socket_timeout": 5}
-        return made
-
-    def ask() -> None:
-        with suppress(OperationalError, OSError, SettingsError):
-            app().send_task(SYNC, expires=SYNC_EVERY, retry=False)
-
-    return ask
-
-
-def prepare(settings: Settings) -> None:
-    """Make the folders of the embedded parts; SettingsError names the one that cannot be made."""
-    folders = (
-        [settings.data_dir, *map(Path, _transport(settings).values())]
-        if _is_embedded(settings)
-        else [settings.data_dir]
-    )
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise SettingsError(
-                f"The folder {folder} cannot be made: {exc.strerror}.", "Set data_dir to a folder you may write."
-            ) from exc
-
-
-def ping_broker(settings: Settings) -> None:
-    """Connect to the broker once; SourceError names it when that fails."""
-    prepare(settings)
-    with make_app(settings).connection_for_write() as connection:
-        try:
-            connection.ensure_connection(max_retries=1, timeout=5)
-        except (OSError, OperationalError) as exc:
-            raise SourceError(
-                f"The broker {connection.as_uri()} does not answer: {exc}.", "Start it, or correct the setting broker."
-            ) from exc
-
-
-def _ticks(settings: Settings) -> dict[str, Any]:
-    ticks: dict[str, Any] = {
-        name: {"task": task, "schedule": every, "options": {"expires": every}}
-        for name, task, every in (
-            ("settle", SETTLE, SETTLE_EVERY),
-            ("errands", ERRANDS, ERRANDS_EVERY),
-            ("regroup", REGROUP, REGROUP_EVERY),
-            ("retire", RETIRE, RETIRE_EVERY),
-        )
-    }
-    if settings.gitlabs:
-        ticks["sync"] = {"task": SYNC, "schedule": SYNC_EVERY, "options": {"expires": SYNC_EVERY}}
-    for name, its in settings.deployments.items():
-        poll = its.poll.total_seconds()
-        ticks[f"pass {name}"] = {"task": PASS, "schedule": poll, "args": (name,), "options": {"expires": poll}}
-    return ticks
-
-
-def _is_embedded(settings: Settings) -> bool:
-    return settings.broker_url.startswith("filesystem:")
-
-
-def _broker(settings: Settings) -> str:
-    return "filesystem://" if _is_embedded(settings) else settings.broker_url
-
-
-def _transport(settings: Settings) -> dict[str, str]:
-    if not _is_embedded(settings):
-        return {}
-    folder = Path(settings.broker_url.removeprefix("filesystem://"))
-    return {
-        "data_folder_in": str(folder / "messages"),
-        "data_folder_out": str(folder / "messages"),
-        "control_folder": str(folder / "control"),
-    }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from collector.tasks import SYNC, nudge
+from collector.ticks import SYNC
+from collector.working import nudge
 from tests.served import free_port
 from triage.settings import Settings
 

@@ -124,6 +124,13 @@ def test_the_secrets_of_gitlab_come_from_files_and_are_masked_wherever_they_stan
         ({"BROKER": "filesystem://"}, r"broker is wrong.*not a URL"),
         ({"BROKER": "redis:sekret@host"}, r"broker is wrong.*not a URL"),
         ({"BROKER": "redis://host:abc/0"}, r"broker is wrong.*port"),
+        ({"BROKER": "redsi://host:6379/0"}, r"broker is wrong.*did you mean redis://"),
+        ({"BROKER": "redis:///0"}, r"broker is wrong.*names no host"),
+        ({"BROKER": "redis://host:6379/first"}, r"broker is wrong.*number of a database"),
+        ({"BROKER": "rediss://host?ssl_cert_reqs=none"}, r"broker is wrong.*broker_ca_file"),
+        ({"BROKER_PASSWORD": "sekret"}, r"broker_password is set, but broker is no Redis"),
+        ({"BROKER": "redis://:sekret@host", "BROKER_PASSWORD": "x"}, r"keep one of them"),
+        ({"BROKER": "redis://host", "BROKER_CA_FILE": "/ca.pem"}, r"without TLS: use rediss"),
         ({"DATA_DIR": ""}, r"data_dir is wrong.*empty"),
         ({"DATA_DIR": "~nosuchuser/x"}, r"data_dir is wrong.*home folder"),
         ({"DEPLOYMENTS__P__URL": "http://x:abc"}, r"deployments\.p\.url is wrong.*port"),
@@ -356,6 +363,8 @@ def test_every_secret_may_come_from_a_file(way: tuple[str, ...], tmp_path: Path)
         environ[f"AIRTRIAGE_{'__'.join(way[:-1]).upper()}__USERNAME"] = "svc"
     if way[:3] == ("deployments", "p", "gitlab"):
         environ |= {f"AIRTRIAGE_DEPLOYMENTS__P__GITLAB__{name}": value for name, value in _GITLAB.items()}
+    if way[-1] == "broker_password":
+        environ["AIRTRIAGE_BROKER"] = "redis://h:6379/0"
     environ |= {f"AIRTRIAGE_GITLAB__{name}": value for name, value in _GITLAB.items()} if way[0] == "gitlab" else {}
     if way[-1] != "token" and "gitlab" in way:
         environ["AIRTRIAGE_" + "__".join((*way[:-1], "token")).upper()] = "glpat-x"

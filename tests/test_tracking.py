@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.tasks import Collector, make_app
+from collector.tasks import Collector
+from collector.ticks import ROUND, ticks
 from tests import made_up
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault
@@ -164,10 +165,10 @@ def test_the_tick_makes_a_round_and_there_is_none_without_a_gitlab(bench: Bench,
     report = Collector(bench.settings).sync()
     assert report is not None
     assert report.opened == 9
-    assert "sync" in make_app(bench.settings).conf.beat_schedule
+    assert ROUND in ticks(bench.settings)
     bench.config.write_text(f'data_dir = "{tmp_path}"\n')
     assert Collector(bench.settings).sync() is None
-    assert "sync" not in make_app(bench.settings).conf.beat_schedule
+    assert ROUND not in ticks(bench.settings)
 
 
 def test_a_tick_that_lasts_keeps_no_second_one_busy(bench: Bench) -> None:

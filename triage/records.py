@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from triage.mirrors import Heard, LinkWish, Mirror, Tracker
 from triage.model import TaskTry
-from triage.watched import Cursor, DeploymentHealth, Lease
+from triage.watched import Cursor, DeploymentHealth, Lease, Worker
 
 
 class TriageState(StrEnum):
@@ -466,6 +466,7 @@ Record = (
     | Change
     | Cursor
     | Lease
+    | Worker
     | DeploymentHealth
     | Outcomes
     | Comparison

@@ -5,7 +5,7 @@ Pure records, like those of `records`. Times are on the Airflow server's clock u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -62,11 +62,31 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A right held until `expires_at` (our clock), e.g. one of the log slots of a deployment."""
+    """A right held until `expires_at` (our clock), e.g. to read a deployment, or to send the ticks."""
 
     name: str
     holder: str
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process at work, as it said itself at `seen_at` (our clock, like `started_at`).
+
+    `role` is worker or beat; `threads` how many ticks it works on at once, `busy` on how many it did; `memory` in bytes.
+    `waiting` maps each lane to the messages in the broker, empty where that is away; `trouble` says so.
+    """
+
+    id: str
+    role: str
+    started_at: datetime
+    seen_at: datetime
+    lanes: tuple[str, ...] = ()
+    threads: int = 0
+    busy: int = 0
+    memory: int = 0
+    waiting: dict[str, int] = field(default_factory=dict)
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from collector.tasks import Collector, now, prepare
+from collector.broker import prepare
+from collector.tasks import Collector, now
 from triage import asking
 from triage.errors import InputError, ProcessError
 from triage.records import Comparison, ComparisonStatus

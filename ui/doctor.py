@@ -12,10 +12,14 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
+from collector import working
 from collector.airflow import Airflow
+from collector.broker import bare
 from collector.storage import Storage
-from collector.tasks import access, now, ping_broker, storage
-from triage.errors import LogGone, SourceError, TriageError
+from collector.tasks import access, now, storage
+from collector.ticks import Lane
+from triage import presence
+from triage.errors import LogGone, SettingsError, SourceError, TriageError
 from triage.settings import Settings
 from triage.settings.sections import Deployment
 from triage.store import open_store
@@ -31,6 +35,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield Finding("airtriage", True, importlib.metadata.version("airtriage"))
     yield _try("store", lambda: _store(settings))
     yield _try("broker", lambda: _broker(settings))
+    yield _try("workers", lambda: _workers(settings))
     if not settings.deployments:
         yield Finding(
             "deployments",
@@ -111,12 +116,30 @@ def _store(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    ping_broker(settings)
-    return settings.broker_url.split("@")[-1]
+    broker = working.check(settings)
+    return f"{bare(settings)}, {broker.waiting(Lane.LIVE)} live ticks and {broker.waiting(Lane.BULK)} of long work wait"
+
+
+def _workers(settings: Settings) -> str:
+    store = open_store(settings.store_url)
+    try:
+        at = now()
+        alive = [one for one in presence.workers(store) if presence.is_alive(one, at)]
+        holder = presence.ticking(store, at)
+    finally:
+        store.close()
+    if not alive:
+        return "none runs now; airtriage up or airtriage worker --beat starts one"
+    lost = next((one.trouble for one in alive if one.trouble), None)
+    if lost:
+        raise SourceError(f"They say: {lost.what}", lost.fix)
+    count = sum(one.threads > 0 for one in alive)
+    return f"{count} at work; the beat is held by {holder or 'nobody now: start airtriage worker --beat'}"
 
 
 def _try(name: str, ask: Callable[[], object]) -> Finding:
     try:
         return Finding(name, True, str(ask()))
     except TriageError as exc:
-        return Finding(name, False, exc.what.removeprefix(f"{name.split()[0]}: "), exc.fix)
+        is_setting = isinstance(exc, SettingsError)
+        return Finding(name, False, exc.what.removeprefix(f"{name.split()[0]}: "), exc.fix, is_setting)

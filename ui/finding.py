@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing checked: its name, whether it is well, what was found, and the fix where it is not."""
+    """One thing checked: its name, whether it is well, what was found, and the fix where it is not, a setting's or not."""
 
     name: str
     ok: bool
     text: str
     fix: str = ""
+    is_setting: bool = False

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @passes
 def up(context: Context) -> None:
     """Run collector, schedule and web page together; Ctrl-C ends all of it."""
-    from collector.tasks import prepare
+    from collector.broker import prepare
     from ui.up import Supervisor, check_port, interrupt_on_sigterm, start_children
 
     settings = context.settings
@@ -52,22 +52,31 @@ def up(context: Context) -> None:
 
 @cli.command()
 @click.option("--beat", is_flag=True, help="Run the schedule in this worker too.")
-@click.option("--concurrency", type=click.IntRange(1, 256), help="Ticks at once (one a deployment and three more).")
+@click.option("--concurrency", type=click.IntRange(2, 256), help="Ticks at once (one a deployment and three more).")
+@click.option(
+    "--only", type=click.Choice(["live", "bulk"]), help="Take live work alone, or what takes long alone (both)."
+)
 @passes
-def worker(context: Context, beat: bool, concurrency: int | None) -> None:
-    """Run a Celery worker; start as many as needed, one of them with --beat."""
-    from collector.tasks import work
+def worker(context: Context, beat: bool, concurrency: int | None, only: str | None) -> None:
+    """Run a Celery worker; start as many as needed, with --beat as many as are to stand in for each other."""
+    from collector.ticks import Lane
+    from collector.working import work
 
     needs_deployments(context.settings)
     # One thread a deployment, and one for GitLab: one that hangs delays no other.
-    work(context.settings, beat=beat, concurrency=concurrency or len(context.settings.deployments) + 3)
+    work(
+        context.settings,
+        beat=beat,
+        concurrency=concurrency or min(len(context.settings.deployments) + 3, 256),
+        lanes=(Lane[only.upper()],) if only else tuple(Lane),
+    )
 
 
 @cli.command(hidden=True)
 @passes
 def beat(context: Context) -> None:
     """Run the schedule alone, as `up` does."""
-    from collector.tasks import schedule
+    from collector.working import schedule
 
     needs_deployments(context.settings)
     schedule(context.settings)
@@ -80,7 +89,7 @@ def beat(context: Context) -> None:
 @passes
 def web(context: Context, only: str | None) -> None:
     """Serve the pages, the API and the webhooks, together or apart from each other."""
-    from collector.tasks import nudge
+    from collector.working import nudge
     from ui.web import Part, serve
 
     settings = context.settings
@@ -122,7 +131,9 @@ def demo(once: bool, folder: Path | None, port: int | None, as_json: bool) -> No
 @passes
 def collect(context: Context, names: tuple[str, ...], again: bool, as_json: bool) -> None:
     """Make one pass over every deployment (or those named), side by side, in this process."""
-    from collector.tasks import RETIRE_FOR, Collector, prepare
+    from collector.broker import prepare
+    from collector.tasks import Collector
+    from collector.ticks import RETIRE_FOR
     from ui.collecting import collect as passes_over
     from ui.regrouping import finish
 
@@ -153,16 +164,17 @@ def doctor(context: Context, as_json: bool) -> None:
     """Check the settings and every connection: one line each, and the fix."""
     from ui.doctor import check
 
-    failed = 0
+    failed: list[int] = []
     for finding in check(context.settings):
-        failed += not finding.ok
+        if not finding.ok:
+            failed.append(2 if finding.is_setting else 1)
         text, fix = own_log.masked(finding.text), own_log.masked(finding.fix)
         if as_json:
             click.echo(json.dumps({"name": finding.name, "ok": finding.ok, "text": text, "fix": fix}))
         else:
             mark = Text("ok  ", "green") if finding.ok else Text("FAIL", "bold red")
             out.print(mark, Text(f"{finding.name}: {text} {fix}".rstrip()), soft_wrap=True)
-    sys.exit(1 if failed else 0)
+    sys.exit(max(failed, default=0))
 
 
 def _print_report(report: Report, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from triage.mirrors import Mirror, Tracker
 from triage.model import Evidence, Occurrence, Signature
 from triage.records import Change, Codeowners, Comparison, Move, Moving, Problem, Record, SavedSearch
 from triage.redact import Redactor
-from triage.watched import DeploymentHealth, ImportFailure, Trouble
+from triage.watched import DeploymentHealth, ImportFailure, Trouble, Worker
 
 R = TypeVar("R", bound=Record)
 
@@ -76,6 +76,8 @@ def record(redactor: Redactor, record: R) -> R:
             troubles = tuple(trouble(redactor, one) for one in record.troubles)
             imports = tuple(_import(redactor, one) for one in record.imports)
             masked = replace(record, troubles=troubles, imports=imports)
+        case Worker():
+            masked = replace(record, trouble=record.trouble and trouble(redactor, record.trouble))
         case Mirror():
             title, said = redactor.texts((record.title, record.said))
             masked = replace(record, title=title, said=said)

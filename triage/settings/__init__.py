@@ -14,10 +14,19 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from triage.editions import SIGNERS, Signers
 from triage.errors import SettingsError
@@ -27,14 +36,14 @@ from triage.settings.elastic import Elastic
 from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute, ours
 from triage.settings.section import Section, Span
 from triage.settings.sections import Deployment, Grouping, Owning, Redaction, Web
-from triage.settings.values import hidden, password_in, spans, split
+from triage.settings.values import broker, hidden, password_in, spans, split
 from triage.signature.rules import Rules
 from triage.store.access import Access, nodes
 
 PREFIX = "AIRTRIAGE_"
 FILE_NAME = "airtriage.toml"
 _NOT_SETTINGS = {"CONFIG"}
-_URLS_FROM_FILES = ("store", "broker")  # each may hold a password
+_OWN_FROM_FILES = ("store", "broker", "broker_password")  # the addresses may hold a password
 _FROM_FILES = ("password", "token", "headers", "proxy")
 _OF_ELASTIC_FROM_FILES = ("api_key", "password")
 _OF_GITLAB_FROM_FILES = ("token", "webhook_token", "webhook_signing_token")
@@ -54,7 +63,12 @@ class Settings(Section):
     elastic: Elastic = Field(
         default_factory=lambda: Elastic.model_validate({}), description="the Elasticsearch that is the store"
     )
-    broker: str = Field("", description="redis://… or filesystem://path; by default a folder in data_dir")
+    broker: str = Field(
+        "",
+        description="redis://host:6379/0, rediss://… with TLS, or filesystem://path; by default a folder in data_dir",
+    )
+    broker_password: SecretStr = Field(SecretStr(""), description="Redis' password, where `broker` does not hold it")
+    broker_ca_file: str = Field("", description="a file with the certificate authority that signed Redis' certificate")
     log_waits: Annotated[tuple[Span, ...], BeforeValidator(spans)] = Field(
         tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600)),
         description="when to ask again for a log that is not whole, counted from our first look",
@@ -120,12 +134,21 @@ class Settings(Section):
     @field_validator("broker")
     @classmethod
     def _is_broker(cls, value: str) -> str:
-        parts = split(value)
-        is_folder = parts.scheme == "filesystem" and not parts.netloc and parts.path.startswith("/")
-        is_redis = parts.scheme in ("redis", "rediss") and parts.hostname
-        if value and not is_folder and not is_redis:
-            raise ValueError("it is not a URL such as redis://host:6379/0 or filesystem:///path")
-        return value
+        return broker(value) if value else value
+
+    @model_validator(mode="after")
+    def _is_one_broker(self) -> Self:
+        is_redis = self.broker.startswith("redis")
+        for name in ("broker_password", "broker_ca_file"):
+            if name in self.model_fields_set and getattr(self, name) and not is_redis:
+                raise ValueError(f"{name} is set, but broker is no Redis: set broker to redis://host:6379/0")
+        if self.broker_password.get_secret_value() and split(self.broker).password:
+            raise ValueError("broker holds a password and broker_password is set too; keep one of them")
+        if self.broker_ca_file and not self.broker.startswith("rediss:"):
+            raise ValueError(
+                "broker_ca_file is set, but broker begins with redis://, which is without TLS: use rediss://"
+            )
+        return self
 
     @property
     def store_url(self) -> str:
@@ -183,6 +206,7 @@ class Settings(Section):
 
     def _secrets(self) -> set[str]:
         found = password_in(self.broker_url) | self.gitlab.secrets | self.elastic.secrets
+        found |= {self.broker_password.get_secret_value()}
         for its in self.deployments.values():
             found |= {its.password.get_secret_value(), its.token.get_secret_value()}
             for header in its.headers.values():
@@ -244,8 +268,8 @@ def _secrets_from_files(values: dict[str, Any]) -> dict[str, Any]:
     gitlab: Any = values.get("gitlab")
     elastic: Any = values.get("elastic")
     deployments = values.get("deployments")
-    for url in _URLS_FROM_FILES:
-        _from_file(values, url, "")
+    for name in _OWN_FROM_FILES:
+        _from_file(values, name, "")
     for secret in _OF_GITLAB_FROM_FILES if isinstance(gitlab, dict) else ():
         _from_file(gitlab, secret, "gitlab")
     for secret in _OF_ELASTIC_FROM_FILES if isinstance(elastic, dict) else ():
@@ -290,6 +314,8 @@ def _sentence(exc: ValidationError, path: Path | None) -> SettingsError:
         env = PREFIX + "__".join(str(part).upper() for part in error["loc"])
         return SettingsError(f"The setting {where} is missing{source}.", f"Add it to {FILE_NAME} or set {env}.")
     message = error["msg"].removeprefix("Value error, ")
+    if not where:
+        return SettingsError(f"The settings do not fit together{source}: {message}.")
     return SettingsError(f"The setting {where} is wrong{source}: {message}.", "Correct it.")
 
 
@@ -311,7 +337,7 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
     sections: dict[int | str, type[BaseModel]] = {"web": Web, "redact": Redaction}
     if loc:
         return list(sections.get(loc[0], Settings).model_fields)
-    return [*Settings.model_fields, *(f"{name}_file" for name in _URLS_FROM_FILES)]
+    return [*Settings.model_fields, *(f"{name}_file" for name in _OWN_FROM_FILES)]
 
 
 def environment(*, inherit: bool) -> dict[str, str]:

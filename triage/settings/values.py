@@ -6,6 +6,7 @@ sentence to the operator. Secrets are never in those words.
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -54,6 +55,26 @@ def address(url: str, login: str) -> str:
     if parts.username or parts.password:
         raise ValueError(f"it holds an account, which belongs into {login}")
     return url.rstrip("/")
+
+
+def broker(url: str) -> str:
+    """Check a broker's address: a folder, or a Redis with its port and the number of its database."""
+    parts = split(url)  # never shown in an error: it may hold a password
+    if parts.scheme == "filesystem" and not parts.netloc and parts.path.startswith("/"):
+        return url
+    close = difflib.get_close_matches(parts.scheme, ("redis", "rediss", "filesystem"), n=1)
+    if parts.scheme not in ("redis", "rediss"):
+        hint = f"; did you mean {close[0]}://?" if close else ""
+        raise ValueError(f"it is not a URL such as redis://host:6379/0 or filesystem:///path{hint}")
+    if not parts.hostname:
+        raise ValueError("it is not a URL such as redis://host:6379/0: it names no host")
+    if not re.fullmatch(r"/?|/\d{1,5}", parts.path):
+        raise ValueError("what stands behind the host is the number of a database, as in redis://host:6379/0")
+    if parts.query or parts.fragment:
+        raise ValueError(
+            "it holds a ? or #; TLS is rediss:// with broker_ca_file, and a password with such a sign goes into broker_password"
+        )
+    return url
 
 
 def listed(value: object) -> object:

@@ -40,7 +40,7 @@ from triage.records import (
     Tally,
 )
 from triage.store.access import OPEN, Access
-from triage.watched import Cursor, DeploymentHealth, Lease
+from triage.watched import Cursor, DeploymentHealth, Lease, Worker
 
 R = TypeVar("R", bound=Record)
 DAY = timedelta(days=1)
@@ -297,6 +297,8 @@ def record_keys(record: Record) -> tuple[str, str, datetime | None]:
             return record.deployment, "", None
         case Lease():
             return record.name, "", None
+        case Worker():
+            return record.id, "", None
         case Regroup():
             return REGROUP, "", None
         case Horizon():
