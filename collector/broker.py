@@ -21,6 +21,8 @@ import redis
 from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError, OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from collector.ticks import Lane, Tick, bound
 from triage.errors import SettingsError, SourceError, TriageError
@@ -103,20 +105,30 @@ class Broker:
             return int(channel.queue_declare(queue=lane.value).message_count)
 
     def trouble(self) -> TriageError | None:
-        """Try the broker, reading and writing, and return what is wrong with it."""
+        """Try the broker once, reading and writing, within seconds, and return what is wrong with it."""
         try:
             prepare(self._settings)
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=_CONNECT)
-                channel = connection.default_channel
-                channel.queue_declare(queue=Lane.LIVE.value)
-                if not is_embedded(self._settings):  # a key that is gone at once: is it full, or a read-only replica?
-                    channel.client.set("airtriage.doctor", 1, px=1)
+            if not is_embedded(self._settings):
+                self._probe()
         except FAILURES as exc:
-            return broken(self._settings, exc)
+            return broken(self._settings, exc, _peek(self._settings))
         except SettingsError as exc:
             return exc
         return None
+
+    def _probe(self) -> None:
+        with self._app.connection_for_write() as its:
+            tls = {"ssl": True, **(its.ssl or {})} if its.ssl else {}
+            client = redis.Redis(
+                its.hostname, its.port or 6379, int((its.virtual_host or "0").strip("/") or 0), username=its.userid,
+                password=its.password, socket_timeout=_CONNECT, socket_connect_timeout=_CONNECT,
+                retry=Retry(NoBackoff(), 0), **tls,
+            )  # fmt: skip
+            try:
+                client.llen(Lane.LIVE.value)
+                client.set("airtriage.doctor", 1, px=1)  # gone at once: is it full, or a read-only replica?
+            finally:
+                client.close()
 
     @contextmanager
     def _channel(self) -> Iterator[Any]:
@@ -133,7 +145,11 @@ class Broker:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folders of the embedded parts; SettingsError names the one that cannot be made."""
+    """Make the folders of the embedded parts; SettingsError names the one that cannot be made, or a file that is not there."""
+    if settings.broker_ca_file and not Path(settings.broker_ca_file).is_file():
+        raise SettingsError(
+            f"broker_ca_file = {settings.broker_ca_file!r} is no file.", "Check the path and its rights."
+        )
     folders = [settings.data_dir]
     if is_embedded(settings):
         folders += map(Path, _transport(settings).values())
@@ -155,21 +171,23 @@ def bare(settings: Settings) -> str:
 # What a Redis, or what stands in its place, says -> what that means, what to do, and whether it is a setting that is
 # wrong. The first that is found counts. The words are Redis' own (src/server.c, src/acl.c), redis-py's and OpenSSL's.
 _MEANINGS: tuple[tuple[str, str, str, bool], ...] = (
+    (r"^NO REDIS|Protocol Error|Invalid response|HTTP/1", "is no Redis: something else answers there", "Correct the host and port in broker.", True),
+    (r"^PLAIN REDIS", "is a Redis without TLS", "Write redis:// instead of rediss:// in broker.", True),
+    (r"^TLS REDIS", "speaks TLS", "Write rediss:// instead of redis:// in broker.", True),
     (r"OOM command not allowed|maxmemory", "is full", "Raise its maxmemory, or set maxmemory-policy to allkeys-lru: airtriage needs less than a megabyte.", False),
-    (r"READONLY|read only replica", "is a read-only replica", "Set broker to the primary's address.", True),
+    (r"READONLY|read only replica|Link with MASTER is down", "is a read-only replica", "Set broker to the primary's address.", True),
     (r"MISCONF", "refuses writes because it cannot save its own to disk", "Free its disk, or set stop-writes-on-bgsave-error to no.", False),
-    (r"is loading the dataset|LOADING|MASTERDOWN", "is not ready yet", "Wait until it is.", False),
+    (r"loading the dataset|LOADING", "is not ready yet", "Wait until it is.", False),
     (r"max number of clients", "takes no more connections", "Raise its maxclients.", False),
-    (r"NOAUTH|Authentication required|called without any password|without any password configured", "and broker_password disagree about whether there is a password", "Set broker_password where Redis has requirepass, and leave it out where it has not.", True),
+    (r"NOAUTH|Authentication required|HELLO must be called|called without any password|without any password configured", "and broker_password disagree about whether there is a password", "Set broker_password where Redis has requirepass, and leave it out where it has not.", True),
     (r"WRONGPASS|invalid username-password|invalid password", "refuses the user or the password", "Correct broker_password, or the user in broker.", True),
     (r"NOPERM|no permissions", "does not let this user do all that is needed", "Allow it in Redis' ACL: +@all ~airtriage* ~_kombu*.", True),
     (r"DB index is out of range|invalid DB index", "has no database of that number", "Write a smaller one at the end of broker, mostly /0.", True),
     (r"MOVED \d|cluster mode|CROSSSLOT", "is a Redis Cluster, through which Celery cannot speak", "Set broker to a Redis that is none.", True),
     (r"CERTIFICATE_VERIFY_FAILED.*(?:mismatch|not valid for)", "has a certificate for another name", "Write the name of the certificate into broker.", True),
     (r"CERTIFICATE_VERIFY_FAILED", "has a certificate of an authority that is not known here", "Set broker_ca_file to that authority's certificate.", True),
-    (r"WRONG_VERSION_NUMBER|wrong version number|RECORD_LAYER_FAILURE|record layer|UNEXPECTED_EOF|SSL: ", "does not speak TLS as we do", "Write redis:// instead of rediss:// if that port is without TLS.", True),
-    (r"Protocol Error|Invalid response|HTTP/1|unknown command", "is no Redis: something else answers there", "Correct the host and port in broker.", True),
-    (r"Connection closed by server|Connection reset|closed the connection|while reading from", "closes the connection", "Write rediss:// instead of redis:// if that port speaks TLS, or see Redis' own log.", False),
+    (r"WRONG_VERSION_NUMBER|wrong version number|RECORD_LAYER_FAILURE|record layer|UNEXPECTED_EOF|SSL: ", "breaks off as TLS begins", "See whether that port speaks TLS 1.2 or newer; without TLS broker begins with redis://.", True),
+    (r"Connection closed by server|Connection reset|closed the connection|while reading from", "closes the connection", "See Redis' own log.", False),
     (r"Name or service not known|Error -2|nodename nor servname|No address associated|Error -5", "cannot be found: its host has no address", "Correct the host in broker.", True),
     (r"Temporary failure in name resolution|Error -3", "cannot be found now: the name service does not answer", "See whether this machine's DNS works.", False),
     (r"refused|Error 111", "does not answer: nothing listens there", "Start it, or correct host and port in broker.", False),
@@ -177,9 +195,12 @@ _MEANINGS: tuple[tuple[str, str, str, bool], ...] = (
 )  # fmt: skip
 
 
-def broken(settings: Settings, exc: BaseException) -> TriageError:
-    """Say in one sentence what is wrong with the broker: SettingsError where a setting is, else SourceError."""
-    said = " ".join(_chain(exc))
+def broken(settings: Settings, exc: BaseException, seen: str = "") -> TriageError:
+    """Say in one sentence what is wrong with the broker: SettingsError where a setting is, else SourceError.
+
+    `seen` is what stands at that port, by a look without any protocol.
+    """
+    said = " ".join((seen, *_chain(exc)))
     name = f"The broker {bare(settings)}"
     for pattern, what, fix, is_setting in _MEANINGS:
         if re.search(pattern, said):
@@ -187,6 +208,36 @@ def broken(settings: Settings, exc: BaseException) -> TriageError:
     if is_embedded(settings):
         return SourceError(f"{name} cannot be written: {exc}.", "Free the disk, or set broker to another folder.")
     return SourceError(f"{name} does not answer: {said[:200]}.", "Start it, or correct the setting broker.")
+
+
+def _peek(settings: Settings) -> str:
+    """Look at what answers at the broker's port: a name of `_MEANINGS`, or nothing where that is as it should be."""
+    parts = split(settings.broker_url)
+    try:
+        with socket.create_connection((parts.hostname, parts.port or 6379), _CONNECT) as plain:
+            plain.settimeout(_CONNECT)
+            plain.sendall(b"PING\r\n")
+            answer = plain.recv(64)
+    except OSError:
+        answer = b""
+    if not answer and parts.scheme == "redis" and _speaks_tls(parts.hostname or "", parts.port or 6379):
+        return "TLS REDIS"  # a Redis with TLS hangs up on whoever has none
+    if answer.startswith((b"+PONG", b"-NOAUTH", b"-LOADING", b"-ERR max", b"-DENIED", b"-MASTERDOWN")):
+        return "PLAIN REDIS" if parts.scheme == "rediss" else ""
+    if answer[:1] in (b"\x15", b"\x16"):  # an alert or a handshake of TLS (RFC 8446, 5.1)
+        return "" if parts.scheme == "rediss" else "TLS REDIS"
+    return "NO REDIS" if answer else ""
+
+
+def _speaks_tls(host: str, port: int) -> bool:
+    """Shake hands without looking at the certificate; nothing is sent afterwards."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), _CONNECT) as plain, context.wrap_socket(plain):
+            return True
+    except OSError:
+        return False
 
 
 def _chain(exc: BaseException | None) -> Iterator[str]:

@@ -41,10 +41,10 @@ def s3_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """Run a redis-server that keeps nothing on disk; yields its URL."""
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+def redis_server(folder: Path, *more: str, port: int | None = None) -> Iterator[str]:
+    """Run a redis-server that keeps nothing on disk, with `more` of its options; yields its URL."""
+    port = port or free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *more]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 10
