@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 class Beat:
     """A beat: `send` hands a tick to the broker and says whether that worked. `clock` is ours, aware UTC.
 
+    `turned` hears of every turn that went well, one of waiting for the lease too.
+
     Whoever takes the lease sends every tick at once, so that a takeover costs nobody a turn.
     """
 
@@ -37,6 +39,7 @@ class Beat:
     clock: Callable[[], datetime]
     over: threading.Event
     look: timedelta = LOOK
+    turned: Callable[[], None] = lambda: None
     _due: dict[Tick, float] = field(default_factory=dict)  # on the monotonic clock
 
     def run(self) -> None:
@@ -44,6 +47,7 @@ class Beat:
         while not self.over.is_set():
             try:
                 with lease(self.store, NAME, self.clock) as renew:
+                    self.turned()
                     if renew is not None:
                         _log.info("This beat ticks now.")
                         self._tick(renew)
@@ -60,6 +64,8 @@ class Beat:
                 is_out = self._turn(renew)
             except StoreError:  # nobody knows whose the lease is until the store answers
                 is_out = False
+            if is_out:
+                self.turned()
             next_due = min(self._due.values()) - time.monotonic()
             self.over.wait(max(next_due, 0.05) if is_out else _PAUSE)
 

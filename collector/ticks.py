@@ -64,4 +64,4 @@ def ticks(settings: Settings) -> tuple[Tick, ...]:
 
 def bound(settings: Settings) -> int:
     """Return how many messages may wait in a lane: twice what one turn of the schedule sends, wishes of people included."""
-    return 2 * (2 * len(settings.deployments) + 5)
+    return 2 * (2 * len(settings.deployments) + 6)

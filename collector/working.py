@@ -19,6 +19,7 @@ import psutil
 from celery.signals import worker_shutting_down
 from celery.worker import state
 
+from collector import pulse
 from collector.beat import Beat
 from collector.broker import FAILURES, Broker, broken, prepare
 from collector.tasks import make_app, now
@@ -147,7 +148,10 @@ def _threads(
     )  # fmt: skip
     running = [threading.Thread(target=_live, args=(settings, store, broker, living, over), name="alive", daemon=True)]
     if beat:
-        ticking = Beat(store, ticks(settings), broker.send, now, over)
+        ticking = Beat(
+            store, ticks(settings), broker.send, now, over,
+            turned=lambda: pulse.touch(settings.data_dir / "alive", "beat"),
+        )  # fmt: skip
         running.append(threading.Thread(target=ticking.run, name="beat", daemon=True))
     for thread in running:
         thread.start()

@@ -136,6 +136,10 @@ def test_live_work_and_long_work_go_different_ways() -> None:
     prod = {"url": "http://a", "token": "x"}
     its = Settings.model_validate({"deployments": {"prod": prod, "test": prod}})
     lanes = {tick.task: tick.lane for tick in ticks(its)}
-    assert {task for task, lane in lanes.items() if lane is Lane.BULK} == {"airtriage.backfill", "airtriage.regroup"}
+    assert {task for task, lane in lanes.items() if lane is Lane.BULK} == {
+        "airtriage.backfill",
+        "airtriage.regroup",
+        "airtriage.retire",
+    }
     assert {lanes["airtriage.pass"], lanes["airtriage.settle"], lanes["airtriage.errands"]} == {Lane.LIVE}
     assert bound(its) > len(ticks(its))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collector.broker import Broker
-from collector.ticks import Lane
+from collector.ticks import Lane, bound
 from tests.airflow_stub import serving
 from tests.place import wait_for
 from tests.worker_trial import BEFALLS, alive, trial
@@ -96,14 +96,15 @@ def test_a_deployment_that_hangs_and_a_back_fill_keep_no_other_from_being_read(t
 def test_a_day_without_a_worker_leaves_little_in_redis_and_costs_the_next_one_a_turn(tmp_path: Path) -> None:
     with trial(tmp_path, seed=4, workers=0, DEPLOYMENTS__PROD__POLL="1s") as its:
         service = its.where.service()
-        broker = Broker(load(environ=its.where.environ))
+        settings = load(environ=its.where.environ)
+        broker, most = Broker(settings), bound(settings)
         with its.where.running("beat"):
-            wait_for(lambda: broker.waiting(Lane.LIVE) >= 14, 60)  # the bound of one deployment
+            wait_for(lambda: broker.waiting(Lane.LIVE) >= most, 60)
             time.sleep(3)
-            assert broker.waiting(Lane.LIVE) == 14
+            assert broker.waiting(Lane.LIVE) == most
             its.start()
             its.recover(service, 60)
-            wait_for(lambda: broker.waiting(Lane.LIVE) < 14, 30)
+            wait_for(lambda: broker.waiting(Lane.LIVE) < most, 30)
         service.store.close()
 
 
