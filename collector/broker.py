@@ -281,7 +281,7 @@ def _transport(settings: Settings) -> dict[str, Any]:
     if not is_embedded(settings):
         return {
             "ack_emulation": False, "socket_connect_timeout": _CONNECT, "socket_timeout": _ANSWER,
-            "socket_keepalive": True,
+            "socket_keepalive": True, "max_retries": 0,  # of a send: a beat goes on with what else it has to do
         }  # fmt: skip
     folder = Path(settings.broker_url.removeprefix("filesystem://"))
     return {

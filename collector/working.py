@@ -55,6 +55,7 @@ def work(settings: Settings, *, beat: bool, concurrency: int, lanes: tuple[Lane,
             gave_up.start()
 
     worker_shutting_down.connect(stop, weak=False)
+    signal.signal(signal.SIGTERM, _exit)  # until Celery's own stands, which lets what is under way end
     code = 0
     argv = ["worker", "--pool=threads", f"--concurrency={concurrency}", "--loglevel=warning"]
     argv += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname=airtriage@%h"]
@@ -124,6 +125,10 @@ def _ready(settings: Settings) -> Broker:
             logging.basicConfig(format="%(message)s")
             _log.error("%s This process waits for it.", trouble)
     return broker
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _give_up(store: Store) -> None:

@@ -60,7 +60,7 @@ class Place:
             text=True,
             check=False,
         )
-        assert done.returncode == code, done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()] if "--json" in arguments else []
 
     @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.place import wait_for
@@ -79,3 +82,16 @@ def test_of_two_that_take_an_expired_lease_one_gets_it(store: Store) -> None:
     store.save(Lease("a", "elsewhere:1:1:x", START - timedelta(seconds=1)), None)
     with lease(store, "a", Clock()) as first, lease(store, "a", Clock()) as second:
         assert (first is None, second is None) == (False, True)
+
+
+def test_the_lease_of_a_process_that_was_killed_and_not_looked_after_is_taken_over_at_once(store: Store) -> None:
+    with subprocess.Popen(["sleep", "60"]) as gone:
+        started = psutil.Process(gone.pid).create_time() - psutil.boot_time()
+        held = Lease("a", f"{socket.gethostname()}:{gone.pid}:{started:.0f}:x", START + timedelta(seconds=30))
+        store.save(held, None)
+        with lease(store, "a", Clock()) as renew:
+            assert renew is None, "it lives"
+        gone.kill()
+        wait_for(lambda: psutil.Process(gone.pid).status() == psutil.STATUS_ZOMBIE, 20)
+        with lease(store, "a", Clock()) as renew:
+            assert renew is not None

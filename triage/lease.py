@@ -126,7 +126,9 @@ def _is_dead(holder: str) -> bool:
     if host != socket.gethostname():
         return False
     try:
-        return abs(_started(psutil.Process(int(pid))) - float(started)) > 2
+        found = psutil.Process(int(pid))
+        # A zombie waits for its parent to look, which in a container without an init nobody does.
+        return found.status() == psutil.STATUS_ZOMBIE or abs(_started(found) - float(started)) > 2
     except psutil.NoSuchProcess:
         return True
 
