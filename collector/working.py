@@ -44,7 +44,7 @@ def work(settings: Settings, *, beat: bool, concurrency: int, lanes: tuple[Lane,
     """
     over = threading.Event()
     broker = _ready(settings)
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, settings.store_access)
     app = make_app(settings, concurrency if lanes == (Lane.BULK,) else concurrency // 2, over)
     gave_up = threading.Timer(_GRACE, _give_up, (store,))
     gave_up.daemon = True
@@ -76,7 +76,7 @@ def schedule(settings: Settings) -> None:
     """Run the schedule alone in this process until it is told to stop; errors as those of `work`."""
     over = threading.Event()
     broker = _ready(settings)
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, settings.store_access)
 
     def stop(number: int, frame: FrameType | None) -> None:
         over.set()

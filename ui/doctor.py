@@ -121,7 +121,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _workers(settings: Settings) -> str:
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, settings.store_access)
     try:
         at = now()
         alive = [one for one in presence.workers(store) if presence.is_alive(one, at)]

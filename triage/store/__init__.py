@@ -1,6 +1,6 @@
 """The store: the one port with two adapters. It keeps typed records and searchable occurrences, nothing else.
 
-Records (problems, memberships, moves, splits, history, escalations, outcomes, comparisons, cursors, leases, health, regroupings, mirrors, saved searches) are saved against the revision they were read with.
+Records (problems, memberships, moves, splits, history, escalations, outcomes, comparisons, cursors, leases, workers, health, regroupings, mirrors, saved searches) are saved against the revision they were read with.
 Occurrences only ever get better (`model.merge`). Summaries are recomputed from the facts as absolute values. The URL
 chooses the adapter in `open_store`, nothing else does. Every verb may be repeated.
 """

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from triage import retention
+from triage import presence, retention
 from triage.mirrors import MirrorStatus, Tracker
 from triage.query import EVERYTHING
 from triage.service import HealthView
-from triage.watched import Component, ImportFailure, PoolLoad
+from triage.watched import Component, ImportFailure, PoolLoad, Worker
 from ui.format import length, many, missed, number
 from ui.front import mirror, sheet
 from ui.front.components import sheet as show
@@ -198,11 +198,16 @@ def _imports(imports: tuple[ImportFailure, ...]) -> list[Block]:
 def _ours() -> list[Block]:
     at = desk()
     lag = max((at.now() - v.health.succeeded_at for v in at.health() if v.health.succeeded_at), default=None)
+    alive = [one for one in presence.workers(at.service.store) if presence.is_alive(one, at.now())]
+    lost = next((one.trouble for one in alive if one.trouble), None)
+    mark = sheet.dot("bad", "Broker away") if lost else sheet.dot("good", "Store answers")
     return [
-        sheet.headline("airtriage", sheet.dot("good", "Store answers")),
+        sheet.headline("airtriage", mark),
+        *([sheet.p(sheet.strong(lost.what), f" {lost.fix}", tone="bad")] if lost else []),
         sheet.facts([
             ("Store", [sheet.code(_bare(at.settings.store_url))]),
             ("Broker", [sheet.code(_bare(at.settings.broker_url))]),
+            *_work(alive),
             ("Problems", [sheet.count(len(at.rows()))]),
             ("Kept", _kept()),
             ("Refused", _refused()),
@@ -210,6 +215,23 @@ def _ours() -> list[Block]:
             ("Versions", [", ".join(f"{name} {_version(name)}" for name in ("airtriage", "streamlit", "celery"))]),
         ]),
     ]  # fmt: skip
+
+
+def _work(alive: list[Worker]) -> list[tuple[str, list[Run]]]:
+    """Say who is at work, who holds the beat, and what waits in the broker, as the last of them saw it."""
+    at = desk()
+    busy = sum(one.busy for one in alive)
+    workers = [one for one in alive if one.threads]
+    threads, memory = sum(one.threads for one in workers), sum(one.memory for one in workers)
+    told = f" with {many(threads, 'thread')}, {number(busy)} of them busy; {memory / 1e6:,.0f} MB of memory"
+    newest = max(alive, key=lambda one: one.seen_at, default=None)
+    waiting = " ".join(f"{lane} {number(count)}" for lane, count in newest.waiting.items()) if newest else ""
+    holder = presence.ticking(at.service.store, at.now())
+    return [
+        ("Workers", [sheet.count(len(workers), "worker"), told if workers else ": airtriage worker starts one"]),
+        ("Beat", [f"held by {holder}" if holder else "held by nobody: airtriage worker --beat starts one"]),
+        ("Waiting ticks", [waiting] if waiting else []),
+    ]
 
 
 def _kept() -> list[Run]:
