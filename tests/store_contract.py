@@ -35,7 +35,7 @@ from triage.records import (
     TriageState,
 )
 from triage.store import Put, Store
-from triage.watched import Cursor, DeploymentHealth, Lease, Trouble
+from triage.watched import Cursor, DeploymentHealth, Lease, Trouble, Worker
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -87,6 +87,18 @@ class StoreContract:
             Change("p1", NOW, "ann", "resolved", "fixed ✓", "page"),
             Cursor("prod", "prod", NOW, None),
             Lease("pass/prod", "host:1", NOW),
+            Worker(
+                "host:1:2",
+                "worker",
+                NOW,
+                NOW,
+                ("airtriage",),
+                4,
+                1,
+                10**8,
+                {"airtriage": 3},
+                Trouble("It is away.", "Start it."),
+            ),
             Regroup("2.c0ffee00", NOW, ("1", "2"), tries=3, done_at=NOW),
             DeploymentHealth("prod", "http://x", NOW, poll=2.5),
             Outcomes("p1", "prod", "orders", "load", NOW, NOW, NOW, NOW, succeeded=3, healed=2, last_success_at=NOW),

@@ -157,7 +157,7 @@ def test_a_copy_answers_like_its_source_and_has_something_of_every_kind(source: 
     assert done.source == done.target
     assert told(target) == told(source)
     assert [name for name, (count, _) in done.source.items() if not count] == []
-    assert {kind.__name__ for kind in get_args(Record)} - set(done.source) == {"Lease", "Copying"}
+    assert {kind.__name__ for kind in get_args(Record)} - set(done.source) == {"Lease", "Worker", "Copying"}
     store = open_store(target)
     assert store.records(Lease) == []
     Service(store).settle(NOW)

@@ -19,11 +19,11 @@ from triage.lease import LeaseLost, lease
 from triage.model import Occurrence
 from triage.records import Copying, Horizon, Record
 from triage.store import COPYING, Day, DeadLetter, Store, Thing, Touched, thing_id
-from triage.watched import Cursor, Lease
+from triage.watched import Cursor, Lease, Worker
 
-# The cursors first: they never claim to have read what is not copied. Leases are of processes, not of the store.
+# The cursors first: they never claim to have read what is not copied. Leases and who is at work are of processes, not of the store.
 _FIRST = (Horizon, Cursor)
-_OTHERS = sorted(set(get_args(Record)) - {*_FIRST, Lease, Copying}, key=lambda kind: kind.__name__)
+_OTHERS = sorted(set(get_args(Record)) - {*_FIRST, Lease, Worker, Copying}, key=lambda kind: kind.__name__)
 KINDS: tuple[type[Thing], ...] = (*_FIRST, *_OTHERS, Occurrence, DeadLetter, Day, Touched)
 _PAGE = 1000  # things read at once
 _TRIES = 100  # the same of failed tries, whose kept logs have 256 KiB at most
