@@ -16,6 +16,7 @@ from tests.bench import __main__ as bench
 from tests.bench import (
     bench_burst,
     bench_comparison,
+    bench_copy,
     bench_crowd,
     bench_escalation,
     bench_gitlab_faults,
@@ -299,3 +300,14 @@ def test_the_bench_of_the_start_waits_for_the_first_visitor_s_queue(
 def test_the_longest_of_twenty_is_the_95th_of_a_hundred() -> None:
     assert bench_crowd.p95([float(n) for n in range(100)]) == 95.0
     assert bench_crowd.p95([3.0]) == 3.0
+
+
+def test_the_copy_bench_copies_compares_and_deletes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(many_tries, "folder", lambda: tmp_path)
+    monkeypatch.setattr(bench_copy, "GROWS", 10)
+    assert bench_copy.main((60,)) == 0
+    shown = capsys.readouterr().out
+    assert "60 tries copied and verified" in shown
+    assert "60 tries deleted by airtriage retire" in shown
