@@ -89,11 +89,14 @@ def beat(context: Context) -> None:
 @passes
 def web(context: Context, only: str | None) -> None:
     """Serve the pages, the API and the webhooks, together or apart from each other."""
-    from collector.working import nudge
     from ui.web import Part, serve
 
-    settings = context.settings
-    serve(settings, nudge(settings) if settings.gitlabs else None, Part(only or "all"))
+    settings, told = context.settings, None
+    if settings.gitlabs:  # a start is sooner without Celery
+        from collector.working import nudge
+
+        told = nudge(settings)
+    serve(settings, told, Part(only or "all"))
 
 
 @cli.command()
