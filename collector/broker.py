@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import redis
-from celery import Celery
+from celery import Celery, Task
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError, OperationalError
 from redis.backoff import NoBackoff
@@ -35,6 +35,18 @@ _CONNECT, _ANSWER = 5, 30  # seconds; an answer may be that of BRPOP, which wait
 _log = logging.getLogger(__name__)
 
 
+class _Said(Task):  # type: ignore[misc]
+    """A task that ends with a sentence where the store, or what else an operator can mend, is away: the next tick finds
+    what it left undone.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except TriageError as exc:
+            _log.error("%s ended early: %s", self.name, exc)
+
+
 def celery(settings: Settings) -> Celery:
     """Build the Celery app for these settings, without tasks; connects to nothing.
 
@@ -42,7 +54,7 @@ def celery(settings: Settings) -> Celery:
     tick. Kept back for late acknowledgement they would come again an hour later, twice where a pass takes long, and
     `unacked` in Redis would grow with every kill.
     """
-    app = Celery("airtriage", broker_url=_url(settings), set_as_current=False)
+    app = Celery("airtriage", broker_url=_url(settings), set_as_current=False, task_cls=_Said)
     app.conf.update(
         broker_transport_options=_transport(settings),
         broker_use_ssl=_tls(settings),

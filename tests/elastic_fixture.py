@@ -56,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.elastic)
         if not item.get_closest_marker("xdist_group"):  # more than one group would be a group of its own
             item.add_marker(pytest.mark.xdist_group("elastic"))
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(600))  # whoever asks first waits for the server, on a busy machine too
 
 
 def _run(name: str) -> Iterator[str]:

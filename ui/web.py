@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -32,6 +33,7 @@ from ui.up import check_port
 if TYPE_CHECKING:
     from streamlit.starlette import App
 
+_PATIENCE = 3.0  # seconds
 _TITLES = {"/": "Queue", "/problem": "Problem", "/search": "Search", "/health": "Health"}
 
 _LOOK = {
@@ -82,7 +84,8 @@ def serve(settings: Settings, nudge: Callable[[], None] | None = None, part: Par
     web = settings.web
     port, name = (web.api_port, "web.api_port") if part is Part.API else (web.port, "web.port")
     check_port(web.host, port, name)
-    store = open_store(settings.store_url, settings.store_access)
+    # A person waits: a server that is away is waited for in the passes, the pages soon say so.
+    store = open_store(settings.store_url, replace(settings.store_access, patience=_PATIENCE))
     service = Service(store, settings.scopes, settings.redactor, settings.signers, settings.ownership)
     try:
         if part is Part.API:
