@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from triage.narrowing import FACETED, added, chosen, term
 from triage.query import EVERYTHING
 from triage.service import Service
 from triage.store import open_store
+from triage.store.access import Access
 from ui.cli import main
 from ui.exporting import COLUMNS, Form, exported, write
 
@@ -59,6 +60,20 @@ def test_a_click_on_any_facet_finds_exactly_its_count_whatever_the_value(service
                 assert service.store.count(search.understood(service, query, NOW)) == count, (field, value)
             (one,) = chosen(added("load", term(field, value)))
             assert one.rest == "load"
+
+
+def test_on_elasticsearch_too_a_click_finds_its_count_and_pages_hold_every_try_once(
+    elastic: str, fresh_elastic: Callable[[str], str]
+) -> None:
+    service = Service(open_store(fresh_elastic(elastic), Access(shards=3)))
+    test_a_click_on_any_facet_finds_exactly_its_count_whatever_the_value(service)
+    service.store.close()
+    service = Service(open_store(fresh_elastic(elastic), Access(shards=3)))
+    test_no_try_is_shown_twice_and_none_is_missed_while_new_ones_come_in(service)
+    blocks = exported(search.everything(service.store, EVERYTHING), search.owning(service), Form.LINES)
+    lines = "".join(blocks).splitlines()
+    assert json.loads(lines[-1]) == {"end": len(lines) - 1}
+    service.store.close()
 
 
 def test_facets_count_everything_and_show_the_most_frequent(service: Service) -> None:
