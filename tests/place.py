@@ -82,7 +82,7 @@ class Place:
             process.wait()
 
     def service(self) -> Service:
-        return Service(open_store(f"sqlite:///{self.folder / 'airtriage.db'}"))
+        return Service(open_store(self.environ.get("AIRTRIAGE_STORE") or f"sqlite:///{self.folder / 'airtriage.db'}"))
 
 
 def place(folder: Path, airflow: Served, **more: str) -> Place:
