@@ -55,7 +55,7 @@ class WrongQuery(InputError):
     """
 
     def __init__(self, what: str, fix: str, text: str, start: int, end: int, better: str = "") -> None:
-        super().__init__(what, fix)
+        super().__init__(_printable(what), _printable(fix))
         self.text = text
         self.start = start
         self.end = end
@@ -67,10 +67,14 @@ class WrongQuery(InputError):
         from_ = max(0, self.start - _AROUND)
         to = min(len(self.text), max(self.end, self.start + 1) + _AROUND)
         before, cut = "… " if from_ else "", " …" if to < len(self.text) else ""
-        shown = "".join(char if char.isprintable() else " " for char in self.text[from_:to])
+        shown = _printable(self.text[from_:to])
         place = min(self.start - from_, len(shown))
         marked = max(1, _columns(shown[place : place + min(self.end, to) - self.start]))
         return f"{before}{shown}{cut}\n{' ' * (len(before) + _columns(shown[:place]))}{'^' * marked}"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _columns(text: str) -> int:

@@ -25,6 +25,7 @@ DEEPEST = 12  # levels
 _WORD = re.compile(r"(?:\\[\s\S]|[^\s()])+")
 _OPERATOR = re.compile(r"(AND|OR|NOT|&&|\|\||!)(?=[\s()]|\Z)")
 _NAME = re.compile(r"([^\W\d][\w.$-]*):")
+_APART = re.compile(r"([a-z_]+)(?:\s*(>=|<=|>|<)|\s+(:))\s*(?=[^\s)])")  # as Kibana's own language has it
 _RANGE = re.compile(r'([\[{])\s*("[^"]*"|[^\s"\[\]{}]+)\s+TO\s+("[^"]*"|[^\s"\[\]{}]+)\s*([\]}])')
 _SIGN = re.compile(r"(>=|<=|>|<)\s*")
 _STARS = re.compile(r"\\[\s\S]|([*?])")
@@ -164,6 +165,9 @@ class Scanner:
                 return self._value(place, FIELDS[name], end)
             if self.text[end : end + 1] != ":" and not self.text.startswith("//", end):
                 self._unknown(place, name, end)
+        if (match := _APART.match(self.text, place)) and match[1] in FIELDS:
+            what = f"The field {match[1]} needs a colon right behind it."
+            self.wrong(what, place, match.end(), "", f"{match[1]}:{match[2] or ''}")
         if char in "[{":
             self.wrong_text(
                 "A range needs a field before it.", place, place + 1, "A range is written at:[now-7d TO now]."
