@@ -63,7 +63,7 @@ def document(fact: Occurrence, kept: str | None) -> bytes:
         "edition": fact.fingerprint.partition(":")[0], "map": key.map_index, "try": key.try_number, "at": micros(fact.ended_at),
         "started": micros(fact.started_at or fact.ended_at), "final": int(bool(fact.is_final)), "version": fact.dag_version or 0,
         "bundle": _cut(fact.bundle_version), "is_kept": kept is not None,
-        "text": tokens.of(fact, unpacked(kept) or ()), "heading": " ".join(tokens.cut(shown["title"])),
+        "text": tokens.of(fact, (fact.kept if fact.kept is not None else unpacked(kept)) or ()), "heading": " ".join(tokens.cut(shown["title"])),
         "body": msgspec.Raw(msgspec.json.encode(replace(fact, kept=None))),
     }  # fmt: skip
     if kept is not None:

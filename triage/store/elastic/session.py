@@ -10,6 +10,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -24,6 +25,7 @@ from triage.store.elastic.errors import BUSY, is_for_good, is_product, reason_of
 _OLDEST = (8, 19)  # the oldest that the store contract runs on
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled from one to the other, each cut short at random
 _OPEN_PATIENCE = 5.0  # seconds
+_SENDERS = 8  # bulk requests under way at once in this process; more wait
 _BUCKETS = 5_000  # of a page of counts
 _PURGES, _PURGE_PAUSE = 45, 2.0  # a minute and a half, and the time that merging takes
 _PURGE_SECONDS = 3_600.0  # merging a big index takes minutes
@@ -100,6 +102,7 @@ class Session:
         self._client = client
         self._address = address
         self._access = access
+        self._senders = ThreadPoolExecutor(_SENDERS, thread_name_prefix="elastic")
 
     @classmethod
     def open(cls, url: str, access: Access) -> tuple[Session, str]:
@@ -134,6 +137,7 @@ class Session:
         return cls(client, address, access), prefix
 
     def close(self) -> None:
+        self._senders.shutdown()
         self._client.close()
 
     def ask(
@@ -236,18 +240,19 @@ class Session:
             "Stop the other airtriage processes, and do this again.",
         )
 
-    def bulk(self, writes: Sequence[Write]) -> list[Answer]:
+    def bulk(self, writes: Iterable[Write]) -> list[Answer]:
         """Write all, in requests of bounded size; return each one's answer, in order.
 
-        What a busy server turned away is sent again. StoreError where it stays busy: then some may be written.
+        The next request is made from `writes` while the one before is under way. What a busy server turned away is sent
+        again. StoreError where it stays busy: then some may be written.
         """
         answers: dict[int, Answer] = {}
-        waiting = list(enumerate(writes))
+        waiting: Iterable[tuple[int, Write]] = enumerate(writes)
         pauses = self._pauses()
-        while waiting:
+        while True:
             refused: list[tuple[int, Write]] = []
-            for part in _parts(waiting):
-                for (place, write), item in zip(part, self._send([write for _, write in part]), strict=True):
+            for part, items in self._sent(_parts(waiting)):
+                for (place, write), item in zip(part, items, strict=True):
                     status, error = item["status"], item.get("error")
                     if status in BUSY:
                         refused.append((place, write))
@@ -256,12 +261,26 @@ class Session:
                         raise refusal(self._address, status, error)
                     else:
                         answers[place] = _answer(write, status, item)
-            waiting = refused
-            if waiting and not next(pauses, False):
+            if not refused:
+                return [answers[place] for place in range(len(answers))]
+            if not next(pauses, False):
                 raise busy
-        return [answers[place] for place in range(len(writes))]
+            waiting = refused
 
-    def done(self, writes: Sequence[Write]) -> None:
+    def _sent(
+        self, parts: Iterable[list[tuple[int, Write]]]
+    ) -> Iterator[tuple[list[tuple[int, Write]], list[dict[str, Any]]]]:
+        """Send parts, the next one while the answer of the one before is awaited, and yield each with its items."""
+        before: tuple[list[tuple[int, Write]], Future[list[dict[str, Any]]]] | None = None
+        for part in parts:
+            sending = self._senders.submit(self._send, [write for _, write in part])
+            if before is not None:
+                yield before[0], before[1].result()
+            before = part, sending
+        if before is not None:
+            yield before[0], before[1].result()
+
+    def done(self, writes: Iterable[Write]) -> None:
         """Write all, every one of which must be taken; StoreError else."""
         for answer in self.bulk(writes):
             if not answer.is_done:
@@ -344,7 +363,7 @@ def _doc(found: dict[str, Any]) -> Doc:
 
 # Some 5 MB a request, and no more documents than the server's queue bears well
 # (https://www.elastic.co/docs/deploy-manage/production-guidance/optimize-performance/indexing-speed).
-_PART_BYTES, _PART_DOCS = 5_000_000, 1_000
+_PART_BYTES, _PART_DOCS = 1_500_000, 1_000
 
 
 def _parts(writes: Iterable[tuple[int, Write]]) -> Iterator[list[tuple[int, Write]]]:
