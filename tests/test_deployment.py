@@ -136,7 +136,7 @@ TOOLS = {"pip", "setuptools", "wheel", "uv", "hatchling", "pytest", "mypy", "ruf
 
 
 @IMAGE
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_tree_holds_the_locked_versions_all_our_files_and_no_tools(image: Path) -> None:
     lines = map(Requirement, (ROOT / "constraints.txt").read_text("utf-8").splitlines())
     locked = {_plain(one.name): str(one.specifier) for one in lines if not one.marker or one.marker.evaluate()}
@@ -167,7 +167,7 @@ def _untracked() -> set[str]:
 
 
 @IMAGE
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_an_account_without_rights_runs_it_from_a_tree_it_cannot_change(image: Path, root: Path) -> None:
     command = as_nobody([str(image / "bin" / "airtriage"), "--version"])
     done = subprocess.run(command, cwd="/", env=python_of(root), capture_output=True, text=True, check=False)
@@ -233,11 +233,11 @@ class Stack:
         command = [self.mapped(word, name) for word in command]
         told = as_nobody(command)
         done = subprocess.run(
-            told, cwd=self.home(name), env=self.environ(name), capture_output=True, timeout=30, check=False
+            told, cwd=self.home(name), env=self.environ(name), capture_output=True, timeout=90, check=False
         )  # fmt: skip
         return done.returncode == 0
 
-    def wait_healthy(self, name: str, seconds: float = 90) -> None:
+    def wait_healthy(self, name: str, seconds: float = 180) -> None:
         deadline = time.monotonic() + seconds
         while not self.is_healthy(name):
             assert self.running[name].poll() is None, self.said(name)
@@ -251,7 +251,7 @@ class Stack:
         process = self.running.pop(name)
         with suppress(ProcessLookupError):  # it has ended by itself, and its code says how
             os.killpg(process.pid, how)
-        return process.wait(30)
+        return process.wait(60)
 
 
 def _last(word: str) -> str:
@@ -314,7 +314,7 @@ def _problems(stack: Stack) -> list[Any]:
 
 
 def _wait_for_failures(stack: Stack, count: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while sum(problem["occurrences"] for problem in _problems(stack)) < count:
         assert time.monotonic() < deadline, "\n".join(map(stack.said, stack.running))
         time.sleep(0.3)
