@@ -235,7 +235,7 @@ class Trial:
 
     def copy(self) -> None:
         kept = sqlite3.connect(":memory:", check_same_thread=False)
-        with _sqlite(self.world.store)._connection() as db:
+        with _sqlite(self.world.store).connection() as db:
             db.backup(kept)
         self.copies.append((self.clock(), kept))
 
@@ -248,7 +248,7 @@ class Trial:
             return
         at, kept = self.random.choice(self.copies)
         fresh = open_store("sqlite://")
-        with _sqlite(fresh)._connection() as db:
+        with _sqlite(fresh).connection() as db:
             kept.backup(db)
         self.world.store.close()
         self.world.store = fresh

@@ -27,7 +27,18 @@ from triage.merging import Person
 from triage.mirrors import Heard, HeardKind, LinkWish, Mirror, MirrorStatus, Tracker
 from triage.model import LogStatus, Occurrence
 from triage.query import EVERYTHING, FACETS, parse
-from triage.records import Codeowners, Escalation, Horizon, Move, MoveKind, Moving, Problem, Record, Regroup
+from triage.records import (
+    Codeowners,
+    Escalation,
+    Horizon,
+    Move,
+    MoveKind,
+    Moving,
+    Problem,
+    Record,
+    Regroup,
+    SavedSearch,
+)
 from triage.service import Service
 from triage.store import DeadLetter, Store, bare, open_source, open_store, open_target
 from triage.watched import Cursor, Lease
@@ -64,7 +75,7 @@ def fill(store: Store) -> Service:
         Mirror("p1", "https://g", "data/dags", MirrorStatus.LINKED, NOW, iid=7, next_at=NOW), Tracker("https://g", "data/dags"),
         Heard("https://g", 1, HeardKind.ISSUE, 7, NOW), LinkWish("p1", "#7", "ann", NOW), comparison("other"),
         Escalation("p1", NOW, "41 tries", 4.5, 9, 24, NOW, NOW),
-        Lease("old", "host:1:1:x", NOW - timedelta(hours=1)),
+        SavedSearch("s1", odd, "state:NEW", "ann", NOW), Lease("old", "host:1:1:x", NOW - timedelta(hours=1)),
     ]  # fmt: skip
     for record in records:
         store.save(record, None)
