@@ -8,7 +8,6 @@ is read in bounded pieces; all but the signing itself is a few microseconds a re
 from __future__ import annotations
 
 import contextlib
-import gc
 import gzip
 import io
 import json
@@ -37,9 +36,6 @@ _CHUNK = 1 << 16  # bytes read at once of a log
 _BUFFER = 1 << 20  # and of a file of records
 _LONG = 32 << 20  # bytes from which on somebody at a terminal wants to see how far it is
 _STEP = 200  # records between two looks at that
-# Objects made between two looks for rings of garbage; of which signing makes none. As often as Python looks by itself, a
-# look at what was imported alone costs a twentieth of the time.
-_RINGS = (50_000, 20, 20)
 
 
 class _Record(msgspec.Struct):
@@ -59,8 +55,6 @@ def sign_files(
 
     A file whose name ends in .jsonl holds a record a line, as all do where `records` says so; .gz is unpacked.
     """
-    gc.freeze()
-    gc.set_threshold(*_RINGS)
     signer = partial(signature.sign_text, task=task, rules=rules)
     printer = _Printer(task, explain=explain, as_json=as_json)
     wrong = 0
