@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-pytest_plugins = ["tests.airflow_fixture", "tests.elastic_fixture", "tests.gitlab_fixture"]
+pytest_plugins = ["tests.airflow_fixture", "tests.elastic_fixture", "tests.gitlab_fixture", "tests.page_fixture"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

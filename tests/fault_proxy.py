@@ -39,11 +39,11 @@ class FaultProxy:
         self.ahead = timedelta()  # how far the server's clock is to seem before its real one
         self.broken: Counter[str] = Counter()
         self.asked = 0
-        self.in_flight = 0
         self.most = 0
         self.url = ""
         self._random = random.Random(seed)
         self._lock = threading.Lock()
+        self._clients: set[socket.socket] = set()  # of the logs in flight
         self._fetchers = ThreadPoolExecutor(16)
 
     def draw(self) -> str:
@@ -54,17 +54,23 @@ class FaultProxy:
             self.broken[fault] += 1
             return fault
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count a log in flight during the block."""
+    @property
+    def in_flight(self) -> int:
+        """How many logs are being read by clients that are still there."""
         with self._lock:
-            self.in_flight += 1
-            self.most = max(self.most, self.in_flight)
+            return sum(not _is_gone(client) for client in self._clients)
+
+    @contextmanager
+    def counted(self, client: socket.socket) -> Iterator[None]:
+        """Count a log in flight during the block, and not beside those of clients that are gone."""
+        with self._lock:
+            self._clients.add(client)
+            self.most = max(self.most, sum(not _is_gone(client) for client in self._clients))
         try:
             yield
         finally:
             with self._lock:
-                self.in_flight -= 1
+                self._clients.discard(client)
 
     def fetch(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Future[Answer]:
         """Ask upstream, in a thread of its own."""
@@ -78,6 +84,14 @@ class FaultProxy:
             return answer.status, answer.getheaders(), answer.read()
         finally:
             connection.close()
+
+
+def _is_gone(client: socket.socket) -> bool:
+    readable, _, _ = select.select([client], [], [], 0)
+    try:
+        return bool(readable) and client.recv(1, socket.MSG_PEEK) == b""
+    except OSError:  # reset
+        return True
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -101,20 +115,16 @@ class _Handler(BaseHTTPRequestHandler):
             if "/logs/" not in self.path:
                 self._answer(self.proxy.fetch(self.command, self.path, headers, body))
                 return
-            with self.proxy.counted():
+            with self.proxy.counted(self.connection):
                 until = time.monotonic() + self.proxy.hold
                 answer = self.proxy.fetch(self.command, self.path, headers, body)
                 while time.monotonic() < until or not answer.done():
                     wait([answer], timeout=0.01)
                     if time.monotonic() < until:
                         time.sleep(0.01)
-                    if self._is_client_gone():
+                    if _is_gone(self.connection):
                         return
-                self._answer(answer)
-
-    def _is_client_gone(self) -> bool:
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+            self._answer(answer)  # counted no more: who has the whole of it may ask for the next before we go on
 
     def _answer(self, coming: Future[Answer]) -> None:
         fault = self.proxy.draw()
@@ -132,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(status, headers, body[: len(body) // 2], promised=len(body))
             case "hang":
                 until = time.monotonic() + self.proxy.hang
-                while time.monotonic() < until and not self._is_client_gone():
+                while time.monotonic() < until and not _is_gone(self.connection):
                     time.sleep(0.05)
             case "reset":
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

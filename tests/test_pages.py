@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 from streamlit.testing.v1 import AppTest
 
 from tests import made_up
-from tests.served import CHROMIUM, chromium, page_server
+from tests.page_fixture import Watched, needs_chromium
+from tests.served import page_server
 from triage import asking
 from triage.complaint import complaint
 from triage.errors import StoreError
@@ -23,8 +24,6 @@ from triage.service import Service
 from ui.front.desk import Desk, open_desk
 
 MAIN = str(Path(__file__).parents[1] / "ui" / "front" / "main.py")
-expect.set_options(timeout=20_000)  # milliseconds: a page waits its turn where the machine is busy
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 
 # --- every page in every state, without a browser
@@ -73,27 +72,6 @@ def test_the_store_away_is_said_on_the_page(empty: Service, monkeypatch: pytest.
 # --- driven in a real browser
 
 
-class Watched:
-    """A page that notes what must never happen: errors, requests to others, scripts out of foreign text."""
-
-    def __init__(self, page: Page, base: str) -> None:
-        self.page, self.base = page, base
-        self.wrong: list[str] = []
-        page.on("pageerror", lambda error: self.wrong.append(f"error {error}"))
-        page.on(
-            "request",
-            lambda request: self.wrong.append(f"request {request.url}") if self._foreign(request.url) else None,
-        )
-
-    def _foreign(self, url: str) -> bool:
-        return not url.startswith((self.base, self.base.replace("http", "ws"), "data:", "blob:"))
-
-    def check(self) -> None:
-        assert self.wrong == []
-        assert self.page.evaluate("window.__pwn") is None
-        assert self.page.locator("[data-testid=stException], .oops").count() == 0
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
@@ -113,21 +91,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(folder: Path) -> Iterator[str]:
     with page_server(folder, "prod", "staging") as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def tab(browser: Browser, base: str) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    watched = Watched(context.new_page(), base)
-    yield watched
-    watched.check()
-    context.close()
 
 
 def _service(folder: Path) -> Service:
@@ -155,7 +118,7 @@ def test_a_click_on_mute_mutes_and_undo_takes_it_back(tab: Watched, base: str, f
     id = _id(folder, 3)
     page = tab.page
     page.goto(f"{base}/problem?id={id}")
-    page.get_by_role("button", name="Mute").click()
+    tab.click(page.get_by_role("button", name="Mute"))
     page.locator(".st-key-mute-for-1-day button").click()
     expect(page.get_by_text("Muted for 1 day.")).to_be_visible()
     assert _state(folder, id) is TriageState.MUTED
@@ -163,7 +126,7 @@ def test_a_click_on_mute_mutes_and_undo_takes_it_back(tab: Watched, base: str, f
     entry = service.problem(id, made_up.NOW).history[0]
     service.store.close()
     assert (entry.who, entry.origin) == ("someone", "page")
-    page.locator(".st-key-undo button").click()
+    tab.click(".st-key-undo button")
     expect(page.get_by_text("Put back.")).to_be_visible()
     assert _state(folder, id) is TriageState.NEW
 
@@ -184,11 +147,11 @@ def test_a_problem_is_assigned_on_its_page_and_undo_takes_it_back(tab: Watched, 
     page.locator(".st-key-assign button").click()
     page.get_by_placeholder("A name, or @team").fill("@night <b>")
     page.keyboard.press("Enter")
-    page.locator(".st-key-assign_it button").click()
+    tab.click(".st-key-assign_it button")
     expect(page.get_by_text("Assigned to @night <b>.")).to_be_visible()
     expect(page.get_by_text(", assigned by a person.")).to_be_visible()
     assert _owner(folder, id) == "@night <b>"
-    page.locator(".st-key-owner_undo button").click()
+    tab.click(".st-key-owner_undo button")
     expect(page.get_by_text("Nobody is assigned any more.")).to_be_visible()
     assert _owner(folder, id) == ""
 
@@ -210,7 +173,7 @@ def test_many_are_assigned_in_the_queue_and_each_gets_back_whom_it_had(tab: Watc
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("said")).to_contain_text("Assigned 2 problems to dora.")
     assert (_owner(folder, first), _owner(folder, second)) == ("dora", "dora")
-    page.get_by_test_id("said").get_by_role("button", name="Undo").click()
+    tab.click(page.get_by_test_id("said").get_by_role("button", name="Undo"))
     expect(page.get_by_test_id("said")).to_contain_text("Assigned 2 problems as before.")
     assert (_owner(folder, first), _owner(folder, second)) == ("carl", "")
 
@@ -222,14 +185,14 @@ def test_a_problem_is_resolved_in_the_next_deploy_or_when_quiet_and_the_page_say
     id = _id(folder, 9)
     page = tab.page
     page.goto(f"{base}/problem?id={id}")
-    page.get_by_role("button", name="Resolve later").click()
+    tab.click(page.get_by_role("button", name="Resolve later"))
     page.locator(".st-key-resolve-when-quiet-for-7-days button").click()
     expect(
         page.get_by_text("To be resolved once quiet for 7 days; still waits, as its last failure was")
     ).to_be_visible()
-    page.locator(".st-key-undo button").click()
+    tab.click(".st-key-undo button")
     expect(page.get_by_text("Put back.")).to_be_visible()
-    page.get_by_role("button", name="Resolve later").click()
+    tab.click(page.get_by_role("button", name="Resolve later"))
     page.locator(".st-key-resolve-in-the-next-deploy button").click()
     expect(page.get_by_text("Resolved in the next deploy.")).to_be_visible()
     expect(page.get_by_text("Waits for the next deploy of dag")).to_be_visible()
@@ -244,10 +207,10 @@ def test_a_note_is_shown_as_it_was_written_and_can_be_taken_back(tab: Watched, b
     page = tab.page
     page.goto(f"{base}/problem?id={_id(folder, 9)}")
     page.get_by_label("Note").fill(made_up.HOSTILE)
-    page.get_by_role("button", name="Add note").click()
+    tab.click(page.get_by_role("button", name="Add note"))
     expect(page.get_by_text("someone noted: <img src=x onerror=")).to_be_visible()
     expect(page.get_by_text("Noted.", exact=True)).to_be_visible()
-    page.locator(".st-key-undo button").click()
+    tab.click(".st-key-undo button")
     expect(page.get_by_text("The note is gone.")).to_be_visible()
     expect(page.get_by_text("someone noted:")).to_have_count(0)
     assert page.evaluate("window.__pwn") is None
@@ -314,19 +277,19 @@ def test_a_similar_problem_is_merged_and_a_part_split_off_with_undo(tab: Watched
     page, id = tab.page, _id(folder, 6)
     page.goto(f"{base}/problem?id={id}")
     row = page.locator("[class*=st-key-similar-]").filter(has_text="psql: error").first
-    row.get_by_role("button", name="Merge").click()
+    tab.click(row.get_by_role("button", name="Merge"))
     expect(page.get_by_text("Its 1 failed try comes here, and so do new ones.")).to_be_visible()
-    page.get_by_role("button", name="Merge it into this one").click()
+    tab.click(page.get_by_role("button", name="Merge it into this one"))
     expect(page.get_by_text(f"now belongs to {id}.").first).to_be_visible()
     expect(row).to_have_count(0)
-    page.locator(".st-key-undo-regrouped button").click()
+    tab.click(".st-key-undo-regrouped button")
     expect(page.get_by_text("is a problem of its own again.")).to_be_visible()
     page.get_by_text("Split", exact=True).click()
     expect(page.get_by_role("combobox", name="Which failed tries")).to_have_value(re.compile(r"^DAG .*tries\)$"))
-    page.get_by_role("button", name="Split off").click()
+    tab.click(page.get_by_role("button", name="Split off"))
     expect(page.get_by_text(f"of {id} are now problem ").first).to_be_visible()
     page.get_by_text("Merged and split (1)").click()
-    page.locator(".st-key-parts [class*=st-key-undo-] button").click()
+    tab.click(".st-key-parts [class*=st-key-undo-] button")
     expect(page.get_by_text(f"is part of {id} again.")).to_be_visible()
     service = _service(folder)
     told = [
@@ -353,7 +316,7 @@ def test_many_are_merged_in_the_queue_with_undo(tab: Watched, base: str, folder:
     page.locator(f"[data-into='{chosen[1]}']").click()
     expect(page.get_by_test_id("said")).to_contain_text("of 1 problem went to")
     expect(rows).to_have_count(before - 1)
-    page.get_by_role("button", name="Undo").click()
+    tab.click(page.get_by_role("button", name="Undo"))
     expect(page.get_by_test_id("said")).to_contain_text("1 merge taken back.")
     expect(rows).to_have_count(before)
 
@@ -384,7 +347,7 @@ def test_a_comparison_is_asked_for_awaited_and_marked_in_the_log(tab: Watched, b
     page.goto(f"{base}/problem?id={id}")
     expect(page.get_by_text("What is new in this log since the last good run of the task?")).to_be_visible()
     assert page.get_by_role("button", name="Only new").count() == 0
-    page.get_by_role("button", name="Compare with the last good run").click()
+    tab.click(page.get_by_role("button", name="Compare with the last good run"))
     expect(page.get_by_text("Looking for the last good run and reading its log")).to_be_visible()
     service = _service(folder)
     ((wish, revision),) = asking.wanted(service, "prod", datetime.now(UTC))
@@ -396,11 +359,11 @@ def test_a_comparison_is_asked_for_awaited_and_marked_in_the_log(tab: Watched, b
     expect(page.locator(".line.new")).to_have_count(3)
     expect(page.locator(".line.new").first).to_contain_text("lock wait is longer than 30 s")
     expect(page.locator(".line:visible")).to_have_count(21)
-    page.get_by_role("button", name="Only new").click()
+    tab.click(page.get_by_role("button", name="Only new"))
     expect(page.locator(".line:visible")).to_have_count(3)
     expect(page.locator(".gap.same").first).to_have_text("… 17 lines as in the last good run …")
-    page.get_by_role("button", name="New lines 3").click()
-    page.get_by_role("button", name="Only new").click()
+    tab.click(page.get_by_role("button", name="New lines 3"))
+    tab.click(page.get_by_role("button", name="Only new"))
     expect(page.locator(".line:visible")).to_have_count(21)
     link = page.get_by_role("link", name="what changed between them")
     assert (link.get_attribute("href") or "").endswith("/-/compare/3d1f08ab77...9ab1e0d42c")
@@ -433,13 +396,13 @@ def test_keys_move_select_and_resolve_many_with_undo(tab: Watched, base: str, fo
     page.keyboard.press("r")
     expect(page.get_by_test_id("said")).to_contain_text("Resolved 2 problems.")
     assert {_state(folder, id) for id in ids} == {TriageState.RESOLVED}
-    page.get_by_role("button", name="Undo").click()
+    tab.click(page.get_by_role("button", name="Undo"))
     expect(page.get_by_test_id("said")).to_contain_text("Put back 2 problems.")
     assert {_state(folder, id) for id in ids} == {TriageState.NEW}
     page.keyboard.press("m")
     page.keyboard.press("4")
     expect(page.get_by_test_id("said")).to_contain_text("Muted 1 problem until 10 more failures.")
-    page.get_by_role("button", name="Undo").click()
+    tab.click(page.get_by_role("button", name="Undo"))
     expect(page.get_by_test_id("said")).to_contain_text("Put back 1 problem.")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -460,7 +423,7 @@ def test_the_address_holds_the_filter_and_back_returns_to_it(tab: Watched, base:
     page.get_by_label("Filter problems").fill("dag:orders")
     expect(page.locator("[data-id]")).to_have_count(2)
     page.locator("[data-tab=all]").click()
-    page.get_by_role("button", name="Last").click()
+    tab.click(page.get_by_role("button", name="Last"))
     address = page.url
     assert "tab=all" in address
     assert "sort=last" in address
@@ -517,7 +480,7 @@ def test_a_wrong_grouping_is_downloaded_as_the_folder_that_the_command_writes(
     page.get_by_text("Wrong grouping?").click()
     expect(page.locator(".st-key-wrong code")).to_have_text(f"airtriage case {id}")
     with page.expect_download() as started:
-        page.get_by_role("button", name="Download the logs").click()
+        tab.click(page.get_by_role("button", name="Download the logs"))
     assert started.value.suggested_filename == f"airtriage-case-{id}.zip"
     service = _service(folder)
     made = complaint(service, id, made_up.NOW)
@@ -563,7 +526,7 @@ def test_behind_a_proxy_links_keep_the_prefix_and_history_names_the_person(brows
         tab.page.get_by_test_id("headline").wait_for()
         tab.page.locator(".st-key-resolve-resolve button").click()
         expect(tab.page.get_by_text("maria resolved")).to_be_visible()
-        tab.page.locator(".st-key-undo button").click()
+        tab.click(".st-key-undo button")
         expect(tab.page.get_by_text("maria took back: resolved")).to_be_visible()
         assert tab.page.request.get(f"{base}/triage/api/problems").ok
         tab.check()

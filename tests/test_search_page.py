@@ -12,11 +12,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests import made_up
-from tests.served import chromium, page_server
-from tests.test_pages import Watched, needs_chromium
+from tests.page_fixture import Watched, needs_chromium
+from tests.served import page_server
 from triage import saved
 
-expect.set_options(timeout=20_000)
 HOSTILE_NAME = '<b>**x**</b> "q" [l](javascript:1) $x^2$'
 
 
@@ -35,21 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(folder: Path) -> Iterator[str]:
     with page_server(folder, "prod") as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def tab(browser: Browser, base: str) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    watched = Watched(context.new_page(), base)
-    yield watched
-    watched.check()
-    context.close()
 
 
 @needs_chromium
@@ -181,7 +165,7 @@ def test_a_pasted_log_leads_to_the_problems_it_looks_like(tab: Watched, base: st
     page.get_by_test_id("headline").wait_for()
     page.goto(f"{base}/search?seen=1")
     page.locator("textarea").fill("xylophone zugzwang")
-    page.get_by_role("button", name="Have we seen this?").click()
+    tab.click(page.get_by_role("button", name="Have we seen this?"))
     expect(page.get_by_text("We have not seen this")).to_be_visible()
 
 
@@ -189,18 +173,18 @@ def test_a_pasted_log_leads_to_the_problems_it_looks_like(tab: Watched, base: st
 def test_a_search_is_saved_opened_renamed_deleted_and_put_back(tab: Watched, base: str, folder: Path) -> None:
     page = tab.page
     page.goto(f"{base}/search?q=dag:billing")
-    page.get_by_role("button", name="Saved searches").click()
+    tab.click(page.get_by_role("button", name="Saved searches"))
     page.get_by_label("Name of this search").fill(HOSTILE_NAME)
     page.keyboard.press("Enter")
     said = page.get_by_test_id("saved-said")
     expect(said).to_contain_text(f"Saved as {HOSTILE_NAME}.")
-    page.locator("[data-saved]").get_by_role("button", name="Rename").click()
+    tab.click(page.locator("[data-saved]").get_by_role("button", name="Rename"))
     page.get_by_label("New name").fill("Billing")
     page.keyboard.press("Enter")
     expect(said).to_contain_text("It is called Billing now.")
-    page.locator("[data-saved]").get_by_role("button", name="Delete").click()
+    tab.click(page.locator("[data-saved]").get_by_role("button", name="Delete"))
     expect(said).to_contain_text("Deleted Billing.")
-    page.get_by_role("button", name="Undo").click()
+    tab.click(page.get_by_role("button", name="Undo"))
     expect(said).to_contain_text("Saved as Billing.")
     service = made_up.service(folder)
     assert [(one.name, one.query, one.who) for one in saved.visible(service, "someone")] == [
@@ -208,7 +192,7 @@ def test_a_search_is_saved_opened_renamed_deleted_and_put_back(tab: Watched, bas
     ]
     service.store.close()
     page.goto(f"{base}/search")
-    page.get_by_role("button", name="Saved searches (1)").click()
+    tab.click(page.get_by_role("button", name="Saved searches (1)"))
     page.get_by_role("link", name="Billing", exact=True).click()
     expect(page.get_by_text("45 failed tries")).to_be_visible()
 
