@@ -46,7 +46,8 @@ class ElasticServer:
     """One node that lives from `start` to `stop`, or as long as the `with` block.
 
     `settings` go to elasticsearch.yml (None takes a default away), `files` beside it. `login` is a (name, password) for the
-    calls made here, `authority` a PEM file that signed its certificate; with one, its URL is https.
+    calls made here, `authority` a PEM file that signed its certificate; with one, its URL is https. What it stores goes when
+    it ends, except in `data`, a folder that the unprivileged user can reach.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ElasticServer:
         login: tuple[str, str] | None = None,
         authority: Path | None = None,
         port: int | None = None,
+        data: Path | None = None,
     ) -> None:
         """Decide ports; nothing starts yet."""
         self.number = number
@@ -70,6 +72,7 @@ class ElasticServer:
         self._files = dict(files or {})
         self._login = login
         self._authority = authority
+        self._data = data
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -176,6 +179,8 @@ class ElasticServer:
         shutil.copytree(server / "config", folder / "conf")
         for name in ("data", "logs", "tmp"):
             (folder / name).mkdir()
+        data = self._data or folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
         for name, text in self._files.items():
             (folder / "conf" / name).write_text(text, "utf-8")
         settings: dict[str, Any] = {
@@ -184,7 +189,7 @@ class ElasticServer:
             "network.host": "127.0.0.1",
             "http.port": self.port,
             "transport.port": self.transport_port,
-            "path.data": str(folder / "data"),
+            "path.data": str(data),
             "path.logs": str(folder / "logs"),
             "xpack.security.enabled": False,
             # A full disk of the machine is not what is tested, and each test has indices of its own.
@@ -196,7 +201,7 @@ class ElasticServer:
         lines = [f"{name}: {json.dumps(value)}" for name, value in settings.items() if value is not None]
         (folder / "conf" / "elasticsearch.yml").write_text("\n".join(lines) + "\n", "utf-8")
         if os.geteuid() == 0:
-            for made in (folder, *folder.rglob("*")):
+            for made in (folder, *folder.rglob("*"), data):
                 os.chown(made, _NOBODY, _NOBODY)
         return folder
 

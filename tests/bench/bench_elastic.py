@@ -1,9 +1,10 @@
 """How fast a store in one real Elasticsearch node is searched and written, beside the same requests sent raw.
 
-The tries are those of `many_tries`; the node is started by `elastic_server`. Searching: the very query that our store sends is
-noted and sent again by the bare client, which decodes the JSON and no more. Writing: the documents that our store would make
-are made beforehand and given to the client's own `helpers.streaming_bulk`, while ours reads, merges, notes what is touched and
-makes them too. Run it as `python -m tests.bench elastic`, or with another number of tries.
+The tries are those of `many_tries`; the node is started by `elastic_server`, and its data are kept for the next run.
+Searching: the very query that our store sends is noted and sent again by the bare client, which decodes the JSON and no
+more. Writing: the documents that our store would make are made beforehand and given to the client's own
+`helpers.streaming_bulk`, while ours reads, merges, notes what is touched and makes them too. Run it as
+`python -m tests.bench elastic`, or with another number of tries.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from elasticsearch import helpers
 from tests.bench import many_tries
 from tests.bench.bench_search import question
 from tests.bench.table import Figure, say, show
+from tests.elastic_install import home
 from tests.elastic_server import ElasticServer, fresh, lack
 from triage.model import Occurrence
-from triage.query import Between, Both, Query, Words
+from triage.query import EVERYTHING, Between, Both, Query, Words
 from triage.store import Store, open_store
 from triage.store.elastic.documents import document, packed
+from triage.store.elastic.indices import LAYOUT
 from triage.store.elastic.session import Session
 from triage.store.sqlite.where import time as time_of
 
@@ -47,10 +50,11 @@ def main(count: int = TRIES) -> int:
     if missing := lack(VERSION):
         say(f"  no Elasticsearch on this machine, nothing measured: {missing}")
         return 1
-    with ElasticServer(VERSION, heap="2g") as server:
-        store = open_store(fresh(server.url))
+    kept = home() / "elasticsearch" / f"many-tries-{VERSION}-{count}-{many_tries.MADE}.{LAYOUT}"
+    with ElasticServer(VERSION, heap="2g", data=kept) as server:
+        store = open_store(f"{server.url}/many-tries")
         client = elasticsearch.Elasticsearch(server.url, request_timeout=120)
-        many_tries.fill(store, count)
+        many_tries.fill(store, count, since=store.count(EVERYTHING))
         figures = [_searching(store, client, count), _writing(server.url, client)]
         store.close()
         client.close()
