@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import Celery, bootsteps
 
@@ -53,6 +53,8 @@ from triage.store import open_store
 from triage.sync import Report as SyncReport
 from triage.sync import Sync
 from triage.watched import Cursor, DeploymentHealth
+
+_T = TypeVar("_T")
 
 _LONGEST = timedelta(seconds=30)  # of one tick's reading, however seldom a deployment is looked at
 _SHORTEST = timedelta(seconds=2)
@@ -228,27 +230,24 @@ class Collector:
         work = Regrouping(self.service, now, self._since)
         if not work.is_due():
             return None
-        with self._slot() as is_free, lease(self.service.store, "regroup", now) as renew:
-            if renew is None or not is_free:
-                return None
-
-            def step(tries: int) -> None:
-                renew()
-                if self._over.is_set():
-                    raise LeaseLost
-                told(tries)
-
-            try:
-                return work.run(step, budget)
-            except LeaseLost:
-                return None
+        return self._alone("regroup", told, lambda step: work.run(step, budget))
 
     def retire(self, told: Callable[[int], None] = lambda tries: None, budget: timedelta | None = None) -> int | None:
         """Delete failed tries that are kept no longer; return how many, None where another process does it."""
         keep = self._settings.retention
         if self._retired == retention.first_kept(keep, now()):
             return 0
-        with self._slot() as is_free, lease(self.service.store, "retire", now) as renew:
+        done = self._alone("retire", told, lambda step: retention.retire(self.service, keep, now, step, budget))
+        if done is None:
+            return None
+        gone, self._retired = done
+        return gone
+
+    def _alone(
+        self, what: str, told: Callable[[int], None], work: Callable[[Callable[[int], None]], _T | None]
+    ) -> _T | None:
+        """Work where no other process does the same and a slot is free; None elsewhere, or when the lease is lost on the way."""
+        with self._slot() as is_free, lease(self.service.store, what, now) as renew:
             if renew is None or not is_free:
                 return None
 
@@ -259,11 +258,9 @@ class Collector:
                 told(tries)
 
             try:
-                gone, day = retention.retire(self.service, keep, now, step, budget)
+                return work(step)
             except LeaseLost:
                 return None
-        self._retired = day
-        return gone
 
 
 def make_app(settings: Settings, bulk: int = 1, over: threading.Event | None = None) -> Celery:
