@@ -530,3 +530,20 @@ def test_behind_a_proxy_links_keep_the_prefix_and_history_names_the_person(brows
         expect(tab.page.get_by_text("maria took back: resolved")).to_be_visible()
         assert tab.page.request.get(f"{base}/triage/api/problems").ok
         tab.check()
+
+
+@needs_chromium
+def test_a_wrong_filter_shows_its_place_and_a_click_puts_it_right(tab: Watched, base: str) -> None:
+    page = tab.page
+    page.goto(f"{base}/?q=dga:billing&range=all")
+    expect(page.locator(".error .caret")).to_have_text("dga:billing\n^^^^")
+    expect(page.locator(".error")).to_contain_text("There is no field 'dga' to search.")
+    page.locator(".error .better").click()
+    expect(page.get_by_label("Filter problems")).to_have_value("dag:billing")
+    expect(page.locator(".error")).to_be_hidden()
+    assert "range=all" in page.url
+    page.goto(f"{base}/search?q=dga:billing")
+    expect(page.locator(".error .caret")).to_have_text("dga:billing\n^^^^")
+    page.locator(".error .better").click()
+    expect(page.get_by_label("Search failed tries")).to_have_value("dag:billing")
+    expect(page.locator(".error")).to_be_hidden()

@@ -56,8 +56,8 @@ export default component((root, { setTriggerValue }) => {
       meta = fresh;
       if (changed) input.value = meta.q;
       if (asked && meta.offers.typed === asked && word() === asked) { offers = meta.offers.found; on = -1; show(); }
-      error.replaceChildren(...(meta.caret ? [el("pre", "caret", meta.caret)] : []), el("div", "", meta.error)); error.hidden = !meta.error;
-      hints.replaceChildren(...meta.chips.map((it) => attrs(link(it.href, "chip x", el("span", "", it.words), " ✕"), { "aria-label": `Take out ${it.words}`, title: "Take it out" })), ...(meta.better ? [link(meta.better.href, "chip", `Did you mean ${meta.better.words}`)] : []), ...(meta.examples.length ? [el("span", "", "For example"), ...meta.examples.map((it) => link(href(it), "chip", it))] : []), link("search?seen=1", "ask", "Paste a log: have we seen this before?"));
+      wrong(error, meta, href);
+      hints.replaceChildren(...meta.chips.map((it) => attrs(link(it.href, "chip x", el("span", "", it.words), " ✕"), { "aria-label": `Take out ${it.words}`, title: "Take it out" })), ...(meta.examples.length ? [el("span", "", "For example"), ...meta.examples.map((it) => link(href(it), "chip", it))] : []), link("search?seen=1", "ask", "Paste a log: have we seen this before?"));
     },
     cleanup() { removeEventListener("keydown", key, true); },
   };

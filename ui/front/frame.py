@@ -6,12 +6,13 @@ Stale is never silent. Nothing here decides; it shows what the service says.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
-from triage.errors import InputError, StoreError, TriageError
+from triage.errors import InputError, StoreError, TriageError, WrongQuery
 from triage.service import HealthView
-from ui.format import freshness
+from ui.format import freshness, printable
 from ui.front import sheet
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -41,6 +42,14 @@ def failed(exc: Exception) -> bool:
     tone = "warn" if isinstance(exc, InputError) else "bad"
     show("failed", [sheet.p(f"{what}{exc}", tone=tone)])
     return True
+
+
+def told(wrong: InputError | None) -> dict[str, Any]:
+    """Return what a box shows of a wrong query: the sentence, carets under the place, and how it may have been meant."""
+    if not isinstance(wrong, WrongQuery):
+        return {"error": str(wrong or ""), "caret": "", "better": None}
+    better = {"q": wrong.better, "words": printable(wrong.better)} if wrong.better else None
+    return {"error": str(wrong), "caret": printable(wrong.pointed), "better": better}
 
 
 def who() -> str:

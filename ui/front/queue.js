@@ -75,7 +75,7 @@ export default component((root, first) => {
     while (bar.children.length > 1) bar.lastChild.remove();
     bar.append(...[choice, ranges, help].filter(Boolean));
     if (root.getRootNode().activeElement !== input && typed === null) input.value = meta.q;
-    error.textContent = meta.error; error.hidden = !meta.error;
+    wrong(error, meta, (q) => address({ q }));
     drawTop();
     foot.replaceChildren(el("span", "num", `${view.length.toLocaleString("en")} ${view.length === 1 ? "problem" : "problems"}`), meta.note ? el("span", "", meta.note) : "", el("span", "keys hide", el("kbd", "", "j"), " ", el("kbd", "", "k"), " move  ", el("kbd", "", "o"), " open  ", el("kbd", "", "x"), " select  ", el("kbd", "", "m"), " mute  ", el("kbd", "", "r"), " resolve  ", el("kbd", "", "a"), " assign  ", el("kbd", "", "/"), " filter"));
   }

@@ -27,6 +27,11 @@ function away(href, cls, ...kids) {
   if (!/^https?:\/\//i.test(href || "")) return el("span", cls, ...kids);
   return attrs(el("a", `${cls || ""} ext`, ...kids), { href, target: "_blank", rel: "noopener noreferrer" });
 }
+// A query that cannot be read: carets under the place, the sentence, and the query as it may have been meant.
+function wrong(node, { error, caret, better }, href) {
+  node.replaceChildren(...(caret ? [el("pre", "caret", caret)] : []), el("span", "", error, " "), ...(better ? [link(href(better.q), "better", `Use ${better.words}`)] : []));
+  node.hidden = !error;
+}
 function short(n) {
   for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]])
     if (n >= size * 0.9995) return `${(n < 99.95 * size ? (n / size).toFixed(1) : (n / size).toFixed(0)).replace(/\.0$/, "")} ${unit}`;

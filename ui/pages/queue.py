@@ -21,7 +21,7 @@ from ui.front import grouping, owning
 from ui.front.acting import change
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
-from ui.front.frame import guarded
+from ui.front.frame import guarded, told
 
 _WORDS = {"24h": "24 h", "7d": "7 d", "30d": "30 d", "all": "All"}
 _EVERY = 10  # seconds between looks at the store while the page is open
@@ -44,21 +44,21 @@ def _draw() -> None:
     span = st.query_params.get("range", "7d")
     span = span if span in RANGES else "7d"
     since = now - limit if (limit := RANGES[span]) else None
-    error = ""
+    wrong: InputError | None = None
     try:
         query = parse(text, now)
         wanted = _matching(at, text, query)
     except InputError as exc:
-        error, wanted = str(exc), None
+        wrong, wanted = exc, None
     rows = [
         row for row in at.rows(since)
         if (since is None or row.last_seen >= since) and (wanted is None or wanted(row))
     ]  # fmt: skip
     mirrors = at.mirrors()
-    state = (rows, mirrors, error)  # compared row by row, and most rows are the very same objects as before
+    state = (rows, mirrors)  # compared row by row, and most rows are the very same objects as before
     body = at.remembered(("bytes", text, span), state, lambda: columns(_columns(rows, mirrors)))
     head = {
-        "q": text, "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "error": error, "note": "", "owners": owning.known(at),
+        "q": text, **told(wrong), "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "note": "", "owners": owning.known(at),
         "deployments": sorted({*at.settings.deployments, *(name for row in rows for name in row.deployments)}),
         "reply": st.session_state.get("queue_reply"), "empty": _empties(text, span), "nothing": "" if rows else _nothing(at, text, span),
     }  # fmt: skip

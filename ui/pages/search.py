@@ -12,17 +12,17 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from triage import search
-from triage.errors import InputError, WrongQuery
+from triage.errors import InputError
 from triage.hits import wanted
 from triage.narrowing import FACETED, added, chosen, term
 from triage.query import EVERYTHING, Between, Both, Either, Never, Query, Words
 from triage.timeline import Span, span, timeline
-from ui.format import many, one_line, printable
+from ui.format import many, one_line
 from ui.front import pasting, saving, sheet
 from ui.front.components import bars, columns, facets, query_box, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
-from ui.front.frame import guarded
+from ui.front.frame import guarded, told
 from ui.front.trying import hit_rows
 
 _PAGE = 50
@@ -235,10 +235,8 @@ def _head(text: str, within: Span | None, wrong: InputError | None) -> dict[str,
     ]  # fmt: skip
     if within is not None:
         chips.append({"words": within.words, "href": "search?" + _address(text).rstrip("&")})
-    better = wrong.better if isinstance(wrong, WrongQuery) else ""
-    meant = {"words": printable(better), "href": "search?" + _address(better, within).rstrip("&")} if better else None
     return {
-        "q": text, "error": str(wrong or ""), "caret": printable(wrong.pointed) if isinstance(wrong, WrongQuery) else "", "chips": chips, "better": meant,
+        "q": text, "chips": chips, **told(wrong),
         "examples": () if text or within else _EXAMPLES, "offers": {"typed": typed, "found": [(one.text, one.count) for one in offers]},
         "keep": {"from": within.first, "to": within.last} if within else {},
     }  # fmt: skip
