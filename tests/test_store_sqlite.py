@@ -23,11 +23,12 @@ from tests.whole_contract import WholeContract
 from triage.errors import InputError, SettingsError, StaleProblem, StoreError
 from triage.query import EVERYTHING, FACETS, Between, Both, Either, Members, Never, Words, parse
 from triage.records import Problem
-from triage.store import Store, open_store
+from triage.store import Changed, Day, Store, open_store, thing_id
 from triage.store.sqlite import SqliteStore
 from triage.store.sqlite.migrations import MIGRATIONS
 from triage.store.sqlite.order import late
 from triage.store.sqlite.rows import COLUMNS, row
+from triage.watched import Lease
 
 SEARCHED = open_store("sqlite://")
 SEARCHED.put([occurrence(n, text="no space left on disk") for n in range(3)])
@@ -296,6 +297,29 @@ def test_what_is_counted_of_everything_is_what_counting_one_by_one_gives() -> No
     assert store.count(EVERYTHING) == store.count(everything) == 19
     with store.reading() as db:
         assert not db.execute("SELECT 1 FROM counted WHERE occurrences <= 0").fetchone()
+
+
+def test_what_changed_since_a_revision_is_named_deleted_records_and_summaries_too() -> None:
+    store = open_store("sqlite://")
+    start = store.revision()
+    store.save(problem(), None)
+    made = store.revision()
+    store.save(problem("p2"), None)
+    store.delete(Problem, "p2", 1)
+    store.put([occurrence(1), occurrence(2, fingerprint="1:bb")])
+    store.summarise(store.touched(10))
+    store.save(Lease("beat", "me", NOW), None)
+    assert store.changed(store.revision()) == Changed(store.revision(), frozenset(), {})
+    pairs = frozenset({("prod", "1:aa"), ("prod", "1:bb")})
+    assert store.changed(made) == Changed(store.revision(), pairs, {Problem: frozenset({"p2"})})
+    assert store.changed(start) == Changed(store.revision(), pairs, {Problem: frozenset({"p1", "p2"})})
+    before = store.revision()
+    store.overwrite([problem(title="as it is")])
+    store.erase(Day, [thing_id(day) for day in store.everything(Day, 1)])
+    assert store.changed(before) == Changed(
+        store.revision(), frozenset({("prod", "1:aa")}), {Problem: frozenset({"p1"})}
+    )
+    assert store.changed(store.revision() + 1) is None  # of another file
 
 
 def _older(file: Path, version: int, count: int) -> None:

@@ -108,39 +108,6 @@ class Beside:
     owning: Ownership = NO_RULES
 
 
-class Made:
-    """The rows that were made last, so that whoever asks again and again has only those made anew that changed.
-
-    One serves one range of days. Not for two threads at once.
-    """
-
-    def __init__(self) -> None:
-        self._rows: dict[str, tuple[object, QueueRow]] = {}
-        self._owning = NO_RULES
-
-    def owning(self, told: Ownership) -> Ownership:
-        """Return what tells the owners, the very same object while that says the same: so it is compared once, not for each row."""
-        if self._owning != told:
-            self._owning = told
-        return self._owning
-
-    def row(
-        self, problem: Problem, parts: list[Summary], beside: Beside, now: datetime, since: datetime | None
-    ) -> QueueRow:
-        """Return what `row_of` would, the very same object while nothing that it is made of has changed."""
-        of = (problem, parts, beside, now.date(), since and since.date())
-        found = self._rows.get(problem.id)
-        if found is None or found[0] != of:
-            self._rows[problem.id] = found = (of, row_of(problem, parts, beside, now, since))
-        return found[1]
-
-    def keep(self, ids: Iterable[str]) -> None:
-        """Forget the rows of all other problems."""
-        wanted = set(ids)
-        for id in self._rows.keys() - wanted:
-            del self._rows[id]
-
-
 def row_of(
     problem: Problem, parts: list[Summary], beside: Beside, now: datetime, since: datetime | None = None
 ) -> QueueRow:

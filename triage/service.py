@@ -7,7 +7,7 @@ compared with tries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,11 +20,12 @@ from triage.lifecycle import Actor, Decision
 from triage.missed import Missed, join
 from triage.model import LogStatus, Occurrence
 from triage.owners import NO_RULES, Ownership
+from triage.picture import Picture
 from triage.query import EVERYTHING, Between, Both, Field, Members, Query
-from triage.queue import Beside, Made, QueueRow, first_day, row_of
+from triage.queue import Beside, QueueRow, first_day, row_of
 from triage.records import Change, Escalation, Membership, Outcomes, Problem, Split, Tally, problem_id
 from triage.redact import PLAIN, Redactor, facts
-from triage.store import Backlog, Put, Store, Summary, Touched, record_keys
+from triage.store import Backlog, Put, Store, Touched, record_keys
 from triage.tokens import fold
 from triage.watched import Cursor, DeploymentHealth
 
@@ -68,7 +69,7 @@ class Service:
     """The verbs of airtriage on one store. `scopes` maps a deployment to its scope; by default its own name.
 
     Texts that come in go through `redactor` before they are kept. `signers` are the editions of signing that it knows,
-    `owning` what the settings say of owners.
+    `owning` what the settings say of owners; `picture` is what it keeps in memory of all problems.
     """
 
     store: Store
@@ -76,6 +77,10 @@ class Service:
     redactor: Redactor = PLAIN
     signers: Signers = SIGNERS
     owning: Ownership = NO_RULES
+    picture: Picture = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "picture", Picture(self.store, self.scope, self.owning))
 
     # --- facts in
 
@@ -383,35 +388,23 @@ class Service:
             raise InputError(f"{len(matches)} problems begin with {id!r}.", "Give more of the id.")
         raise InputError(f"There is no problem {id!r}.", "airtriage problems lists them.")
 
-    def queue(
-        self, now: datetime, query: Query = EVERYTHING, since: datetime | None = None, made: Made | None = None
-    ) -> list[QueueRow]:
+    def queue(self, now: datetime, query: Query = EVERYTHING, since: datetime | None = None) -> Sequence[QueueRow]:
         """Return the problems with an occurrence that satisfies `query`, most urgent first.
 
-        `since` bounds, in whole days, what `recent` counts, not which problems are listed. `made` keeps the rows from
-        one asking to the next.
+        `since` bounds, in whole days, what `recent` counts, not which problems are listed. What was read stays in memory:
+        the next asking reads what has changed since. The same list, and the same rows, where they have not.
         """
-        made = made or Made()
-        owned = {(m.scope, m.fingerprint): m.problem for m, _ in self.store.records(Membership)}
-        wanted = None if query == EVERYTHING else self.matching(query, now)
-        groups: dict[str, list[Summary]] = {}
-        for summary in self.store.summaries(first_day(now, since)):
-            problem = owned.get((self.scope(summary.deployment), summary.fingerprint))
-            if problem:
-                groups.setdefault(problem, []).append(summary)
-        answers: dict[str, list[Outcomes]] = {}
-        for answer, _ in self.store.records(Outcomes):
-            answers.setdefault(answer.problem, []).append(answer)
-        growing = {known.problem: known for known, _ in self.store.records(Escalation)}
-        owning = made.owning(ownership.known(self.store, self.owning))
-        rows = [
-            made.row(problem, parts, Beside(answers.get(problem.id, ()), growing.get(problem.id), owning), now, since)
-            for problem, _ in self.store.records(Problem)
-            if (parts := groups.get(problem.id))
-            and (wanted is None or any((part.deployment, part.fingerprint) in wanted for part in parts))
-        ]
-        made.keep(groups)
-        return sorted(rows, key=lambda row: row.rank)
+        rows = self.picture.rows(now, since)
+        if query == EVERYTHING:
+            return rows
+        wanted = self.found(query, now)
+        return [row for row in rows if row.problem.id in wanted]
+
+    def found(self, query: Query, now: datetime) -> set[str]:
+        """Return the ids of the problems with an occurrence that satisfies `query`, in the meaning of `matching`."""
+        pairs = self.matching(query, now)
+        owned = self.picture.owned(now)
+        return {owned.get((self.scope(deployment), print_), "") for deployment, print_ in pairs}
 
     def problem(self, id: str, now: datetime, limit: int = 200) -> ProblemView:
         """Return a problem with its newest `limit` occurrences; InputError if there is none."""
@@ -490,8 +483,7 @@ class Service:
         resolved = self.resolve_terms(query, now, of_problems=True)
 
         def owned() -> set[tuple[str, str]]:
-            members = self.store.records(Membership)
-            return {pair for member, _ in members for pair in self.pairs(member.scope, [member.fingerprint])}
+            return {pair for scope, print_ in self.picture.owned(now) for pair in self.pairs(scope, [print_])}
 
         found = terms.chosen(resolved, owned)
         return self.store.matching(resolved) if found is None else set(found)

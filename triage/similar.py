@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from triage import near
 from triage.model import Occurrence, Signature
 from triage.nearest import Index, nearer, ranked
+from triage.picture import Member
 from triage.query import Between, Both, Field
-from triage.records import Membership, Problem
+from triage.records import Problem
 from triage.service import ProblemView, Service
 from triage.tokens import fold
 
@@ -91,26 +92,29 @@ class Known:
             return
         if self._emptied_at is None or now - self._emptied_at > _AGAIN:
             self._empty, self._emptied_at = set(), now
-        new: list[Membership] = []
-        for member, _ in self.service.store.records(Membership):
-            key = (member.scope, member.fingerprint)
+        new: list[tuple[Member, str]] = []
+        for key, problem in self.service.picture.owned(now).items():
             if key in self._index:
-                self._index.own(member.problem, *key)
+                self._index.own(problem, *key)
             elif key not in self._empty:
-                new.append(member)
+                new.append((key, problem))
         for start in range(0, len(new), _BATCH):
             self._add(new[start : start + _BATCH])
         self._revision, self._learnt_at = revision, now
 
-    def _add(self, members: Iterable[Membership]) -> None:
+    def _add(self, members: Iterable[tuple[Member, str]]) -> None:
         service = self.service
-        owners = {(at, m.fingerprint): m for m in members for at in service.deployments(m.scope)}
+        owners = {
+            (at, print_): ((scope, print_), problem)
+            for (scope, print_), problem in members
+            for at in service.deployments(scope)
+        }
         examples = service.store.examples(sorted(owners))
-        for pair, member in sorted(owners.items()):
-            for one in _traits(examples[pair], member.scope) if pair in examples else ():
-                self._index.add(member.problem, one)
+        for pair, ((scope, _), problem) in sorted(owners.items()):
+            for one in _traits(examples[pair], scope) if pair in examples else ():
+                self._index.add(problem, one)
         # Its tries moved to other fingerprints, or are kept no longer; another may fail of it one day.
-        self._empty.update(key for m in owners.values() if (key := (m.scope, m.fingerprint)) not in self._index)
+        self._empty.update(member for member, _ in owners.values() if member not in self._index)
 
     def _lost(self, view: ProblemView) -> Iterator[Iterable[tuple[str, near.Likeness]]]:
         """Yield the likenesses of problems that lost tries where and when this one did."""

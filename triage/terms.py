@@ -1,7 +1,7 @@
 """The shell of a query's terms about problems: `state:`, `is:`, `has:`, `gitlab:`, `first_seen:` and the like.
 
 Each becomes the occurrences of the problems of which it is true, so that a store needs to know nothing of problems, and a
-NOT around it is right: of what belongs to no problem nothing is true. The problems are read once for a query.
+NOT around it is right: of what belongs to no problem nothing is true.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING
 
-from triage.mirrors import Mirror, MirrorStatus
-from triage.query import EVERYTHING, PROBLEM_FIELDS, Between, Both, Either, Field, Members, Never, Query, rewrite
+from triage.mirrors import MirrorStatus
+from triage.query import PROBLEM_FIELDS, Between, Both, Either, Field, Members, Never, Query, rewrite
 from triage.queue import QueueRow, open_row
-from triage.records import Membership, Problem, TriageState
+from triage.records import Problem, TriageState
 from triage.tokens import fold
 
 if TYPE_CHECKING:
@@ -64,31 +64,23 @@ def chosen(query: Query, known: Callable[[], Set[Pair]]) -> Set[Pair] | None:
 
 
 class _Problems:
-    """The rows of all problems, and what each owns, read when the first term asks for them."""
+    """The rows of all problems, what each owns and its GitLab issue."""
 
     def __init__(self, service: Service, now: datetime) -> None:
         self.service = service
         self._now = now
-        self._rows: list[QueueRow] | None = None
-        self._owned: dict[str, set[tuple[str, str]]] = {}
-        self._mirrors: dict[str, Mirror] | None = None
 
     def where(self, claim: Callable[[QueueRow], bool]) -> Query:
-        if self._rows is None:
-            self._rows = self.service.queue(self._now, EVERYTHING)
-            for member, _ in self.service.store.records(Membership):
-                pairs = self.service.pairs(member.scope, [member.fingerprint])
-                self._owned.setdefault(member.problem, set()).update(pairs)
-        found = (row.problem for row in self._rows if claim(row))
-        return Members(frozenset(pair for problem in found for pair in self._owned.get(problem.id, ())))
+        found = {row.problem.id for row in self.service.queue(self._now) if claim(row)}
+        owned = self.service.picture.owned(self._now).items()
+        members = (member for member, problem in owned if problem in found)
+        return Members(frozenset(pair for scope, print_ in members for pair in self.service.pairs(scope, [print_])))
 
     def issue(self, row: QueueRow) -> tuple[str, ...]:
         """Return what the GitLab issue of a problem is called, folded; nothing where it has none."""
         if not row.problem.gitlab_url:
             return ()
-        if self._mirrors is None:
-            self._mirrors = {mirror.problem: mirror for mirror, _ in self.service.store.records(Mirror)}
-        mirror, url = self._mirrors.get(row.problem.id), row.problem.gitlab_url
+        mirror, url = self.service.picture.mirrors(self._now).get(row.problem.id), row.problem.gitlab_url
         if mirror and mirror.status is MirrorStatus.LINKED and mirror.iid:
             project, number = mirror.project, str(mirror.iid)
         elif match := _ISSUE.match(url):

@@ -172,7 +172,7 @@ class _Api:
                 **problem_json(view.row), "fingerprints": view.fingerprints, "latest": tries, "history": history,
                 "outcomes": [outcomes_json(answer) for answer in view.outcomes], "last_good_run": comparison_json(found, fact),
                 "similar": similar_json(self._known.similar(view, self._now())),
-                "gitlab": gitlab_json(mirrored(self._service, self._settings, view.row, self._now()), self._now()),
+                "gitlab": gitlab_json(mirrored(self._service, self._settings, view.row, self._now(), self._desk.mirrors().values()), self._now()),
                 "moves": [move_json(move) for move in in_force(self._service, view.row.problem)],
                 "elsewhere": elsewhere_json(elsewhere(self._service, view.row.problem, view.fingerprints)),
             }  # fmt: skip

@@ -63,7 +63,7 @@ service, facts, number = made_up.service(Path(sys.argv[1])), made_up.failing(200
 while True:
     time.sleep(2)
     fact, now = facts[number % len(facts)], datetime.now(UTC)
-    service.record([replace(fact, key=replace(fact.key, run_id=f"new-{number}"), ended_at=now, recorded_at=now)])
+    service.record([replace(fact, key=replace(fact.key, run_id=f"new-{number}"), ended_at=now, seen_at=now)])
     service.settle(now)
     number += 1
 """

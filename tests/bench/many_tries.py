@@ -123,13 +123,20 @@ def folder() -> Path:
 def store(count: int, version: int) -> Path:
     """Return the SQLite file of so many tries, settled, made where it is not kept yet; a kill loses little of the making.
 
-    It is shared by the benches, so copy it before you write. `version` is that of the file's tables.
+    It is shared by the benches, so copy it before you write. `version` is that of the file's tables; one that an older
+    version made is brought up to it.
     """
     done = folder() / f"{count}-{MADE}.{version}.db"
     if done.exists():
         return done
     folder().mkdir(parents=True, exist_ok=True)
     making = done.with_suffix(".making")
+    former = next(
+        (file for older in range(version - 1, 0, -1) if (file := folder() / f"{count}-{MADE}.{older}.db").exists()),
+        None,
+    )
+    if former and not making.exists():
+        shutil.copyfile(former, making)  # brought up to this version as any store is, when it is opened
     made = open_store(f"sqlite:///{making}")
     fill(made, count, since=made.count(EVERYTHING))  # a broken-off making left the first ones
     say(f"  settling {count:,} tries")

@@ -8,7 +8,7 @@ chooses the adapter in `open_store`, nothing else does. Every verb may be repeat
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -143,6 +143,22 @@ class Backlog:
     oldest: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What has changed in a store up to `revision`: whose summaries, as (deployment, fingerprint), and the ids of records.
+
+    Deleted ones are among them. Of records only those of `FOLLOWED` kinds.
+    """
+
+    revision: int
+    summaries: frozenset[tuple[str, str]]
+    records: Mapping[type[Record], frozenset[str]]
+
+
+# The records whose changes a store can tell of: those that the queue is made of.
+FOLLOWED: tuple[type[Record], ...] = (Problem, Membership, Outcomes, Escalation, Dag, Codeowners, Mirror)
+
+
 class Store(Protocol):
     """What the service and the collector ask of a store. Errors: StoreError, StaleProblem."""
 
@@ -272,6 +288,9 @@ class Store(Protocol):
 
     def revision(self) -> int:
         """A number that changes whenever anything stored changes, and only then: for caches."""
+
+    def changed(self, since: int) -> Changed | None:
+        """Return what has changed since a revision; None where the store cannot tell: then everything may have."""
 
     def dead(self) -> int:
         """Count the tries that the storage refused for good, each kept apart with the reason; `put` goes on without them."""

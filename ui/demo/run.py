@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -91,7 +91,7 @@ class _Demo:
         self._supervisor = Supervisor(self._say, settings_.environment(inherit=False))
         self._service: Service | None = None
 
-    def run_to_the_end(self, stack: ExitStack) -> list[QueueRow]:
+    def run_to_the_end(self, stack: ExitStack) -> Sequence[QueueRow]:
         """Start everything, let the scenario run to its end, and return the queue once it is whole."""
         self._show("starting Airflow")
         stack.callback(self._airflow.stop)
@@ -101,7 +101,7 @@ class _Demo:
         start_children(self._supervisor, str(self._home / settings_.FILE_NAME), self.settings)
         scenario = Scenario(self._airflow)
         ended: datetime | None = None
-        found: list[QueueRow] = []
+        found: Sequence[QueueRow] = ()
         while True:
             if ended is None and scenario.advance():
                 ended = now()
@@ -138,7 +138,7 @@ class _Demo:
             self._supervisor.watch()
             time.sleep(1)
 
-    def _queue(self) -> list[QueueRow]:
+    def _queue(self) -> Sequence[QueueRow]:
         if self._service is None:
             self._service = Service(open_store(self.settings.store_url, self.settings.store_access))
         return self._service.queue(now())
@@ -163,7 +163,7 @@ class _Demo:
         self._bar.console.print(text, markup=False, soft_wrap=True)
 
 
-def _print(rows: list[QueueRow], *, as_json: bool) -> None:
+def _print(rows: Sequence[QueueRow], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
             click.echo(json.dumps(fmt.problem_json(row)))

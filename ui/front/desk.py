@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,8 +20,7 @@ from triage.errors import TriageError
 from triage.mirrors import Mirror
 from triage.model import TaskTry
 from triage.query import Query
-from triage.queue import Made, QueueRow
-from triage.records import Membership
+from triage.queue import QueueRow
 from triage.service import HealthView, Service
 from triage.settings import Settings
 from triage.similar import Known
@@ -46,7 +45,6 @@ class Desk:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _answers: OrderedDict[object, tuple[object, object]] = field(default_factory=OrderedDict)
     _making: dict[object, threading.Lock] = field(default_factory=dict)
-    _made: OrderedDict[str, Made] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         self.known = Known(self.service)
@@ -84,54 +82,24 @@ class Desk:
                 self._making.pop(gone, None)
         return made
 
-    def rows(self, since: datetime | None = None) -> list[QueueRow]:
-        """Return every problem's row; `since` bounds what `recent` counts. Remembered while the store is unchanged.
-
-        The same list again where none of them has changed, and the same rows where they have not.
-        """
-        now = self.now()
-        day = since.date().isoformat() if since else ""
-        state = (self.service.store.revision(), now.date())
-        return self.remembered(
-            ("rows", day), state, lambda: self.service.queue(now, since=since, made=self._rows_of(day))
-        )
-
-    def _rows_of(self, day: str) -> Made:
-        with self._lock:
-            self._made.setdefault(day, Made())
-            self._made.move_to_end(day)
-            while len(self._made) > len(RANGES):
-                self._made.popitem(last=False)
-            return self._made[day]
+    def rows(self, since: datetime | None = None) -> Sequence[QueueRow]:
+        """Return every problem's row; `since` bounds what `recent` counts. The same list again where none has changed."""
+        return self.service.queue(self.now(), since=since)
 
     def warm(self) -> None:
         """Make what the first visitor would wait for; a store that is away is no matter, the page says it."""
         with suppress(TriageError):
             self.rows(self.now() - timedelta(days=7))
-            self.mirrors()
             self.known.learn(self.now())
 
     def matching(self, text: str, query: Query) -> set[str]:
         """Return the ids of the problems with an occurrence that satisfies `query`, which `text` was parsed to."""
-        service, revision = self.service, self.service.store.revision()
+        revision = self.service.store.revision()
+        return self.remembered(("matching", text), revision, lambda: self.service.found(query, self.now()))
 
-        def find() -> set[str]:
-            owned = self.remembered(
-                "owned",
-                revision,
-                lambda: {(m.scope, m.fingerprint): m.problem for m, _ in service.store.records(Membership)},
-            )
-            pairs = service.matching(query, self.now())
-            return {owned.get((service.scope(deployment), print_), "") for deployment, print_ in pairs}
-
-        return self.remembered(("matching", text), revision, find)
-
-    def mirrors(self) -> dict[str, Mirror]:
-        """Return what is known of the GitLab issue of each problem that has one. Remembered while the store is unchanged."""
-        store = self.service.store
-        return self.remembered(
-            "mirrors", store.revision(), lambda: {mirror.problem: mirror for mirror, _ in store.records(Mirror)}
-        )
+    def mirrors(self) -> Mapping[str, Mirror]:
+        """Return what is known of the GitLab issue of each problem that has one."""
+        return self.service.picture.mirrors(self.now())
 
     def health(self) -> list[HealthView]:
         """Return the health of every deployment that is watched, at most two seconds old."""

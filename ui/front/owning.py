@@ -5,12 +5,11 @@ Owns what is offered to choose from, and how an assignment is undone: each probl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
-from triage import ownership
 from triage.errors import TriageError
 from triage.owners import NOBODY
 from triage.queue import QueueRow
@@ -38,13 +37,13 @@ def said(row: QueueRow) -> str:
 
 def known(at: Desk) -> list[str]:
     """Return the names that can be chosen: of rules and CODEOWNERS, then of whoever owns a problem by now."""
+    rows, owning = at.rows(), at.service.picture.owning(at.now())
 
     def find() -> list[str]:
-        told = ownership.known(at.service.store, at.service.owning).known()
-        theirs = sorted({name for row in at.rows() for name in row.owned.names}, key=str.casefold)
-        return list(dict.fromkeys([*told, *theirs]))[:_OFFERED]
+        theirs = sorted({name for row in rows for name in row.owned.names}, key=str.casefold)
+        return list(dict.fromkeys([*owning.known(), *theirs]))[:_OFFERED]
 
-    return at.remembered("owners", at.service.store.revision(), find)
+    return at.remembered("owners", (rows, owning), find)
 
 
 def assign(owners: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -114,6 +113,6 @@ def _do(id: str, name: str, is_undo: bool) -> None:
     }  # fmt: skip
 
 
-def grows(rows: Iterable[QueueRow]) -> list[float]:
-    """Return how many times its former level each row is at, 0 where it does not grow."""
-    return [round(row.growth.times, 1) if row.growth else 0 for row in rows]
+def grows(row: QueueRow) -> float:
+    """Return how many times its former level a row is at, 0 where it does not grow."""
+    return round(row.growth.times, 1) if row.growth else 0

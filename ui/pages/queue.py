@@ -6,6 +6,7 @@ filter's plain words match a row's own text as you type, and the logs of its fai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -56,7 +57,8 @@ def _draw() -> None:
     ]  # fmt: skip
     mirrors = at.mirrors()
     state = (rows, mirrors)  # compared row by row, and most rows are the very same objects as before
-    body = at.remembered(("bytes", text, span), state, lambda: columns(_columns(rows, mirrors)))
+    cells = at.remembered(("cells", span), None, Cells)
+    body = at.remembered(("bytes", text, span), state, lambda: columns(cells.columns(rows, mirrors)))
     head = {
         "q": text, **told(wrong), "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "note": "", "owners": owning.known(at),
         "deployments": sorted({*at.settings.deployments, *(name for row in rows for name in row.deployments)}),
@@ -87,32 +89,42 @@ def _own_text(row: QueueRow) -> str:
     return " ".join(cut(f"{row.problem.title} {row.problem.cause} {row.owner} {names} {row.problem.id}"))
 
 
-def _columns(rows: list[QueueRow], mirrors: dict[str, Mirror]) -> dict[str, Any]:
-    linked = [mirrors.get(row.problem.id) for row in rows]
-    return {
-        "id": [row.problem.id for row in rows],
-        "title": [one_line(row.problem.title) for row in rows],
-        "state": [row.problem.state for row in rows],
-        "pill": [row.pill for row in rows],
-        "cause": [row.problem.cause for row in rows],
-        "owner": [owning.names(row) for row in rows],
-        "owned": [owning.said(row) for row in rows],
-        "grows": owning.grows(rows),
-        "task": [one_line(row.tasks[0][0], 200) if row.tasks else "" for row in rows],
-        "tasks": [len(row.tasks) for row in rows],
-        "dags": [len(row.dags) for row in rows],
-        "deployments": [row.deployments for row in rows],
-        "why": [one_line(row.why, 160) for row in rows],
-        "how": [row.outcome.brief if row.outcome else "" for row in rows],
-        "said": [row.outcome.said if row.outcome else "" for row in rows],
-        "recent": [row.recent for row in rows],
-        "last": [int(row.last_seen.timestamp()) for row in rows],
-        "first": [int(row.first_seen.timestamp()) for row in rows],
-        "daily": [row.daily for row in rows],
-        "gitlab": [mirrored.named(it) if it else "" for it in linked],
-        "issue": [web_address(it.web_url) if it else "" for it in linked],
-        "stands": [f"GitLab issue, {mirrored.stands(it)[1]}" if it else "" for it in linked],
-    }
+class Cells:
+    """What the list shows of each row of a range, made anew only where the row or its issue is another; shared by all tabs."""
+
+    def __init__(self) -> None:
+        self._made: dict[
+            str, tuple[QueueRow, Mirror | None, tuple[Any, ...]]
+        ] = {}  # by problem, of which none is ever deleted
+
+    def columns(self, rows: list[QueueRow], mirrors: Mapping[str, Mirror]) -> dict[str, Any]:
+        """Return the columns of the list."""
+        cells = [self._of(row, mirrors.get(row.problem.id)) for row in rows]
+        return dict(zip(_COLUMNS, zip(*cells, strict=True) if cells else [()] * len(_COLUMNS), strict=True))
+
+    def _of(self, row: QueueRow, mirror: Mirror | None) -> tuple[Any, ...]:
+        found = self._made.get(row.problem.id)
+        if found is None or found[0] is not row or found[1] is not mirror:
+            self._made[row.problem.id] = found = (row, mirror, _cells(row, mirror))
+        return found[2]
+
+
+_COLUMNS = (
+    "id", "title", "state", "pill", "cause", "owner", "owned", "grows", "task", "tasks", "dags", "deployments", "why", "how", "said",
+    "recent", "last", "first", "daily", "gitlab", "issue", "stands",
+)  # fmt: skip
+
+
+def _cells(row: QueueRow, mirror: Mirror | None) -> tuple[Any, ...]:
+    """Return what the list shows of a row, in order of `_COLUMNS`."""
+    problem, outcome = row.problem, row.outcome
+    return (
+        problem.id, one_line(problem.title), problem.state, row.pill, problem.cause, owning.names(row), owning.said(row), owning.grows(row),
+        one_line(row.tasks[0][0], 200) if row.tasks else "", len(row.tasks), len(row.dags), row.deployments, one_line(row.why, 160),
+        outcome.brief if outcome else "", outcome.said if outcome else "", row.recent, int(row.last_seen.timestamp()),
+        int(row.first_seen.timestamp()), row.daily, mirrored.named(mirror) if mirror else "", web_address(mirror.web_url) if mirror else "",
+        f"GitLab issue, {mirrored.stands(mirror)[1]}" if mirror else "",
+    )  # fmt: skip
 
 
 def _nothing(at: Desk, text: str, span: str) -> str:

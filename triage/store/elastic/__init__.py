@@ -14,7 +14,7 @@ from typing import TypeVar
 from triage.model import Occurrence
 from triage.query import Query
 from triage.records import Record, Tally
-from triage.store import DAY, Backlog, Put, Summary, Thing, Touched
+from triage.store import DAY, Backlog, Changed, Put, Summary, Thing, Touched
 from triage.store.access import Access
 from triage.store.elastic.facts import Facts
 from triage.store.elastic.indices import Indices, prepare
@@ -159,6 +159,9 @@ class ElasticStore:
         stats = self._session.ask("GET", f"/{self._indices.all}/_stats/docs", level="shards")
         shards = (copies for index in stats["indices"].values() for copies in index["shards"].values())
         return sum(1 + max(copy["seq_no"]["max_seq_no"] for copy in copies) for copies in shards)
+
+    def changed(self, since: int) -> Changed | None:
+        return None  # the number above is of all writes, and no document says which it was
 
     # --- what was refused for good
 

@@ -27,6 +27,8 @@ COUNTED = {
         "fingerprint",
     )
 } | {"hour": "{row}.at / 3600000000"}  # fmt: skip
+# The records of which it is kept when each last changed: what the queue is made of.
+NOTED = ("Problem", "Membership", "Outcomes", "Escalation", "Dag", "Codeowners", "Mirror")
 
 
 def counting() -> str:
@@ -43,6 +45,24 @@ def counting() -> str:
             for part in parts
         )  # fmt: skip
         made.append(f"CREATE TRIGGER counted_{event.lower()} AFTER {event} ON occurrence BEGIN {said} END;")
+    return "\n".join(made)
+
+
+def noting() -> str:
+    """Return the triggers that keep `changed` true, whoever writes to `summary` and `record`: the stamp is the revision to come."""
+    note = (
+        "INSERT INTO changed SELECT {kind}, {id}, value + 1 FROM counter WHERE true "
+        "ON CONFLICT DO UPDATE SET stamp = excluded.stamp WHERE stamp < excluded.stamp;"
+    )
+    kinds = ", ".join(f"'{kind}'" for kind in NOTED)
+    made = []
+    for event, row in (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old")):
+        summary = note.format(kind="'Summary'", id=f"{row}.fingerprint || char(10) || {row}.deployment")
+        record = note.format(kind=f"{row}.kind", id=f"{row}.id")
+        made += [
+            f"CREATE TRIGGER changed_summary_{event.lower()} AFTER {event} ON summary BEGIN {summary} END;",
+            f"CREATE TRIGGER changed_record_{event.lower()} AFTER {event} ON record WHEN {row}.kind IN ({kinds}) BEGIN {record} END;",
+        ]
     return "\n".join(made)
 
 
@@ -135,6 +155,12 @@ MIGRATIONS = (
     BEGIN DELETE FROM counted WHERE field = new.field AND value = new.value; END;
     """
     + counting(),
+    # When which fingerprint's summaries and which record last changed, deleted ones too.
+    """
+    CREATE TABLE changed (kind TEXT NOT NULL, id TEXT NOT NULL, stamp INTEGER NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+    CREATE INDEX changed_stamp ON changed (stamp);
+    """
+    + noting(),
 )
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from triage.errors import StaleProblem
 from triage.records import Record
-from triage.store import record_keys
+from triage.store import FOLLOWED, Changed, record_keys
 from triage.store.sqlite.connections import Connections
 from triage.store.sqlite.where import micros
 
@@ -66,3 +66,19 @@ class Records(Connections):
             rows = db.execute(sql + " ORDER BY id", params).fetchall()
         decoder = msgspec.json.Decoder(kind)
         return [(decoder.decode(body), revision) for body, revision in rows]
+
+    def changed(self, since: int) -> Changed | None:
+        with self.reading() as db:
+            revision = int(db.execute("SELECT value FROM counter").fetchone()[0])
+            rows = db.execute("SELECT kind, id FROM changed WHERE stamp > ?", (since,)).fetchall()
+        if since > revision:
+            return None  # of another file: this one was put in its place
+        found: dict[str, set[str]] = {}
+        for kind, id in rows:
+            found.setdefault(kind, set()).add(id)
+        pairs = (key.split("\n") for key in found.get("Summary", ()))
+        return Changed(
+            revision,
+            frozenset((deployment, print_) for print_, deployment in pairs),
+            {kind: frozenset(found[kind.__name__]) for kind in FOLLOWED if kind.__name__ in found},
+        )
