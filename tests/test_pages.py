@@ -21,6 +21,7 @@ from triage.complaint import complaint
 from triage.errors import StoreError
 from triage.records import TriageState
 from triage.service import Service
+from triage.watched import Lease, Worker
 from ui.front.desk import Desk, open_desk
 
 MAIN = str(Path(__file__).parents[1] / "ui" / "front" / "main.py")
@@ -67,6 +68,29 @@ def test_the_store_away_is_said_on_the_page(empty: Service, monkeypatch: pytest.
 
     monkeypatch.setattr(type(empty.store), "revision", away)
     assert "The store does not answer. The store /x cannot be used: disk is full. Free some space." in _shown()
+
+
+def test_health_says_who_works_who_fell_silent_and_what_waits(empty: Service) -> None:
+    def shown() -> str:
+        app = AppTest.from_string("from ui.pages import health\nhealth.render()", default_timeout=20).run()
+        assert not app.exception
+        return " ".join(element.proto.bytes.decode("utf-8", "replace") for element in _components(app))
+
+    store, now = empty.store, made_up.NOW
+    nobody = shown()
+    assert "held by nobody" in nobody
+    early = now - timedelta(hours=5)
+    for id, heard, waiting in (
+        ("w-1:7", timedelta(), {"airtriage": 3, "airtriage.bulk": 1}),
+        ("w-2:9", timedelta(minutes=6), {}),
+    ):
+        store.save(Worker(id, "worker", early, now - heard, ("airtriage",), 4, 2, 141_000_000, waiting), None)
+    store.save(Lease("beat", "w-1:7:a:b", now + timedelta(seconds=9)), None)
+    told = shown()
+    assert " with 4 threads, 2 of them busy; 141 MB of memory" in told
+    assert "held by w-1:7" in told
+    assert "3 in airtriage, 1 in airtriage.bulk" in told
+    assert "w-2:9" in told, "it fell silent"
 
 
 # --- driven in a real browser

@@ -61,11 +61,14 @@ def _answer(found: Seen) -> None:
         sheet.p(sheet.strong(one_line(signed.title)), "  ", sheet.chip(signed.cause or "cause unknown"), "  ", sheet.code(signed.fingerprint)),
     ]  # fmt: skip
     if found.same:
-        blocks += [sheet.label("The very same failure"), sheet.table(("", "Problem", ""), map(_same, found.same))]
+        blocks += [
+            sheet.label("The very same failure"),
+            sheet.table(("State", "Problem", "Where"), map(_same, found.same)),
+        ]
     if found.near:
         blocks += [
             sheet.label("Looks alike", "nearest first"),
-            sheet.table(("", "Problem", "Why"), map(_near, found.near)),
+            sheet.table(("Score", "State", "Problem", "Why"), map(_near, found.near)),
         ]
     if not (found.same or found.near or found.tries):
         blocks.append(_nothing())
@@ -91,8 +94,8 @@ def _same(problem: Problem) -> list[sheet.Run | list[sheet.Run]]:
 
 def _near(one: Similar) -> list[sheet.Run | list[sheet.Run]]:
     problem = one.problem
-    named = [sheet.state(problem.state), "  ", sheet.link(one_line(problem.title), f"problem?id={problem.id}")]
-    return [f"{one.score:.2f}", named, one.why]
+    named = sheet.link(one_line(problem.title), f"problem?id={problem.id}")
+    return [f"{one.score:.2f}", sheet.state(problem.state), named, one.why]
 
 
 def _nothing() -> sheet.Block:

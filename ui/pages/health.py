@@ -12,7 +12,7 @@ from triage.mirrors import MirrorStatus, Tracker
 from triage.query import EVERYTHING
 from triage.service import HealthView
 from triage.watched import Component, ImportFailure, PoolLoad, Worker
-from ui.format import length, many, missed, number
+from ui.format import length, many, missed, number, one_line
 from ui.front import mirror, sheet
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -198,7 +198,8 @@ def _imports(imports: tuple[ImportFailure, ...]) -> list[Block]:
 def _ours() -> list[Block]:
     at = desk()
     lag = max((at.now() - v.health.succeeded_at for v in at.health() if v.health.succeeded_at), default=None)
-    alive = [one for one in presence.workers(at.service.store) if presence.is_alive(one, at.now())]
+    known = presence.workers(at.service.store)
+    alive = [one for one in known if presence.is_alive(one, at.now())]
     lost = next((one.trouble for one in alive if one.trouble), None)
     mark = sheet.dot("bad", "Broker away") if lost else sheet.dot("good", "Store answers")
     return [
@@ -207,7 +208,7 @@ def _ours() -> list[Block]:
         sheet.facts([
             ("Store", [sheet.code(_bare(at.settings.store_url))]),
             ("Broker", [sheet.code(_bare(at.settings.broker_url))]),
-            *_work(alive),
+            *_work(alive, [one for one in known if one not in alive]),
             ("Problems", [sheet.count(len(at.rows()))]),
             ("Kept", _kept()),
             ("Refused", _refused()),
@@ -217,19 +218,23 @@ def _ours() -> list[Block]:
     ]  # fmt: skip
 
 
-def _work(alive: list[Worker]) -> list[tuple[str, list[Run]]]:
-    """Say who is at work, who holds the beat, and what waits in the broker, as the last of them saw it."""
+def _work(alive: list[Worker], silent: list[Worker]) -> list[tuple[str, list[Run]]]:
+    """Say who is at work, who fell silent, who holds the beat, and what waits in the broker, as the last of them saw it."""
     at = desk()
-    busy = sum(one.busy for one in alive)
     workers = [one for one in alive if one.threads]
     threads, memory = sum(one.threads for one in workers), sum(one.memory for one in workers)
-    told = f" with {many(threads, 'thread')}, {number(busy)} of them busy; {memory / 1e6:,.0f} MB of memory"
+    busy = number(sum(one.busy for one in alive))
+    told = f" with {many(threads, 'thread')}, {busy} of them busy; {memory / 1e6:,.0f} MB of memory"
+    idle: list[Run] = [": ", sheet.code("airtriage worker"), " starts one"]
+    heard = [(sheet.dot("warn", one_line(one.id)), " ", sheet.when(one.seen_at), "  ") for one in silent]
     newest = max(alive, key=lambda one: one.seen_at, default=None)
-    waiting = " ".join(f"{lane} {number(count)}" for lane, count in newest.waiting.items()) if newest else ""
+    waiting = ", ".join(f"{number(count)} in {lane}" for lane, count in newest.waiting.items()) if newest else ""
     holder = presence.ticking(at.service.store, at.now())
+    nobody: list[Run] = ["held by nobody: ", sheet.code("airtriage worker --beat"), " starts one"]
     return [
-        ("Workers", [sheet.count(len(workers), "worker"), told if workers else ": airtriage worker starts one"]),
-        ("Beat", [f"held by {holder}" if holder else "held by nobody: airtriage worker --beat starts one"]),
+        ("Workers", [sheet.count(len(workers), "worker"), *([told] if workers else idle)]),
+        ("Silent", [run for runs in heard for run in runs]),
+        ("Beat", [f"held by {holder}"] if holder else nobody),
         ("Waiting ticks", [waiting] if waiting else []),
     ]
 
@@ -249,7 +254,14 @@ def _refused() -> list[Run]:
     if not count:
         return []
     told = f"{many(count, 'failed try', 'failed tries')} by the store"
-    return [sheet.dot("warn", told), "; airtriage refused says why, --retry tries again"]
+    return [
+        sheet.dot("warn", told),
+        ": ",
+        sheet.code("airtriage refused"),
+        " says why, ",
+        sheet.code("airtriage refused --retry"),
+        " tries again",
+    ]
 
 
 def _version(name: str) -> str:
