@@ -23,6 +23,7 @@ from triage.service import Service
 from triage.store import Day, Put, Store, open_store
 from triage.store.access import Access
 from triage.store.elastic import ElasticStore
+from triage.store.elastic.indices import Indices
 
 # Three shards as in earnest: what is exact on one alone would not be noticed.
 ACCESS = Access(shards=3)
@@ -109,7 +110,7 @@ def test_eight_that_start_at_once_make_one_store(elastic: str) -> None:
         stores = list(pool.map(start, range(8)))
     first = stores[0]
     made = first._session.ask("GET", f"/{first._indices.prefix}-*")
-    assert sorted(made) == sorted(f"{name}-v1" for name in first._indices.all.split(","))
+    assert sorted(made) == sorted(f"{name}-v1" for name in Indices(first._indices.prefix).all.split(","))
     assert first.count(EVERYTHING) == 9
     for store in stores[1:]:
         store.close()

@@ -18,6 +18,7 @@ from triage.store import DAY, Backlog, Changed, Put, Summary, Thing, Touched
 from triage.store.access import Access
 from triage.store.elastic.facts import Facts
 from triage.store.elastic.indices import Indices, prepare
+from triage.store.elastic.migrating import migrate
 from triage.store.elastic.notes import Notes
 from triage.store.elastic.reading import Reading
 from triage.store.elastic.records import Records
@@ -50,7 +51,7 @@ class ElasticStore:
         """
         session, prefix = Session.open(url, access)
         try:
-            return cls(session, prepare(session, prefix, access, frozen=frozen), access)
+            return cls(session, prepare(session, prefix, access, migrate, frozen=frozen), access)
         except BaseException:
             session.close()
             raise

@@ -74,7 +74,8 @@ def refusal(address: str, status: int, error: Any) -> StoreError:
     kind = error.get("type", "") if isinstance(error, dict) else ""
     if kind == "cluster_block_exception":
         return WrongStore(
-            f"{where} takes no writes: {reason}.", "Free disk space or lift the block, then it goes on by itself."
+            f"{where} takes no writes: {reason}.",
+            "Free disk space or lift the block, then it goes on by itself; where a newer airtriage migrates the store, install that.",
         )
     if kind == "media_type_header_exception":
         return WrongStore(
