@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
 from tests.store_contract import NOW, occurrence
@@ -17,41 +21,57 @@ from triage.query import EVERYTHING
 from triage.records import Cursor
 from triage.store import DeadLetter, Store, Touched, open_store
 from triage.store.access import Access
-from triage.store.elastic import ElasticStore, indices
+from triage.store.elastic import ElasticStore, documents, indices, migrating
+from triage.store.elastic.session import Session
 
 ACCESS = Access(shards=3, patience=5)
-FACTS = 1_200  # three pages
-# What a newer airtriage is: one more field, filled by the builder of documents.
-NEWER = """
-import os, signal, sys
-from datetime import timedelta
-from triage.store import open_store
-from triage.store.access import Access
-from triage.store.elastic import documents, indices, migrating
-import msgspec
-indices.LAYOUT = migrating.LAYOUT = 2
-migrating._LEASE = timedelta(seconds=10)  # whoever comes after a kill waits for its end
-indices._MAPPINGS["occurrence"]["loud"] = {"type": "keyword"}
-built = documents.document
-migrating.document = lambda fact, kept: msgspec.json.encode(
-    msgspec.json.decode(built(fact, kept)) | {"loud": fact.key.task_id.upper()})
-renew, left = migrating._Lease.renew, int(sys.argv[2])
-def counted(lease, progress):
-    global left
-    renew(lease, progress)
-    left -= 1
-    if not left:
-        os.kill(os.getpid(), signal.SIGKILL)
-migrating._Lease.renew = counted
-store = open_store(sys.argv[1], Access(shards=3, patience=60))
-loud = {"query": {"term": {"loud": "LOAD"}}}
-print(store._session.ask("POST", f"/{store._indices.occurrence}/_count", loud)["count"])
+FACTS, PAGE = 100, 40  # three pages
+# What a kill leaves: the process ends where it has just said how far it is, in the middle of the failed tries.
+KILLED = """
+import sys, pytest
+from tests import test_elastic_migrating as tests
+tests.die_at_the_second_page(pytest.MonkeyPatch(), sys.argv[1])
 """
 
 
-def newer(url: str, kill_after: int = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", NEWER, url, str(kill_after)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+class Killed(BaseException):
+    """Nothing catches it but who waits for it, and nothing is sent after it."""
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What is opened from now on is opened by a newer airtriage, if `.undo()` is not called."""
+    return be_newer(monkeypatch)
+
+
+def be_newer(patch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Have one more field, filled by the builder of documents."""
+    built = documents.document
+
+    def louder(fact: Occurrence, kept: str | None) -> bytes:
+        return msgspec.json.encode(msgspec.json.decode(built(fact, kept)) | {"loud": fact.key.task_id.upper()})
+
+    patch.setattr(indices, "LAYOUT", 2)
+    patch.setattr(migrating, "LAYOUT", 2)
+    fields = indices._MAPPINGS["occurrence"] | {"loud": {"type": "keyword"}}
+    patch.setitem(indices._MAPPINGS, "occurrence", fields)
+    patch.setattr(migrating, "document", louder)
+    patch.setattr(migrating, "_PAGE", PAGE)
+    patch.setattr(migrating, "_LEASE", timedelta(seconds=3))  # whoever comes after a kill waits for its end
+    patch.setattr(migrating, "_QUIET", 0.01)
+    return patch
+
+
+def die_at_the_second_page(patch: pytest.MonkeyPatch, url: str) -> None:
+    renew = migrating._Lease.renew
+
+    def said(lease: migrating._Lease, progress: str) -> None:
+        renew(lease, progress)
+        if progress.startswith(f"{PAGE} of {FACTS}"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    be_newer(patch).setattr(migrating._Lease, "renew", said)
+    open_store(url, ACCESS)
 
 
 def held(store: Store) -> list[object]:
@@ -62,6 +82,11 @@ def held(store: Store) -> list[object]:
         store.get(Cursor, "prod"), store.summaries(), store.editions(), store.count(EVERYTHING),
         [one.key.id for one in store.search(EVERYTHING, 10)],
     ]  # fmt: skip
+
+
+def loud(store: ElasticStore) -> int:
+    query = {"query": {"term": {"loud": "LOAD"}}}
+    return int(store._session.ask("POST", f"/{store._indices.occurrence}/_count", query)["count"])
 
 
 def roll_back(store: ElasticStore) -> None:
@@ -76,10 +101,15 @@ def roll_back(store: ElasticStore) -> None:
     store._session.ask("POST", "/_aliases", {"actions": actions})
 
 
-def filled(url: str) -> ElasticStore:
+def opened(url: str) -> ElasticStore:
     store = open_store(url, ACCESS)
     assert isinstance(store, ElasticStore)
-    store.put(occurrence(number, task="load", at=NOW + timedelta(seconds=number)) for number in range(FACTS))
+    return store
+
+
+def filled(url: str, facts: int = FACTS) -> ElasticStore:
+    store = opened(url)
+    store.put(occurrence(number, task="load", at=NOW + timedelta(seconds=number)) for number in range(facts))
     store.summarise(store.touched(100))
     revision = None
     for _ in range(3):
@@ -88,67 +118,128 @@ def filled(url: str) -> ElasticStore:
     return store
 
 
-def test_four_that_start_at_once_after_a_kill_migrate_all_and_there_is_a_way_back(
+def test_eight_that_start_at_once_after_a_kill_migrate_all_and_there_is_a_way_back(
     elastic: str, fresh_elastic: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = fresh_elastic(elastic)
     old = filled(url)
     before = held(old)
-    killed = newer(url, kill_after=4)
-    assert killed.wait(60) == -signal.SIGKILL
+    killed = subprocess.run([sys.executable, "-c", KILLED, url], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    be_newer(monkeypatch)
+    with pytest.raises(StoreError, match=rf"Another process migrates .*: {PAGE} of {FACTS} in \S+-occurrence\."):
+        open_store(url, Access(patience=0.1))
     old.put([])  # whoever has nothing to say is not disturbed
     with pytest.raises(WrongStore, match=r"takes no writes.*newer airtriage"):
         old.put([occurrence(9_001)])
     assert held(old) == before
-    started = [newer(url) for _ in range(4)]
-    said = [one.communicate(timeout=90) for one in started]
-    assert [out.strip() for out, _ in said] == [str(FACTS)] * 4, [err[-600:] for _, err in said]
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(opened, [url] * 8))
+    new = stores[0]
+    assert [loud(store) for store in stores] == [FACTS] * 8
+    assert held(new) == before
     with pytest.raises(WrongStore, match=r"takes no writes.*newer airtriage"):
         old.put([occurrence(9_001)])
+    assert new.save(Cursor("prod", NOW), 3) == 4
+    monkeypatch.undo()
+    assert new.put([occurrence(9_001)]).new == 1
     with pytest.raises(WrongStore, match="newer airtriage"):
         open_store(url, ACCESS)
-    monkeypatch.setattr(indices, "LAYOUT", 2)
-    monkeypatch.setitem(
-        indices._MAPPINGS, "occurrence", indices._MAPPINGS["occurrence"] | {"loud": {"type": "keyword"}}
-    )
-    new = open_store(url, ACCESS)
-    assert held(new) == before
-    assert new.save(Cursor("prod", NOW), 3) == 4
-    assert new.put([occurrence(9_001)]).new == 1
-    new.close()
-    monkeypatch.undo()
     roll_back(old)
-    back = open_store(url, ACCESS)
+    back = opened(url)
     assert held(back) == before
     assert back.put([occurrence(9_002)]).new == 1
-    assert newer(url).communicate(timeout=90)[0].strip() == str(FACTS + 1)
-    back.close()
+    be_newer(monkeypatch)
+    again = opened(url)
+    assert loud(again) == FACTS + 1
+    for store in (*stores, old, back, again):
+        store.close()
+
+
+def test_a_migration_that_is_killed_at_each_of_its_requests_ends_whole(
+    elastic: str, fresh_elastic: Callable[[str], str], newer: pytest.MonkeyPatch
+) -> None:
+    newer.setattr(migrating, "_LEASE", timedelta(0))
+    newer.setattr(migrating, "_PAGE", 2)
+    with pytest.MonkeyPatch.context() as older:
+        older.setattr(indices, "LAYOUT", 1)
+        older.delitem(indices._MAPPINGS["occurrence"], "loud")
+        url = fresh_elastic(elastic)
+        old = filled(url, facts=5)
+    before = held(old)
+    ask, send = Session.ask, Session._send
+    for kills in range(200):
+        left = kills
+
+        def count() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+
+        def asking(*args: Any, **more: Any) -> Any:
+            count()
+            return ask(*args, **more)
+
+        def sending(*args: Any) -> Any:
+            count()
+            return send(*args)
+
+        newer.setattr(Session, "ask", asking)
+        newer.setattr(Session, "_send", sending)
+        try:
+            new = opened(url)
+        except Killed:
+            continue
+        break
+    newer.setattr(Session, "ask", ask)
+    newer.setattr(Session, "_send", send)
+    assert kills > 40  # of a look at each index, five blocks, five new indices, pages, counts and the move
+    assert held(new) == before
+    assert loud(new) == 5
+    assert new.put([occurrence(9_001)]).new == 1
+    new.close()
     old.close()
+
+
+@pytest.mark.parametrize("at", ["_begin", "make", "_move"])
+def test_a_process_that_slept_through_its_lease_spoils_nothing_of_who_took_over(
+    elastic: str, fresh_elastic: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    url = fresh_elastic(elastic)
+    old = filled(url, facts=5)
+    be_newer(monkeypatch).setattr(migrating, "_LEASE", timedelta(0))
+    opened(url).close()
+    roll_back(old)
+    step = getattr(migrating, at)
+    taken: list[ElasticStore] = []
+
+    def slept(*args: Any) -> Any:
+        monkeypatch.setattr(migrating, at, step)
+        taken.append(opened(url))
+        taken[0].overwrite([occurrence(9_001, log=occurrence().log)])
+        return step(*args)
+
+    monkeypatch.setattr(migrating, at, slept)
+    with pytest.raises(StoreError, match="Another process took the migration"):
+        opened(url)
+    new = opened(url)
+    assert new.count(EVERYTHING) == 6
+    assert loud(new) == 5
+    for store in (*taken, new, old):
+        store.close()
 
 
 def test_a_store_that_is_only_read_is_not_migrated(
     elastic: str, fresh_elastic: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = fresh_elastic(elastic)
-    old = filled(url)
-    monkeypatch.setattr(indices, "LAYOUT", 2)
+    old = filled(url, facts=5)
+    be_newer(monkeypatch)
     read = ElasticStore.open(url, ACCESS, frozen=True)
     assert held(read) == held(old)
     assert set(old._session.ask("GET", f"/{old._indices.prefix}-*")) == {
         f"{name}-v1" for name in indices.Indices(old._indices.prefix).all.split(",")
     }
     read.close()
-    old.close()
-
-
-def test_who_waits_says_how_far_the_other_is(
-    elastic: str, fresh_elastic: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = fresh_elastic(elastic)
-    old = filled(url)
-    assert newer(url, kill_after=4).wait(60) == -signal.SIGKILL
-    monkeypatch.setattr(indices, "LAYOUT", 2)
-    monkeypatch.setattr("triage.store.elastic.migrating.LAYOUT", 2)
-    with pytest.raises(StoreError, match=r"Another process migrates .*: \d+ of \d+ in \S+"):
-        open_store(url, Access(patience=1))
     old.close()

@@ -96,9 +96,11 @@ def prepare(
             make(session, alias, what, access, {alias: {"is_write_index": True}, at(alias): {}})
         if alias not in there or alias in older:
             _judge(alias, what, look(session, alias))
-        elif not any(at(alias) in about["aliases"] for about in there[alias].values()):
-            add = {"index": f"{alias}-v{LAYOUT}", "alias": at(alias)}
-            session.ask("POST", "/_aliases", {"actions": [{"add": add}]})
+        else:
+            ((index, about),) = there[alias].items()
+            if at(alias) not in about["aliases"]:
+                add = {"index": index, "alias": at(alias)}
+                session.ask("POST", "/_aliases", {"actions": [{"add": add}]})
     return Indices(prefix, at(""))
 
 

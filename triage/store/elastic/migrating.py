@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 _now = datetime.now  # noqa: TID251 - until when the lease of a migration holds; nothing else is decided by it
 _PAGE = 500  # documents, with their logs; the lease is renewed after each
 _LEASE = timedelta(seconds=30)  # a page takes a second, and a busy server is waited for
+_QUIET = (
+    5.0  # seconds for writes under way to end, where an index was blocked already and the server does not wait for them
+)
 _PAUSE = 0.5  # seconds between two looks at who migrates
 _LOCK = "lock"
 
@@ -71,7 +74,7 @@ class _Lease:
         self.progress = progress
         _log.info("Migrating to layout %d: %s.", LAYOUT, progress)
         if not self._write(self._mine).is_done:
-            raise StoreError("Another process took the migration of the store over.", "Try again later.")
+            raise _overtaken()
 
     def drop(self) -> None:
         self._session.bulk([Write(self._index, _LOCK, None, self._mine)])
@@ -98,11 +101,11 @@ def _sources(session: Session, older: dict[str, str]) -> dict[str, tuple[str, bo
 def _run(
     session: Session, sources: dict[str, tuple[str, bool]], older: dict[str, str], access: Access, lease: _Lease
 ) -> None:
-    for alias, (index, is_blocked) in sources.items():
-        target = f"{alias}-v{LAYOUT}"
-        if not is_blocked:  # what is there is of a migration that was rolled back
-            _drop(session, target)
-            session.ask("PUT", f"/{index}/_block/write")
+    are_quiet = [_begin(session, alias, *source) for alias, source in sources.items()]
+    if not all(are_quiet):
+        time.sleep(_QUIET)
+    lease.renew("it begins")  # whoever slept through its lease goes no further
+    for alias in sources:
         make(session, alias, older[alias], access, {_into(alias): {}})
     for alias, (index, _) in sources.items():
         _copy(session, index, alias, older[alias], lease)
@@ -110,23 +113,42 @@ def _run(
     for alias, (index, _) in sources.items():
         target = f"{alias}-v{LAYOUT}"
         actions += [
-            {"remove": {"index": index, "alias": alias}},
-            {"remove": {"index": target, "alias": _into(alias)}},
+            {"remove": {"index": index, "alias": alias, "must_exist": True}},
+            {"remove": {"index": target, "alias": _into(alias), "must_exist": True}},
             {"add": {"index": target, "alias": alias, "is_write_index": True}},
             {"add": {"index": target, "alias": at(alias)}},
         ]
     if actions:
-        session.ask("POST", "/_aliases", {"actions": actions})
+        _move(session, actions)
         _log.info("The store is migrated to layout %d; the former indices stay, blocked for writes.", LAYOUT)
 
 
-def _drop(session: Session, target: str) -> None:
-    """Delete what is to be made anew; WrongStore where airtriage did not make it."""
-    if (found := look(session, target)) is None:
-        return
-    if not found.get(target, {}).get("mappings", {}).get("_meta", {}).get("airtriage"):
-        raise WrongStore(f"{target}, which the migration is to make, is not an index of airtriage.", "Move it away.")
-    session.ask("DELETE", f"/{target}")
+def _begin(session: Session, alias: str, index: str, is_blocked: bool) -> bool:
+    """Let nobody write into the former index; return whether the server saw its last write end.
+
+    Where it was not blocked yet, the new index is of a migration that was rolled back, and goes; but only while the alias
+    leads to the former one, which one request makes sure: another process may have migrated since we looked.
+    """
+    target = f"{alias}-v{LAYOUT}"
+    if not is_blocked and (found := look(session, target)) is not None:
+        if not found.get(target, {}).get("mappings", {}).get("_meta", {}).get("airtriage"):
+            raise WrongStore(
+                f"{target}, which the migration is to make, is not an index of airtriage.", "Move it away."
+            )
+        stays = {"index": index, "alias": alias}
+        actions = [{"remove": {**stays, "must_exist": True}}, {"add": {**stays, "is_write_index": True}}]
+        _move(session, [*actions, {"remove_index": {"index": target}}])
+    return bool(session.ask("PUT", f"/{index}/_block/write")["shards_acknowledged"])
+
+
+def _move(session: Session, actions: list[dict[str, Any]]) -> None:
+    """Do all or nothing; StoreError where what is to be moved is no longer there."""
+    if session.ask("POST", "/_aliases", {"actions": actions}, is_missing_fine=True) is None:
+        raise _overtaken()
+
+
+def _overtaken() -> StoreError:
+    return StoreError("Another process took the migration of the store over.", "Try again later.")
 
 
 def _into(alias: str) -> str:
