@@ -384,7 +384,7 @@ class StoreContract:
         assert summary.tasks == {("orders", "load"): 6}
         assert summary.spans == {("orders", "load"): (NOW - timedelta(days=1), NOW)}
         assert sorted(summary.owners) == ["a, b 0", "a, b 1"]
-        assert sorted(summary.owned["orders", "load"]) == ["a, b 0", "a, b 1"]
+        assert list(summary.owned["orders", "load"]) == ["a, b 0", "a, b 1"]
         assert store.summaries(since="2026-11-24")[0].daily == {"2026-11-24": 3}
         assert store.summaries(members=[("dev", "1:aa"), ("prod", "1:bb")]) == []
         assert store.summaries(members=[("prod", "1:aa")]) == [summary]

@@ -72,7 +72,7 @@ class Summary:
     """The signed failures of one fingerprint in one deployment, counted.
 
     `daily` maps ISO days, from the day asked for on, to counts; `tasks` maps `(dag_id, task_id)` to counts of all time,
-    `spans` to the ends of the first and the newest of these tries, `owned` to the owners that Airflow names with them.
+    `spans` to the ends of the first and the newest of these tries, `owned` to the owners that Airflow names with them, in order.
     """
 
     deployment: str

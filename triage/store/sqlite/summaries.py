@@ -98,7 +98,7 @@ class Summaries(Connections):
                 f"json_group_array(DISTINCT owner) {source} GROUP BY fingerprint, deployment, dag, task"
             )
             for deployment, print_, dag, task, count, first, last, owners in db.execute(tasks, params):
-                found[deployment, print_].owned[dag, task] = tuple(filter(None, msgspec.json.decode(owners)))
+                found[deployment, print_].owned[dag, task] = tuple(sorted(filter(None, msgspec.json.decode(owners))))
                 found[deployment, print_].tasks[dag, task] = count
                 found[deployment, print_].spans[dag, task] = time(first), time(last)
         return list(found.values())
