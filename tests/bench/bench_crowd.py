@@ -31,6 +31,7 @@ from tests.bench.table import Figure, say, show
 from tests.bench.visitors import Visitor, crowd
 from tests.processes import free_port
 from tests.served import CHROMIUM, chromium
+from triage.query import EVERYTHING
 from triage.settings import environment
 
 PROBLEMS, PEOPLE, PAUSE, SECONDS, MILLION = 5_000, 50, 10.0, 60.0, 1_000_000
@@ -71,13 +72,14 @@ while True:
 
 @dataclass
 class Measured:
-    """Seconds by what was asked for; `peak` is the resident memory of the pages' process, in MiB."""
+    """Seconds by what was asked for; `peak` is the resident memory of the pages' process, in MiB, `cpu` what each process spent, in s."""
 
     clicks: dict[str, list[float]]
     beside: dict[str, list[float]]
     painted: list[float]
     peak: float
     written: int
+    cpu: dict[str, float]
 
 
 def main(problems: int = PROBLEMS, people: int = PEOPLE, seconds: float = SECONDS, million: int = MILLION) -> int:
@@ -99,6 +101,7 @@ def _figures(found: Measured) -> list[Figure]:
     rows += [_figure(f"{name} meanwhile", times, BESIDE) for name, times in found.beside.items()]
     if found.painted:
         rows.append(_figure("a real Chromium meanwhile: queue painted", found.painted, None))
+    rows += [Figure(f"CPU of {name}", f"{spent:.1f} s") for name, spent in found.cpu.items()]
     rows.append(Figure("memory of the pages' process", f"{found.peak:.0f} MiB", f"{found.written} failures written"))
     return rows
 
@@ -119,25 +122,33 @@ def measure(folder: Path, problems: int, people: int, pause: float, seconds: flo
     made_up.fill(service)
     made_up.many(service, problems)
     ids = [row.problem.id for row in service.queue(made_up.NOW)][:200]
-    before = service.store.revision()
+    before = service.store.count(EVERYTHING)
     with ExitStack() as held:
         pages, process = held.enter_context(_web(folder, "pages", "WEB__PORT"))
-        api, _ = held.enter_context(_web(folder, "api", "WEB__API_PORT"))
+        api, beside_it = held.enter_context(_web(folder, "api", "WEB__API_PORT"))
         held.enter_context(started([sys.executable, "-c", _WRITE, str(folder)], environment(inherit=False), folder / "writer.log"))  # fmt: skip
         command = [sys.executable, "-c", _ASK, f"http://127.0.0.1:{api}", str(seconds), _SECRET, ",".join(ids)]
         client = held.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         painted: list[float] = []
         look = threading.Thread(target=_chromium, args=(f"http://127.0.0.1:{pages}", painted))
         look.start()
+        began = {name: _spent(one) for name, one in (("the pages' process", process), ("the API's", beside_it))}
         visitors = asyncio.run(crowd(f"ws://127.0.0.1:{pages}", people, ids, pause, seconds))
         assert client.stdout is not None
         beside = json.loads(client.stdout.read())
         look.join()
+        spent = {"the pages' process": _spent(process), "the API's": _spent(beside_it)}
         peak = psutil.Process(process.pid).memory_info().rss / 1024**2
-    written = service.store.revision() - before
+    written = service.store.count(EVERYTHING) - before
     assert written, (folder / "writer.log").read_text()
     service.store.close()
-    return Measured(_together(visitors), beside, painted, peak, written)
+    cpu = {name: spent[name] - began[name] for name in spent}
+    return Measured(_together(visitors), beside, painted, peak, written, cpu)
+
+
+def _spent(process: subprocess.Popen[bytes]) -> float:
+    times = psutil.Process(process.pid).cpu_times()
+    return times.user + times.system
 
 
 def _together(visitors: list[Visitor]) -> dict[str, list[float]]:
