@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from collector.ticks import SYNC
 from collector.working import nudge
 from tests.served import free_port
 from triage.settings import Settings
+from ui.running import nudging
 
 
 def _settings(folder: Path, **more: str) -> Settings:
@@ -16,13 +22,26 @@ def _settings(folder: Path, **more: str) -> Settings:
     return Settings.model_validate({"data_dir": folder, "gitlab": gitlab, **more})
 
 
-def test_a_nudge_is_one_message_for_a_round_that_expires(tmp_path: Path) -> None:
-    nudge(_settings(tmp_path))()
+@pytest.mark.parametrize("make", [nudge, nudging])
+def test_a_nudge_is_one_message_for_a_round_that_expires(
+    make: Callable[[Settings], Callable[[], None]], tmp_path: Path
+) -> None:
+    make(_settings(tmp_path))()
     messages = list((tmp_path / "broker" / "messages").iterdir())
     assert len(messages) == 1
     headers = json.loads(messages[0].read_text("utf-8"))["headers"]
     assert headers["task"] == SYNC
     assert headers["expires"]
+
+
+def test_a_start_of_the_web_side_loads_no_broker(tmp_path: Path) -> None:
+    code = (
+        "import sys; from ui import cli, running; from triage.settings import Settings; import ui.web; "
+        f"running.nudging(Settings.model_validate({{'data_dir': {str(tmp_path)!r}}})); "
+        "print({'celery', 'redis', 'triage.sync', 'airflow_client', 'gitlab', 'streamlit'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "set()"
 
 
 def test_a_broker_that_is_away_is_no_matter(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from rich.text import Text
 
 from triage import settings as settings_
 from triage.errors import InputError
+from triage.settings import Settings
 from ui import own_log
 from ui.command import Context, cli, err, json_option, needs_deployments, out, passes
 from ui.tables import progress_bar
@@ -91,12 +94,20 @@ def web(context: Context, only: str | None) -> None:
     """Serve the pages, the API and the webhooks, together or apart from each other."""
     from ui.web import Part, serve
 
-    settings, told = context.settings, None
-    if settings.gitlabs:  # a start is sooner without Celery
+    settings = context.settings
+    serve(settings, nudging(settings) if settings.gitlabs else None, Part(only or "all"))
+
+
+def nudging(settings: Settings) -> Callable[[], None]:
+    """Return what asks the collector for a round over GitLab; Celery comes with the first, so that no start waits for it."""
+
+    @functools.cache
+    def ready() -> Callable[[], None]:
         from collector.working import nudge
 
-        told = nudge(settings)
-    serve(settings, told, Part(only or "all"))
+        return nudge(settings)
+
+    return lambda: ready()()
 
 
 @cli.command()

@@ -6,15 +6,18 @@ import json
 import sys
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
-from triage.sync import Planned, Report
 from ui import own_log
 from ui.command import Context, cli, err, json_option, now, out, passes, user
 from ui.format import one_line
 from ui.tables import plan_table, progress_bar
+
+if TYPE_CHECKING:
+    from triage.sync import Planned, Report
 
 # How far ahead what is to come is waited for: the two looks, a minute apart, before an issue is opened.
 _AHEAD = timedelta(minutes=3)
@@ -28,6 +31,7 @@ _AHEAD = timedelta(minutes=3)
 def sync(context: Context, dry_run: bool, once: bool, as_json: bool) -> None:
     """Open the GitLab issues that problems deserve, and bring both sides up to each other."""
     from collector.mirroring import ask_owners, grant, syncer
+    from triage.sync import Report
 
     mirroring = syncer(context.settings, context.service, now)
     if dry_run:
