@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage.model import Frame, LogLine, Raised
-from triage.redact import MASK, PLAIN, RULES, Redactor, redact
+from triage.redact import MASK, PLAIN, RULES, Learned, Redactor, redact
 from triage.redact.ahead import Ahead
+from triage.redact.clean import Clean
 from triage.redact.rules import EMAIL, Rule
 
 # (where it stands, the secret itself): the text is the first with the secret put in.
@@ -199,6 +200,37 @@ def test_a_private_key_written_line_by_line_is_masked() -> None:
     assert not any(part in text for part in body for text in masked)
     assert masked[0] == "go"
     assert masked[-1] == "done"
+
+
+def test_what_was_clean_by_itself_is_masked_where_it_belongs_to_a_secret() -> None:
+    key = ["-----BEGIN RSA PRIVATE KEY-----", "abcd1234==", "-----END RSA PRIVATE KEY-----"]
+    block = ["password: |", "  horse", "port: 1"]
+    for texts, secret in ((key, key[1]), (block, "horse")):
+        assert redact(texts[1]) == texts[1]
+        assert not any(secret in text for text in PLAIN.texts(texts))
+    several = Redactor(known=("first horse\nsecond horse",))
+    assert several.text("second horse") == "second horse"
+    assert several.texts(("first horse", "second horse")) == [MASK, MASK]
+
+
+def test_what_was_clean_before_a_value_was_learned_is_masked_after_it() -> None:
+    learned = Learned()
+    redactor = Redactor(learned=learned)
+    assert redactor.text("they gave us horse!") == "they gave us horse!"
+    learned.add("horse!")
+    assert redactor.text("they gave us horse!") == "they gave us ***"
+
+
+def test_what_is_remembered_of_clean_texts_is_bounded_and_no_secret() -> None:
+    clean = Clean((), ())
+    for number in range(20_000):
+        clean.add(f"row {number}")
+    clean.add("x" * 10_000)
+    assert 0 < len(clean.texts) <= 8192
+    assert max(map(len, clean.texts)) < 1000
+    redactor = Redactor()
+    redactor.texts(("password=hunter2", "a word"))
+    assert redactor._clean.texts == {"a word"}
 
 
 def test_lines_masked_when_they_are_read_are_as_if_all_had_been_masked_together() -> None:

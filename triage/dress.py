@@ -32,34 +32,40 @@ _FORMS = (
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) "),  # docker logs -t, kubectl logs --timestamps
     re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.\-]{1,63} [\w.\-/]{1,60}(?:\[\d{1,9}\])?: "),  # journalctl, syslog
 )  # fmt: skip
-_ANY = re.compile("|".join(form.pattern for form in _FORMS))
+# Where a line may begin with one of them; `$` is the end of a line here. Most lines begin as none of them does, but for
+# those in brackets.
+_ANY = re.compile(rf"\n(?:{'|'.join(form.pattern for form in _FORMS)})", re.M)
+_ANY_BARE = re.compile(rf"\n(?![ \t\n\[{{*:])(?:{'|'.join(form.pattern for form in _FORMS)})", re.M)
 _RECORD = re.compile(r'\[\d{4}-\d\d-\d\d[T ,]|\{"|\*\*\* |::group::')
 
 
-def undress(batches: Iterator[list[str] | None]) -> Iterator[list[str] | None]:
-    """Take the prefix off every line of batches (None is a gap), if the log's first lines show that it wears one."""
-    seen: list[list[str] | None] = []
-    first: list[str] = []
-    for batch in batches:
-        seen.append(batch)
-        first += (batch or [])[: LOOK - len(first)]
-        if batch is None or len(first) >= LOOK or (first and first[0][:1] == "{"):
+def undress(blocks: Iterator[str | None]) -> Iterator[str | None]:
+    """Take the prefix off every line of blocks of lines (None is a gap), if the log's first lines show that it wears one."""
+    seen: list[str | None] = []
+    forms: tuple[re.Pattern[str], ...] = ()
+    left = LOOK
+    for block in blocks:
+        seen.append(block)
+        if block is None or (left == LOOK and block[:1] == "{"):
             break
-    bare: Iterator[list[str] | None] = chain(seen, batches)
-    for form in worn(first):
+        size = block.count("\n") + 1
+        forms = worn(block if size <= left else "\n".join(block.split("\n", left)[:left]))
+        left -= size
+        if forms or left <= 0:
+            break
+    bare: Iterator[str | None] = chain(seen, blocks)
+    for form in forms:
         bare = _taken_off(bare, form)
     yield from bare
 
 
-def worn(lines: list[str]) -> tuple[re.Pattern[str], ...]:
-    """The forms of the prefixes that these lines wear, the outermost first; empty for a bare log."""
-    if not lines or lines[0][:1] == "{":
-        return ()
-    for line in lines:
-        begin = line[:1]
-        if begin in " \t{*:" or (begin == "[" and "Subtask" not in line and line[1:5] != "pod/"):
-            continue
-        if _ANY.match(line) and (forms := _before_record(line, _DEEPEST)):
+def worn(block: str) -> tuple[re.Pattern[str], ...]:
+    """The forms of the prefixes that lines of this block wear, the outermost first; empty for bare ones."""
+    text = "\n" + block
+    is_bracketed = "{base_task_runner.py" in block or "[pod/" in block
+    for found in (_ANY if is_bracketed else _ANY_BARE).finditer(text):
+        line = text[found.start() + 1 :].partition("\n")[0]
+        if forms := _before_record(line, _DEEPEST):
             return forms
     return ()
 
@@ -76,15 +82,15 @@ def _before_record(line: str, deepest: int, at: int = 0) -> tuple[re.Pattern[str
     return ()
 
 
-def _taken_off(batches: Iterable[list[str] | None], form: re.Pattern[str]) -> Iterator[list[str] | None]:
+def _taken_off(blocks: Iterable[str | None], form: re.Pattern[str]) -> Iterator[str | None]:
     open_ = ""
-    for batch in batches:
-        if batch is None:
+    for block in blocks:
+        if block is None:
             open_ = ""
             yield None
             continue
         bare: list[str] = []
-        for line in batch:
+        for line in block.split("\n"):
             found = form.match(line)
             text = open_ + (line[found.end() :] if found else line)
             if form is _CRI and found is not None and found["part"] == "P" and len(text) < 1 << 20:
@@ -92,4 +98,4 @@ def _taken_off(batches: Iterable[list[str] | None], form: re.Pattern[str]) -> It
             else:
                 open_ = ""
             bare.append(text)
-        yield bare
+        yield "\n".join(bare)

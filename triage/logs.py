@@ -47,10 +47,13 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b
 # The bytes of text that needs no cleaning: what can be printed, tabs and new lines.
 _PRINTED = bytes([9, 10, *range(32, 127)])
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_PREFIX = re.compile(
-    r"(?:\[(\d{4}-\d\d-\d\d[T ,][^\]]{8,30})\] )?(?:\{{1,2}([^}:\s]{1,120})(?::\d+)?\}{1,2} )? ?"
+_PREFIX = (
+    r"(?:\[(\d{4}-\d\d-\d\d[T ,][^\]\n]{8,30})\] )?(?:\{{1,2}([^}:\s]{1,120})(?::\d+)?\}{1,2} )? ?"
     r"(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL) - "
 )
+_PREFIXED = re.compile(_PREFIX)
+# Where a record begins, or may begin: an object of NDJSON is known only once it is read.
+_BEGIN = re.compile(rf"\n(?:{_PREFIX}|(?=\{{))")
 _LEVELS = {name: name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")} | {
     "WARN": "warning"
 }
@@ -62,6 +65,10 @@ _FAILING = re.compile(
     r"|Task exited(?! with)|Process (?:timed out|exited abnormally)"
 )
 _PAGE = re.compile(r"\s*<(?:!doctype html|html|head|body|\?xml)\b", re.I)
+
+
+# Of a text record: its stamp, logger and level.
+_Head = tuple[str | None, str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +122,8 @@ class Reading(Iterator[LogLine]):
     def __next__(self) -> LogLine:
         return next(self._lines)
 
-    def _split(self, chunks: Iterable[bytes | Unread]) -> Iterator[list[str] | None]:
-        """Cut into batches of lines, at newline bytes only: U+2028 and U+0085 stand raw inside events.
+    def _split(self, chunks: Iterable[bytes | Unread]) -> Iterator[str | None]:
+        """Cut into blocks of whole lines, at newline bytes only: U+2028 and U+0085 stand raw inside events.
 
         Of an endless line the two ends come through; None stands for what was not read.
         """
@@ -125,7 +132,7 @@ class Reading(Iterator[LogLine]):
         for chunk in chunks:
             if isinstance(chunk, Unread):
                 if open_:
-                    yield [_decode(open_, size)]
+                    yield _decode(open_, size)
                 self.unread += chunk.size
                 self.total_bytes += chunk.size
                 open_, size, held = [], 0, 0
@@ -137,9 +144,13 @@ class Reading(Iterator[LogLine]):
                 self._is_plain = self._is_plain and not part.translate(None, _PRINTED)
                 end = part.rfind(b"\n")
                 if end >= 0:
-                    first = part.find(b"\n") if open_ else -1
-                    begun = [_decode([*open_, part[:first]], size + first)] if open_ else []
-                    yield begun + part[first + 1 : end].decode("utf-8", "replace").split("\n") if first < end else begun
+                    if open_:
+                        first = part.find(b"\n")
+                        yield _decode([*open_, part[:first]], size + first)
+                    else:
+                        first = -1
+                    if first < end:
+                        yield part[first + 1 : end].decode("utf-8", "replace")
                     open_, size, held = [], 0, 0
                 if rest := part[end + 1 :]:
                     open_.append(rest)
@@ -149,46 +160,95 @@ class Reading(Iterator[LogLine]):
                     whole = b"".join(open_)
                     open_, held = [whole[: _LINE_MAX // 2], whole[-_LINE_MAX // 2 :]], _LINE_MAX
         if open_:
-            yield [_decode(open_, size)]
+            yield _decode(open_, size)
 
-    def _records(self, batches: Iterator[list[str] | None]) -> Iterator[LogLine]:
+    def _records(self, blocks: Iterator[str | None]) -> Iterator[LogLine]:
         """Join what Airflow wrote as one record: an NDJSON line, or a prefixed line with those that follow it."""
-        head: LogLine | None = None
-        more: list[str] = []
-        size = 0
-        for batch in batches:
-            if batch is None:  # nothing is joined over what was not read
+        head: _Head | None = None
+        said, is_timed = "", self._is_timed
+        for block in blocks:
+            if block is None:  # nothing is joined over what was not read
                 if head is not None:
-                    yield self._joined(head, more)
+                    yield from self._closed(head, said)
                 head, self.gap = None, self.total_lines if self.gap is None else self.gap
                 continue
             is_plain = self._is_plain
-            for raw in batch:
-                self.total_lines += 1
-                line = self._json(raw) if raw[:1] == "{" else None
-                may_begin = " - " in raw or (not is_plain and "\x1b" in raw)
-                prefixed = self._prefixed(raw) if may_begin and line is None else None
-                if line is None and prefixed is None and head is not None and size < _RECORD_MAX:
-                    more.append(raw)
-                    size += len(raw) + 1
+            text = "\n" + (block if is_plain or "\x1b" not in block else _uncoloured(block))
+            is_simple = is_plain and ': source="' not in text
+            pieces = iter(_BEGIN.split(text))
+            before = next(pieces)
+            if head is not None:
+                is_simple = is_simple and ': source="' not in said
+                said += before
+            elif before:
+                yield from self._single(before[1:])
+            for stamp, logger, level, more in zip(pieces, pieces, pieces, pieces, strict=True):
+                line = None
+                if level is None:
+                    raw, _, rest = more.partition("\n")
+                    line = self._json(raw, self.total_lines + 1 + (0 if head is None else said.count("\n") + 1))
+                    if line is None:
+                        if head is not None:
+                            said += "\n" + more
+                        else:
+                            yield from self._single(more)
+                        continue
+                if head is None:
+                    pass
+                elif is_simple and "\n" not in said and said[:4] != "Task":
+                    self.total_lines += 1
+                    at = self._time(head[0]) if is_timed and head[0] else None
+                    yield LogLine(self.total_lines, said, _LEVELS[head[2]], head[1], at)
+                else:
+                    yield from self._closed(head, said)
+                if line is None:
+                    head, said = (stamp, logger, level), more
                     continue
-                if head is not None:
-                    yield self._joined(head, more) if more or not is_plain or ': source="' in head.text else head
-                head, more, size = prefixed, [], len(raw)
-                if prefixed is None:
-                    yield line or LogLine(self.total_lines, raw if is_plain else clean(raw))
+                head = None
+                self.total_lines += 1
+                yield line
+                if len(raw) < len(more):
+                    yield from self._single(rest)
+            if head is not None and len(said) >= _RECORD_MAX:
+                yield from self._closed(head, said)
+                head = None
         if head is not None:
-            yield self._joined(head, more)
+            yield from self._closed(head, said)
 
-    def _joined(self, head: LogLine, more: list[str]) -> LogLine:
-        """Finish a text record: its lines, cleaned, and what they tell."""
-        text = "\n".join([head.text, *more]).rstrip("\n") if more else head.text
-        text = text if self._is_plain else clean(text)
-        if not more and ': source="' not in text:
-            return head if text is head.text else replace(head, text=text)
-        return _told(head, text, is_several=bool(more))
+    def _closed(self, head: _Head, said: str) -> Iterator[LogLine]:
+        """Finish a record; what is too much for one are lines by themselves."""
+        cut = said.find("\n", _RECORD_MAX)
+        whole = said if cut < 0 else said[:cut]
+        self.total_lines += 1
+        line = self._line(head, whole)
+        self.total_lines += whole.count("\n")
+        yield line
+        if cut >= 0:
+            yield from self._single(said[cut + 1 :])
 
-    def _json(self, raw: str) -> LogLine | None:
+    def _single(self, text: str) -> Iterator[LogLine]:
+        """Take lines that belong to no record."""
+        for raw in text.split("\n"):
+            self.total_lines += 1
+            yield LogLine(self.total_lines, raw if self._is_plain else clean(raw))
+
+    def _line(self, head: _Head, said: str) -> LogLine:
+        """Make a line of a text record: its head, all that it said, and what its traceback tells."""
+        stamp, logger, level = head
+        is_several = "\n" in said
+        said = said.rstrip("\n") if is_several else said
+        text = said if self._is_plain else clean(said)
+        if ': source="' in text:
+            text, logger = _sourced(text, logger)
+        raised: tuple[Raised, ...] = ()
+        if is_several:
+            text, raised = _raising(text, is_failure=said.startswith("Task failed with exception"))
+        exited = _EXITED.match(said) if said.startswith("Task exited") else None
+        code = int(exited[1][:10]) if exited else None
+        at = self._time(stamp) if stamp and self._is_timed else None
+        return LogLine(self.total_lines, text, _LEVELS[level], logger, at, raised, code)
+
+    def _json(self, raw: str, number: int) -> LogLine | None:
         try:
             record = msgspec.json.decode(raw)
         except (ValueError, RecursionError):  # it is stricter than the standard library: no NaN, no lone surrogates
@@ -202,7 +262,7 @@ class Reading(Iterator[LogLine]):
         signal = signal or record.get("signal")
         code = record.get("exit_code")
         return LogLine(
-            number=self.total_lines,
+            number=number,
             text=clean(event + told(event, record)),
             level=clean(level.lower())[:20] if isinstance(level, str) else None,
             logger=_HASHED.sub("", clean(logger)[:300]) if isinstance(logger, str) else None,
@@ -211,19 +271,6 @@ class Reading(Iterator[LogLine]):
             exit_code=code if type(code) is int and abs(code) < 1 << 31 else None,
             signal=clean(str(signal))[:40] if signal else None,
         )
-
-    def _prefixed(self, raw: str) -> LogLine | None:
-        if not self._is_plain and "\x1b" in raw:
-            raw = _ANSI.sub("", raw)
-        match = _PREFIX.match(raw)
-        if match is None:
-            return None
-        stamp, logger, level = match.groups()
-        text = raw[match.end() :]
-        at = self._time(stamp) if stamp and self._is_timed else None
-        if text.startswith("Task exited") and (exited := _EXITED.match(text)):
-            return LogLine(self.total_lines, text, _LEVELS[level], logger, at, (), int(exited[1][:10]))
-        return LogLine(self.total_lines, text, _LEVELS[level], logger, at)
 
     def _time(self, text: str) -> datetime | None:
         """Parse a stamp that carries its zone; one without tells no time that could be compared."""
@@ -263,26 +310,33 @@ def _decode(parts: list[bytes], size: int) -> str:
     return f"{begin} … [{size - 2 * half} bytes cut] … {end}"
 
 
-def _told(head: LogLine, text: str, *, is_several: bool) -> LogLine:
-    """Finish a text record: its logger (3.x writes it last), and the chain its traceback tells if it has several lines."""
-    logger = head.logger
-    raised: tuple[Raised, ...] = ()
-    if ': source="' in text:
-        first, newline, rest = text.partition("\n")
-        for whole, source in ((text, _SOURCE.search(text[-300:])), (first, _SOURCE.search(first[-300:]))):
-            if source is not None:
-                cut = whole[: len(whole) - len(source[0])]
-                text = cut if whole is text else cut + newline + rest
-                logger = _HASHED.sub("", source[1])
-                break
-    if is_several and "-----BEGIN" in text:  # before it is taken apart: the lines of a key stand together only here
+def _uncoloured(block: str) -> str:
+    """Take the escapes off those lines that begin a record."""
+    lines = block.split("\n")
+    for at, line in enumerate(lines):
+        if "\x1b" in line and _PREFIXED.match(bare := _ANSI.sub("", line)):
+            lines[at] = bare
+    return "\n".join(lines)
+
+
+def _sourced(text: str, logger: str | None) -> tuple[str, str | None]:
+    """Take the logger off a record's text, behind which 3.x writes it; what it says already stays where it is none."""
+    first, newline, rest = text.partition("\n")
+    for whole, source in ((text, _SOURCE.search(text[-300:])), (first, _SOURCE.search(first[-300:]))):
+        if source is not None:
+            cut = whole[: len(whole) - len(source[0])]
+            return cut if whole is text else cut + newline + rest, _HASHED.sub("", source[1])
+    return text, logger
+
+
+def _raising(text: str, *, is_failure: bool) -> tuple[str, tuple[Raised, ...]]:
+    """Read the chain that a traceback of several lines tells; returned with the text, a key over several lines masked."""
+    if "-----BEGIN" in text:  # before it is taken apart: the lines of a key stand together only here
         text = PLAIN.text(text)
-    if is_several and 'File "' in text:
+    if 'File "' in text:
         lines = text.split("\n")
-        raised = traces.parse(lines) if traces.HEADING in text else traces.parse_shown(lines[1:])
-    elif is_several and head.text.startswith("Task failed with exception"):
-        raised = traces.parse_shown(text.split("\n")[1:])
-    return replace(head, text=text, logger=logger, raised=raised)
+        return text, traces.parse(lines) if traces.HEADING in text else traces.parse_shown(lines[1:])
+    return text, traces.parse_shown(text.split("\n")[1:]) if is_failure else ()
 
 
 def _salvage(raw: str) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ from msgspec.structs import replace
 
 from triage.model import Frame, LogLine, Raised
 from triage.redact import encoded, fields
+from triage.redact.clean import Clean
 from triage.redact.fields import MASK
 from triage.redact.rules import BLOCKS, EMAIL, LOOSE, PLACES, TOKENS, May, Rule
 
@@ -130,9 +131,11 @@ class Redactor:
     learned: Learned = field(default_factory=Learned, compare=False)
     _known: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _more: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    _clean: Clean = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_known", _all_forms(self.known))
+        object.__setattr__(self, "_clean", Clean(self.learned.forms, self._known))
         more = tuple(Rule("pattern", (), partial(_found, pattern), "", "") for pattern in self.patterns)
         object.__setattr__(self, "_more", (*more, EMAIL) if self.emails else more)
 
@@ -157,24 +160,45 @@ class Redactor:
 
         They are looked at together: most hold the hints of few rules, and only those are tried, where the hint stands.
         """
-        pieces = self._pass(texts) if texts else []
+        clean = self._clean
+        if clean.forms is not self.learned.forms:
+            clean = Clean(self.learned.forms, self._known)
+            object.__setattr__(self, "_clean", clean)
+        fresh = [number for number, text in enumerate(texts) if text not in clean.texts]
+        if not fresh:
+            return [*texts]
+        some = [texts[number] for number in fresh]
+        masked, may_span = self._looked_at(some)
+        if may_span:
+            return masked if len(fresh) == len(texts) else self._looked_at(texts)[0]
+        pieces = [*texts]
+        for number, text in zip(fresh, masked, strict=True):
+            if pieces[number] == text:
+                clean.add(text)
+            pieces[number] = text
+        return pieces
+
+    def _looked_at(self, texts: Sequence[str]) -> tuple[list[str], bool]:
+        """Mask texts, and say whether a secret may go over several of them."""
+        pieces, may_span = self._pass(texts)
         changed = [number for number, (old, new) in enumerate(zip(texts, pieces, strict=True)) if old != new]
         # What stood against a secret can hide the next one until it is masked: look again where something was.
         for _ in range(_ROUNDS):
             if not changed:
                 break
-            again = self._pass([pieces[number] for number in changed])
+            again, _ = self._pass([pieces[number] for number in changed])
             changed = [number for number, text in zip(changed, again, strict=True) if not _put(pieces, number, text)]
-        return pieces
+        return pieces, may_span
 
-    def _pass(self, texts: Sequence[str]) -> list[str]:
+    def _pass(self, texts: Sequence[str]) -> tuple[list[str], bool]:
         joined = "\n".join(texts)
         for form in (*self._known, *self.learned.forms):
             if form in joined:
                 joined = joined.replace(form, _mask(form))  # a key of several lines leaves as many behind
         pieces = _cut(joined, texts)
         hits = _hits(joined, pieces)
-        if any(rules & _OF_BLOCKS for rules in hits.values()):
+        may_span = any(rules & _OF_BLOCKS for rules in hits.values())
+        if may_span:
             for rule in BLOCKS:
                 joined = self._apply(rule, joined)
             pieces = _cut(joined, texts)
@@ -186,7 +210,7 @@ class Redactor:
             pieces[number] = piece
         for rule in self._more:
             pieces = [self._apply(rule, piece) for piece in pieces]
-        return pieces
+        return pieces, may_span
 
     def _apply(self, rule: Rule, text: str) -> str:
         made: list[str] = []
