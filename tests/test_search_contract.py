@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,13 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.elastic_server import fresh
-from tests.naive_search import TREES, found
+from tests.naive_search import TREES, found, values_of
 from tests.search_contract import NOW, QUERIES, REFUSED, SearchContract, fill, tries
 from triage.errors import WrongQuery
-from triage.query import Query, parse
+from triage.query import FACETS, Query, parse
 from triage.service import Service
 from triage.store import Store, open_store
 from triage.store.access import Access
+from triage.store.sqlite import SqliteStore
+from triage.store.sqlite.complement import left_out
 
 FACTS = tries()
 
@@ -83,12 +86,28 @@ def agrees(store: Store, query: Query) -> None:
     assert store.histogram(query, timedelta(minutes=20)) == {
         fact.ended_at: sum(one.ended_at == fact.ended_at for one in hits) for fact in hits
     }
+    counts = {name: Counter(value for fact in hits for value in set(values_of(name, fact))) for name in FACETS}
+    assert store.facets(query, FACETS, 99) == {
+        name: sorted(its.items(), key=lambda one: (-one[1], one[0])) for name, its in counts.items()
+    }
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=TREES)
 def test_whatever_tree_finds_on_sqlite_what_it_means(on_sqlite: Service, query: Query) -> None:
     agrees(on_sqlite.store, query)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=TREES)
+def test_a_tree_leaves_out_no_more_than_sqlite_says_beforehand(on_sqlite: Service, query: Query) -> None:
+    store = on_sqlite.store
+    assert isinstance(store, SqliteStore)
+    with store.reading() as db:
+        lost = left_out(db, query, len(FACTS))
+        assert lost is None or lost >= len(FACTS) - len(found(query, FACTS))
+        assert lost is None or left_out(db, query, lost) == lost
+        assert not lost or left_out(db, query, lost - 1) is None
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

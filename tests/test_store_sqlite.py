@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from tests.store_contract import NOW, StoreContract, occurrence, problem
 from tests.whole_contract import WholeContract
 from triage.errors import InputError, SettingsError, StaleProblem, StoreError
-from triage.query import EVERYTHING, FACETS, Between, Both, Either, Members, Never, Words, parse
+from triage.query import EVERYTHING, FACETS, Between, Both, Either, Field, Members, Never, Words, parse
 from triage.records import Problem
 from triage.store import Changed, Day, Store, open_store, thing_id
 from triage.store.sqlite import SqliteStore
+from triage.store.sqlite.complement import left_out
 from triage.store.sqlite.migrations import MIGRATIONS
 from triage.store.sqlite.order import late
 from triage.store.sqlite.rows import COLUMNS, row
@@ -289,7 +290,7 @@ def test_what_is_counted_of_everything_is_what_counting_one_by_one_gives() -> No
     with store.writing() as db:
         store.remove(db, occurrence(2, dag="d2").key.id)
     fields = [name for name in FACETS if name != "title"]
-    everything = Between("at", NOW - timedelta(days=900), None)  # finds all, and is not known to
+    everything = Field("run", "run", prefix=True)  # finds all, and is not known to
     assert store.facets(EVERYTHING, fields, 9) == store.facets(everything, fields, 9)
     assert store.facets(EVERYTHING, ["tag", "owner"], 9) == {"tag": [("a", 12), ("b", 5)], "owner": []}
     assert store.histogram(EVERYTHING) == store.histogram(everything)
@@ -297,6 +298,25 @@ def test_what_is_counted_of_everything_is_what_counting_one_by_one_gives() -> No
     assert store.count(EVERYTHING) == store.count(everything) == 19
     with store.reading() as db:
         assert not db.execute("SELECT 1 FROM counted WHERE occurrences <= 0").fetchone()
+
+
+def test_what_nearly_everything_has_is_counted_by_what_the_rest_has() -> None:
+    store = SqliteStore.open("sqlite://")
+    store.put(
+        [occurrence(n, dag=f"d{n % 3}", text="boom" if n else "quiet", at=NOW - timedelta(hours=n)) for n in range(40)]
+    )
+    with store.reading() as db:
+        for text, lost in (
+            ("boom", 1),
+            ("-dag:d1", 13),
+            (f"at:>={NOW - timedelta(hours=30):%Y-%m-%dT%H:%M}", 9),
+            ("boom -dag:d1", 14),
+            ("task:*", 0),
+        ):
+            assert left_out(db, parse(text, NOW), 20) == lost
+        for text in ("dag:d1", "quiet", "boom dag:d1", "boom run:run_1", "dag:d0 OR dag:d1"):
+            assert left_out(db, parse(text, NOW), 20) is None
+    assert store.facets(parse("boom -dag:d1", NOW), ["dag"], 9) == {"dag": [("d0", 13), ("d2", 13)]}
 
 
 def test_what_changed_since_a_revision_is_named_deleted_records_and_summaries_too() -> None:

@@ -1,7 +1,7 @@
 """Searching failed tries in SQLite: the planned query run as a list, a count, a histogram, facets, or problems.
 
 A list is read backwards in order of time, out of the index of words, of a problem or of all, and ends with the page. What is
-counted of everything was counted when it was written.
+counted of everything was counted when it was written, and of nearly everything by what is left out (`complement`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from triage.errors import StoreError
 from triage.model import Occurrence
 from triage.query import EVERYTHING, FACETS, Members, Query
 from triage.store import DAY
+from triage.store.sqlite.complement import left_out
 from triage.store.sqlite.connections import Connections
 from triage.store.sqlite.order import late, rows_of, second_of
 from triage.store.sqlite.rows import decode
@@ -70,12 +71,15 @@ class Searching(Connections):
             raise StoreError(f"The store cannot count by {unknown[0]!r}.")
         columns = ["tags" if name == "tag" else name for name in fields]
         with self.reading() as db:
-            if query == EVERYTHING:
-                counts = [_counted(db, column) for column in columns]
+            lost = left_out(db, query, sum(_counted(db, "log").values()) // 2)
+            if lost is None:
+                counts = _by_column(db, columns, *_source(plan(query), late(db)))
             else:
-                source, params = _source(plan(query), late(db))
-                found = db.execute(f"SELECT {', '.join(f'o.{it}' for it in columns) or 1} FROM {source}", params)
-                counts = _by_column(Counter(found), len(columns))
+                counts = [_counted(db, column) for column in columns]
+                clause, params = where(query)
+                rest = f"occurrence o WHERE NOT coalesce(({clause}), 0)"
+                lacking = _by_column(db, columns, rest, params) if lost else [{} for _ in columns]
+                counts = [_less(every, without) for every, without in zip(counts, lacking, strict=True)]
         return {name: _most(_tags(count) if name == "tag" else count, limit) for name, count in zip(fields, counts, strict=True)}  # fmt: skip
 
     def matching(self, query: Query) -> set[tuple[str, str]]:
@@ -138,12 +142,17 @@ def _by_step(counts: Iterable[tuple[int, int]], step: int) -> dict[datetime, int
     return {time(start): found[start] for start in sorted(found)}
 
 
-def _by_column(found: Counter[tuple[str, ...]], width: int) -> list[dict[str, int]]:
-    counts: list[Counter[str]] = [Counter() for _ in range(width)]
+def _by_column(db: sqlite3.Connection, columns: Sequence[str], source: str, params: list[Any]) -> list[dict[str, int]]:
+    found = Counter(db.execute(f"SELECT {', '.join(f'o.{it}' for it in columns) or 1} FROM {source}", params))
+    counts: list[Counter[str]] = [Counter() for _ in columns]
     for values, count in found.items():
-        for column, value in zip(counts, values, strict=True):
+        for column, value in zip(counts, values, strict=False):
             column[value] += count
     return list(counts)
+
+
+def _less(every: dict[str, int], without: dict[str, int]) -> dict[str, int]:
+    return {value: left for value, count in every.items() if (left := count - without.get(value, 0))}
 
 
 def _tags(sets: dict[str, int]) -> dict[str, int]:

@@ -27,11 +27,12 @@ def where(query: Query) -> tuple[str, list[Any]]:
     """Turn a query tree into a WHERE clause over `occurrence o`, or `summary o`, and its parameters."""
     match query:
         case Words():
-            return "o.words IN (SELECT rowid FROM words WHERE words MATCH ?)", [_match(query)]
+            return "o.words IN (SELECT rowid FROM words WHERE words MATCH ?)", [of_words(query)]
         case Field("tag", value, prefix):
             if not value and not prefix:
                 return "o.tags = ''", []
-            return "instr(fold_tags(o.tags), ?) > 0", [f"\n{value}" if prefix else f"\n{value}\n"]
+            of_sets = "SELECT value FROM counted WHERE field = 'tags' AND instr(fold_tags(value), ?) > 0"
+            return f"o.tags IN ({of_sets})", [f"\n{value}" if prefix else f"\n{value}\n"]
         case Field(name, value, prefix) if name in _EXACT:
             test, params = ("substr(fold({}), 1, ?) = ?", [len(value), value]) if prefix else ("fold({}) = ?", [value])
             if name == "exception":
@@ -92,46 +93,48 @@ def plan(query: Query) -> Plan:
     pairs: tuple[tuple[str, str], ...] | None = None
     low: int | None = None
     high: int | None = None
-    for part in _parts(query):
-        if match := _match(part):
+    for part in parts(query):
+        if match := of_words(part):
             matches.append(f"({match})")
             continue
         if isinstance(part, Members) and pairs is None:
             pairs = tuple(sorted(part.pairs))
             continue
         if isinstance(part, Between) and part.name == "at":
-            lows = [bound for bound in (low, _bound(part.low)) if bound is not None]
-            highs = [bound for bound in (high, _bound(part.high)) if bound is not None]
+            lows = [bound for bound in (low, micros_of(part.low)) if bound is not None]
+            highs = [bound for bound in (high, micros_of(part.high)) if bound is not None]
             low, high = max(lows, default=None), min(highs, default=None)
         elif isinstance(part, Field) and part.name == "run" and not part.prefix and (tokens := cut(part.value)):
-            matches.append(f"({_match(Words(tuple(tokens)))})")  # the run is among the words
+            matches.append(f"({of_words(Words(tuple(tokens)))})")  # the run is among the words
         rest.append(part)
     clause, params = where(Both(tuple(rest)))
     return Plan(" AND ".join(matches), low, high, pairs, clause, params)
 
 
-def _parts(query: Query) -> Iterator[Query]:
+def parts(query: Query) -> Iterator[Query]:
+    """Yield what must hold, all of it."""
     if isinstance(query, Both):
         for part in query.parts:
-            yield from _parts(part)
+            yield from parts(part)
     else:
         yield query
 
 
-def _match(query: Query) -> str:
+def of_words(query: Query) -> str:
     """Return what the index of words is asked for a query of words alone; empty for any other."""
     match query:
         case Words(tokens, prefix, field):
             return f'{_INDEXED[field]} : "{" ".join(tokens)}"' + ("*" if prefix else "")
         case Both(parts) | Either(parts) if parts:
-            found = [_match(part) for part in parts]
+            found = [of_words(part) for part in parts]
             word = " AND " if isinstance(query, Both) else " OR "
             return word.join(f"({part})" for part in found) if all(found) else ""
         case _:
             return ""
 
 
-def _bound(when: datetime | int | None) -> int | None:
+def micros_of(when: datetime | int | None) -> int | None:
+    """Return a bound of `at` in microseconds since 1970."""
     return micros(when) if isinstance(when, datetime) else when
 
 
