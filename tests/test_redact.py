@@ -223,11 +223,14 @@ def test_what_was_clean_before_a_value_was_learned_is_masked_after_it() -> None:
 
 def test_what_is_remembered_of_clean_texts_is_bounded_and_no_secret() -> None:
     clean = Clean((), ())
-    for number in range(20_000):
+    for number in range(60_000):
         clean.add(f"row {number}")
+        clean.add(f"row {number} " + "x" * 400)
     clean.add("x" * 10_000)
-    assert 0 < len(clean.texts) <= 8192
-    assert max(map(len, clean.texts)) < 1000
+    assert clean.texts
+    assert sum(map(len, clean.texts)) < 5 << 20
+    assert len(clean.texts) < 50_000
+    assert max(map(len, clean.texts)) < 10_000
     redactor = Redactor()
     redactor.texts(("password=hunter2", "a word"))
     assert redactor._clean.texts == {"a word"}

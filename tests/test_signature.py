@@ -18,6 +18,7 @@ from triage import logs, passages
 from triage.causes import CAUSES
 from triage.hinted import Hinted
 from triage.model import Circumstance, CircumstanceKind, Frame, LogLine, LogStatus, Raised, Signature
+from triage.remembered import remembered
 from triage.signature import VERSION, explain, sign, sign_text
 from triage.signature.masks import MASKS, Mask, is_library, mask
 from triage.signature.output import DELEGATED
@@ -620,6 +621,22 @@ def test_a_log_is_signed_as_it_would_be_once_kept() -> None:
     for data in (data for case in cases for data in (case.read_bytes(), case.read_bytes() + secret)):
         kept = logs.keep(logs.read([data]))
         assert sign_text(data, task="a.b") == sign(kept.lines, task="a.b", absence=kept.absence)
+
+
+def test_what_is_remembered_of_texts_is_bounded() -> None:
+    asked: list[str] = []
+
+    @remembered(answers=3, longest=5)
+    def size(text: str) -> int:
+        asked.append(text)
+        return len(text)
+
+    assert [size(text) for text in ("a", "bb", "a", "too long", "too long")] == [1, 2, 1, 8, 8]
+    assert asked == ["a", "bb", "too long", "too long"]
+    assert [size(text) for text in ("ccc", "dddd", "a")] == [3, 4, 1]
+    assert asked[4:] == ["ccc", "dddd"]
+    assert size("bb") == 2
+    assert asked[6:] == ["bb"]
 
 
 @pytest.mark.parametrize("hinted", [passages._NOISE, DELEGATED], ids=["noise", "delegated"])

@@ -32,10 +32,10 @@ _FORMS = (
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) "),  # docker logs -t, kubectl logs --timestamps
     re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.\-]{1,63} [\w.\-/]{1,60}(?:\[\d{1,9}\])?: "),  # journalctl, syslog
 )  # fmt: skip
-# Where a line may begin with one of them; `$` is the end of a line here. Most lines begin as none of them does, but for
-# those in brackets.
+# Where a line may begin with one of them; `$` is the end of a line here. But for the runner of 1.x, most lines begin as
+# none of them does.
 _ANY = re.compile(rf"\n(?:{'|'.join(form.pattern for form in _FORMS)})", re.M)
-_ANY_BARE = re.compile(rf"\n(?![ \t\n\[{{*:])(?:{'|'.join(form.pattern for form in _FORMS)})", re.M)
+_ANY_BARE = re.compile(rf"\n(?![ \t\n{{*:]|\[(?!pod/))(?:{'|'.join(form.pattern for form in _FORMS)})", re.M)
 _RECORD = re.compile(r'\[\d{4}-\d\d-\d\d[T ,]|\{"|\*\*\* |::group::')
 
 
@@ -62,8 +62,7 @@ def undress(blocks: Iterator[str | None]) -> Iterator[str | None]:
 def worn(block: str) -> tuple[re.Pattern[str], ...]:
     """The forms of the prefixes that lines of this block wear, the outermost first; empty for bare ones."""
     text = "\n" + block
-    is_bracketed = "{base_task_runner.py" in block or "[pod/" in block
-    for found in (_ANY if is_bracketed else _ANY_BARE).finditer(text):
+    for found in (_ANY if "{base_task_runner.py" in block else _ANY_BARE).finditer(text):
         line = text[found.start() + 1 :].partition("\n")[0]
         if forms := _before_record(line, _DEEPEST):
             return forms

@@ -26,6 +26,7 @@ from triage.header import Header, told
 from triage.model import Absence, Circumstance, Frame, LogLine, LogStatus, Raised, Unread
 from triage.redact import PLAIN, Redactor
 from triage.redact.ahead import Ahead
+from triage.remembered import remembered
 from triage.scan import Scan, Segment
 
 LIMIT = 256 * 1024
@@ -47,8 +48,9 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b
 # The bytes of text that needs no cleaning: what can be printed, tabs and new lines.
 _PRINTED = bytes([9, 10, *range(32, 127)])
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+# What may be missing is an alternative to nothing, which is quicker than a group that is optional.
 _PREFIX = (
-    r"(?:\[(\d{4}-\d\d-\d\d[T ,][^\]\n]{8,30})\] )?(?:\{{1,2}([^}:\s]{1,120})(?::\d+)?\}{1,2} )? ?"
+    r"(?:\[(\d{4}-\d\d-\d\d[T ,][^\]\n]{8,30})\] |)(?:\{{1,2}([^}:\s]{1,120}+)(?::\d+|)\}{1,2} |) ?"
     r"(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL) - "
 )
 _PREFIXED = re.compile(_PREFIX)
@@ -242,7 +244,12 @@ class Reading(Iterator[LogLine]):
             text, logger = _sourced(text, logger)
         raised: tuple[Raised, ...] = ()
         if is_several:
-            text, raised = _raising(text, is_failure=said.startswith("Task failed with exception"))
+            if "-----BEGIN" in text:  # before it is taken apart: the lines of a key stand together only here
+                text = PLAIN.text(text)
+            if 'File "' in text:
+                raised = _raised(text)
+            elif said.startswith("Task failed with exception"):
+                raised = traces.parse_shown(text.split("\n")[1:])
         exited = _EXITED.match(said) if said.startswith("Task exited") else None
         code = int(exited[1][:10]) if exited else None
         at = self._time(stamp) if stamp and self._is_timed else None
@@ -329,14 +336,12 @@ def _sourced(text: str, logger: str | None) -> tuple[str, str | None]:
     return text, logger
 
 
-def _raising(text: str, *, is_failure: bool) -> tuple[str, tuple[Raised, ...]]:
-    """Read the chain that a traceback of several lines tells; returned with the text, a key over several lines masked."""
-    if "-----BEGIN" in text:  # before it is taken apart: the lines of a key stand together only here
-        text = PLAIN.text(text)
-    if 'File "' in text:
-        lines = text.split("\n")
-        return text, traces.parse(lines) if traces.HEADING in text else traces.parse_shown(lines[1:])
-    return text, traces.parse_shown(text.split("\n")[1:]) if is_failure else ()
+@remembered(1024, 4096)
+def _raised(text: str) -> tuple[Raised, ...]:
+    """Read the chain that a traceback of several lines tells."""
+    if traces.HEADING in text:
+        return traces.parse(text.split("\n"))
+    return traces.parse_shown(text.split("\n")[1:])
 
 
 def _salvage(raw: str) -> dict[str, Any] | None:

@@ -19,9 +19,11 @@ from ahocorasick_rs import AhoCorasick, Implementation
 from triage import traces
 from triage.hinted import Hinted
 from triage.model import LogLine
+from triage.remembered import remembered
 
 BLOCKS, BLOCK_LINES, TAIL_LINES, VIEW = 24, 40, 30, 1200
 _CHANNELS = 16
+_SHORT = 500  # characters of a line of which is remembered what it tells
 
 # Lines that every try writes, by Airflow or by its page; none of them says what failed.
 _ROUTINE = re.compile(
@@ -146,6 +148,7 @@ def looks_bad(text: str) -> bool:
     return bool(_BAD.find_matches_as_indexes(text.lower())) or (text[-1:] == "." and _PERL.search(text) is not None)
 
 
+@remembered(8192, _SHORT)
 def _may_look_bad(text: str) -> bool:
     """Whether some part of this text, or of what it is once redacted, may look bad."""
     return bool(_MAY_BE_BAD.find_matches_as_indexes(text.lower()))
@@ -260,31 +263,13 @@ class Passages:
             if block is not None:
                 block.after = line
                 del self._open[line.logger]
-            if not line.raised and looks_bad(part):
-                self._start(line, part, whole)
+            if not line.raised and (kind := _begins(part)):
+                self._start(line, part, whole, *kind)
         if line.raised:
             self._keep(Block("raised", 3, [line], [text[:VIEW]]))
 
-    def _start(self, line: LogLine, part: str, whole: str) -> None:
+    def _start(self, line: LogLine, part: str, whole: str, kind: str, strength: int) -> None:
         """Begin a block; `whole` still has the name in brackets, which may be what tells two plain lines apart."""
-        if is_routine(part):
-            return
-        if traces.HEADING in part or traces.is_frame(part):
-            kind, strength = "python", 3
-        elif _DBT.match(part.strip()):
-            kind, strength = "dbt", 3
-        elif part.startswith(("FAILED ", "ERROR ")) and _PYTEST.match(part):
-            kind, strength = "pytest", 3
-        elif _JAVA.match(part):
-            kind, strength = "java", 3
-        elif is_noise(part):
-            return
-        elif _FOLLOW_UP.match(part):
-            kind, strength = "line", 1
-        elif traces.is_raised(part) or _STRONG.match(part.strip()):
-            kind, strength = "line", 2
-        else:
-            kind, strength = "line", 1
         block = Block(kind, strength)
         block.add(line, whole if strength == 1 and part is not whole and not _is_pod(line) else part)
         self._keep(block)
@@ -296,6 +281,26 @@ class Passages:
         if self.first is None:
             self.first = block
         self.blocks.append(block)
+
+
+@remembered(4096, _SHORT)
+def _begins(part: str) -> tuple[str, int] | None:
+    """The kind of error that a line begins, and how surely; None where it begins none."""
+    if not looks_bad(part) or is_routine(part):
+        return None
+    if traces.HEADING in part or traces.is_frame(part):
+        return "python", 3
+    if _DBT.match(part.strip()):
+        return "dbt", 3
+    if part.startswith(("FAILED ", "ERROR ")) and _PYTEST.match(part):
+        return "pytest", 3
+    if _JAVA.match(part):
+        return "java", 3
+    if is_noise(part):
+        return None
+    if _FOLLOW_UP.match(part):
+        return "line", 1
+    return "line", 2 if traces.is_raised(part) or _STRONG.match(part.strip()) else 1
 
 
 def _continues(block: Block, line: LogLine, part: str) -> bool:

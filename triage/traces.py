@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from msgspec.structs import replace
 
 from triage.model import Frame, Raised
+from triage.remembered import remembered
 
 HEADING = "Traceback (most recent call last)"
 GROUP_HEADING = "Exception Group Traceback (most recent call last)"
@@ -132,21 +132,14 @@ def parse_shown(lines: Sequence[str]) -> tuple[Raised, ...]:
     return bounded([_raised(one, is_cause=i > 0) for i, one in enumerate(entries)])
 
 
+# Most frames are of Airflow and of libraries, and stand in every other traceback: of 11,568 in 819 real logs 1,604 differ.
+@remembered(4096, 300)
 def _frame(line: str) -> Frame | None:
-    return _known_frame(line) if len(line) <= _SHORT else _read_frame(line)
-
-
-def _read_frame(line: str) -> Frame | None:
     match = _FRAME.match(line)
     if match is None:
         return None
     file, number, function = match.groups()
     return Frame(file, int(number), (function or "").strip())
-
-
-# Most frames are of Airflow and of libraries, and stand in every other traceback: of 11,568 in 819 real logs 1,604 differ.
-_SHORT = 300  # characters; so that what is remembered stays below some megabytes
-_known_frame = lru_cache(4096)(_read_frame)
 
 
 def _after(here: _Entry, line: str) -> None:

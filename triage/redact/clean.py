@@ -5,8 +5,9 @@ Owns the bound of what is remembered, and for how long it is true. A secret is n
 
 from __future__ import annotations
 
-# How many texts, of so many characters at most: 4 MB.
-_TEXTS, _SHORT = 8192, 500
+# How much is remembered, in characters; each text takes so many more. One that is longer than what is kept of an
+# exception's message is a log by itself, which hardly comes again.
+_MOST, _EACH, _LONGEST = 4 << 20, 100, 5000
 
 
 class Clean:
@@ -19,11 +20,14 @@ class Clean:
     def __init__(self, forms: tuple[str, ...], known: tuple[str, ...]) -> None:
         self.forms = forms
         self.texts: set[str] = set()
-        self._longest = 0 if any("\n" in form for form in (*known, *forms)) else _SHORT
+        self._size = 0
+        self._longest = 0 if any("\n" in form for form in (*known, *forms)) else _LONGEST
 
     def add(self, text: str) -> None:
         """Remember a text, unless it is long."""
         if len(text) <= self._longest:
-            if len(self.texts) >= _TEXTS:
+            self._size += len(text) + _EACH
+            if self._size > _MOST:
                 self.texts.clear()
+                self._size = len(text) + _EACH
             self.texts.add(text)

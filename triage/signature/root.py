@@ -56,6 +56,8 @@ _PLACED = frozenset({"code error", "unknown", "failed on purpose"})
 # What strikes a whole machine or account says enough without any name; other words without a name could come from
 # anywhere, so their place counts.
 _OF_MACHINE = frozenset({"disk full", "out of memory", "missing module", "missing command", "rate limit", "template"})
+# Where the host that a message names belongs to the cause.
+_OF_HOST = frozenset({"TLS", "DNS", "connection refused"})
 _NAME = re.compile(r"['\"`(][\w*.]|//|\w[_.]\w|/\w|\w\*|: \w")
 _ENDPOINT = re.compile(
     r"(?:host=|(?:connect|connection|connecting) to (?:host |the server |server at |the endpoint URL: )?|host name |endpoint URL: |lookup failed for |resolve host:? )"
@@ -225,7 +227,7 @@ def judge(chain: Sequence[Raised]) -> Finding:
                 teller, masked = outer, mask(outer_words, hits)
                 break
     where = own_place(chain)
-    texts = [_said(one)[1] for one in (teller, root, *chain)]
+    texts = [_said(one)[1] for one in (teller, root, *chain)] if cause in _OF_HOST else []
     if thing := _of_thing(kind, words, masked, cause, texts):
         thing.decisions = [*decisions, *thing.decisions]
         return thing
