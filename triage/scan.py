@@ -109,7 +109,7 @@ class Segment:
         self.failed, self.ended, self.job = (line and masked[id(line)] for line in (self.failed, self.ended, self.job))
 
     def masked(self) -> dict[int, LogLine]:
-        """Return every line that was masked so far, by its number."""
+        """Return every line that was masked so far and came out otherwise, by its number."""
         return {number: line for some in self._masked for number, line in some.masked.items()}
 
     def _ahead(self, lines: Sequence[LogLine]) -> Sequence[LogLine]:
@@ -217,7 +217,7 @@ class Scan:
         return counted
 
     def masked(self) -> dict[int, LogLine]:
-        """Return every line that was masked so far, by its number."""
+        """Return every line that was masked so far and came out otherwise, by its number."""
         return self.segment.masked() | (self.previous.masked() if self.previous else {})
 
     @property

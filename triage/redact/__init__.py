@@ -160,10 +160,7 @@ class Redactor:
 
         They are looked at together: most hold the hints of few rules, and only those are tried, where the hint stands.
         """
-        clean = self._clean
-        if clean.forms is not self.learned.forms:
-            clean = Clean(self.learned.forms, self._known)
-            object.__setattr__(self, "_clean", clean)
+        clean = self._known_clean()
         fresh = [number for number, text in enumerate(texts) if text not in clean.texts]
         if not fresh:
             return [*texts]
@@ -177,6 +174,12 @@ class Redactor:
                 clean.add(text)
             pieces[number] = text
         return pieces
+
+    def _known_clean(self) -> Clean:
+        """Return the texts that are known to be clean, by what is learned so far."""
+        if self._clean.forms is not self.learned.forms:
+            object.__setattr__(self, "_clean", Clean(self.learned.forms, self._known))
+        return self._clean
 
     def _looked_at(self, texts: Sequence[str]) -> tuple[list[str], bool]:
         """Mask texts, and say whether a secret may go over several of them."""
@@ -234,8 +237,9 @@ class Redactor:
                 for one in line.raised:
                     _collect(one, texts)
         loggers = sorted({line.logger for line in several if line.logger})
-        masked = self.texts([*texts, *loggers])
-        if masked == [*texts, *loggers]:
+        said = [*texts, *loggers]
+        masked = self.texts(said)
+        if masked == said:
             return several
         named = dict(zip(loggers, masked[len(texts) :], strict=True))
         rest = iter(masked[len(several) : len(texts)])
@@ -246,6 +250,11 @@ class Redactor:
             same = text == line.text and logger == line.logger and raised == line.raised
             made.append(line if same else replace(line, text=text, logger=logger, raised=raised))
         return made
+
+    def is_clean(self, line: LogLine) -> bool:
+        """Say whether a line is known to hold no secret, where none can go over several lines; else it is to be masked."""
+        clean = self._known_clean().texts
+        return not line.raised and line.text in clean and (not line.logger or line.logger in clean)
 
     def line(self, line: LogLine) -> LogLine:
         """Mask the secrets of one line."""
@@ -269,7 +278,8 @@ class Redactor:
 
     def may_span(self, texts: Sequence[str]) -> bool:
         """Say whether a secret may go over several of these texts; else each may be masked without the others."""
-        joined = "\n".join(texts)
+        clean = self._known_clean().texts  # none of which begins or ends such a secret
+        joined = "\n".join([text for text in texts if text not in clean])
         return bool(_FIND_BLOCKS.find_matches_as_indexes(joined.lower())) or any(
             "\n" in form and form in joined for form in (*self._known, *self.learned.forms)
         )
