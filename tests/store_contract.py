@@ -408,6 +408,14 @@ class StoreContract:
         store.clear(again)
         assert list(store.touched(10)) == []
 
+    def test_many_occurrences_are_read_in_one_look_with_their_logs(self, store: Store) -> None:
+        some = [occurrence(1, text="überall"), occurrence(2, log=LogStatus.PENDING), occurrence(3, deployment="dev")]
+        store.put(some)
+        ids = [fact.key.id for fact in some]
+        assert store.occurrences([*ids, ids[0], "unknown", "it's \u2028"]) == dict(zip(ids, some, strict=True))
+        assert store.occurrences(iter(ids[1:])) == {id: store.occurrence(id) for id in ids[1:]}
+        assert store.occurrences([]) == {}
+
     def test_an_unsigned_occurrence_touches_nothing(self, store: Store) -> None:
         store.put([occurrence(fingerprint="", log=LogStatus.PENDING)])
         assert list(store.touched(10)) == []

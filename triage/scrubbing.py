@@ -84,8 +84,7 @@ def _batches(store: Store) -> Iterator[list[str]]:
 
 
 def _would_change(store: Store, ids: list[str], change: Callable[[Occurrence], Occurrence]) -> int:
-    found = (store.occurrence(id) for id in ids)
-    return sum(fact is not None and change(fact) is not fact for fact in found)
+    return sum(change(fact) is not fact for fact in store.occurrences(ids).values())
 
 
 def _save(store: Store, redactor: Redactor, record: _Masked) -> None:

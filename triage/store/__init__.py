@@ -195,6 +195,9 @@ class Store(Protocol):
     def occurrence(self, id: str) -> Occurrence | None:
         """Return one occurrence, its kept log included, or None."""
 
+    def occurrences(self, ids: Iterable[str]) -> dict[str, Occurrence]:
+        """Return by id those of these occurrences that exist, their kept logs included: for a page of them, in one look."""
+
     def due(self, deployment: str, now: datetime, limit: int) -> list[Occurrence]:
         """Return occurrences whose log is to be fetched by `now`, newest failure first."""
 

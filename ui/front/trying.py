@@ -46,14 +46,15 @@ def hit_rows(facts: Iterable[Occurrence], words: Sequence[Words]) -> list[dict[s
     """
     owners: dict[tuple[str, str], str] = {}
     rows, left = [], _READ
+    facts = list(facts)
+    read = desk().service.store.occurrences(fact.key.id for fact in facts if words and fact.fingerprint)
     for fact in facts:
         pair = fact.key.deployment, fact.fingerprint
         if pair not in owners:
             owners[pair] = desk().service.problem_by(*pair)
         row = try_row(fact, owners[pair], words)
-        if words and left > 0 and fact.fingerprint:
-            kept = desk().service.store.occurrence(fact.key.id)
-            lines = kept.kept if kept and kept.kept else ()
+        if left > 0 and (kept := read.get(fact.key.id)) is not None:
+            lines = kept.kept or ()
             left -= sum(len(line.text) for line in lines)
             if (found := snippet(lines, words, printable)) is not None:
                 row |= {"line": found.number, "lines": found.lines}

@@ -89,7 +89,10 @@ class ElasticStore:
         self._session.purge(self._indices.all)
 
     def occurrence(self, id: str) -> Occurrence | None:
-        return self._reading.occurrence(id)
+        return self._reading.occurrences([id]).get(id)
+
+    def occurrences(self, ids: Iterable[str]) -> dict[str, Occurrence]:
+        return self._reading.occurrences(list(ids))
 
     def due(self, deployment: str, now: datetime, limit: int) -> list[Occurrence]:
         return self._reading.due(deployment, now, limit)

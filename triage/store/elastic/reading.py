@@ -19,6 +19,7 @@ from triage.store.elastic.indices import Indices
 from triage.store.elastic.session import Session
 
 _PAGE = 2_000  # rows of a request; a body is some 2 kB
+_LOGS = 500  # tries of a request, with their kept logs
 _VALUES = 10_000  # values or steps of a request; the server stops at 65,536
 _MICROSECOND = timedelta(microseconds=1)
 _NEWEST = [{"at": "desc"}, {"id": "desc"}]
@@ -31,9 +32,13 @@ class Reading:
         self._session = session
         self._index = indices.occurrence
 
-    def occurrence(self, id: str) -> Occurrence | None:
-        found = self._session.read(self._index, [id], ["body", "kept"]).get(id)
-        return fact(found.source) if found else None
+    def occurrences(self, ids: Sequence[str]) -> dict[str, Occurrence]:
+        """Return by id those that exist, with their kept logs, as they are now, refreshed or not."""
+        found: dict[str, Occurrence] = {}
+        for start in range(0, len(ids), _LOGS):
+            docs = self._session.read(self._index, ids[start : start + _LOGS], ["body", "kept"])
+            found |= {id: fact(doc.source) for id, doc in docs.items()}
+        return found
 
     def due(self, deployment: str, now: datetime, limit: int) -> list[Occurrence]:
         tests = [{"term": {"deployment": deployment}}, {"range": {"next_fetch": {"lte": micros(now)}}}]

@@ -15,7 +15,7 @@ from triage.store import Backlog, Put
 from triage.store.sqlite import order
 from triage.store.sqlite.connections import Connections
 from triage.store.sqlite.packing import pack
-from triage.store.sqlite.rows import INDEX, UPSERT, cut, decode, index, insert, load, load_kept, row
+from triage.store.sqlite.rows import INDEX, UPSERT, cut, decode, index, insert, load, load_all, load_kept, row
 from triage.store.sqlite.summaries import count_anew, horizon, touch
 from triage.store.sqlite.where import micros, time
 
@@ -102,6 +102,10 @@ class Occurrences(Connections):
     def occurrence(self, id: str) -> Occurrence | None:
         with self.reading() as db:
             return load(db, id, kept=True)
+
+    def occurrences(self, ids: Iterable[str]) -> dict[str, Occurrence]:
+        with self.reading() as db:
+            return load_all(db, ids)
 
     def due(self, deployment: str, now: datetime, limit: int) -> list[Occurrence]:
         sql = "SELECT body FROM occurrence WHERE deployment = ? AND next_fetch <= ? ORDER BY at DESC, id LIMIT ?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,16 @@ def load(db: sqlite3.Connection, id: str, *, kept: bool) -> Occurrence | None:
         return None
     fact = decode(row[0])
     return replace(fact, kept=load_kept(db, id)) if kept else fact
+
+
+def load_all(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Occurrence]:
+    """Return by id those facts that exist, with their kept logs."""
+    sql = (
+        "SELECT id, occurrence.body, kept.body FROM occurrence LEFT JOIN kept USING (rowid) "
+        "WHERE id IN (SELECT value FROM json_each(?))"
+    )
+    rows = db.execute(sql, (msgspec.json.encode(list(ids)).decode(),))
+    return {id: replace(decode(body), kept=_lines(kept) if kept else None) for id, body, kept in rows}
 
 
 def load_kept(db: sqlite3.Connection, id: str) -> tuple[LogLine, ...] | None:
