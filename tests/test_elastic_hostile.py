@@ -229,7 +229,7 @@ def test_put_when_the_index_went_away_beneath_says_so_and_buries_nothing(
     with pytest.raises(WrongStore, match=says):
         facts.put([occurrence(1)])
     with pytest.raises(WrongStore, match=says):  # without the look at what is there, which meets the same
-        list(facts._written([_Planned(occurrence(1), None, None, None, new=1)]))
+        list(facts._written([_Planned("one", occurrence(1), None, None, None, new=1)]))
     assert store.dead() == 0
     assert ask(server, "GET", f"/{prefix}-occurrence") == {} or method != "DELETE"  # nor is one made without mappings
     store.close()

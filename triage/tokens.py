@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
 
 from triage.model import LogLine, Occurrence, Raised
 
@@ -17,6 +18,8 @@ LONGEST = 100  # characters of a token; more of a longer one (a key, a checksum,
 LONGEST_VALUE = 500  # characters of a field's value that count; Airflow's own names end at 250
 
 _PLAIN = re.compile("[0-9a-z]+")
+# The same of a whole text at once, in a fifth of the time: each ASCII byte as it counts, a space for what is no letter.
+_BYTES = bytes(ord(chr(code).lower()) if chr(code).isalnum() else 32 for code in range(128)) + b" " * 128
 _SELF = (  # letters that stand for a word or a syllable each: Han, kana, bopomofo, Hangul
     (0x1100, 0x11FF), (0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x312F), (0x3131, 0x318E), (0x31A0, 0x31FF),
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA960, 0xA97C), (0xAC00, 0xD7FB), (0xF900, 0xFAFF), (0x1AFF0, 0x1B2FF), (0x20000, 0x3FFFF),
@@ -56,8 +59,8 @@ _CUTS, _FOLDS = _Cuts(), _Folds()
 
 def cut(text: str) -> list[str]:
     """Return the tokens of a text, in its order, each at most `LONGEST` characters."""
-    found = _PLAIN.findall(text.lower()) if text.isascii() else _normal(text).translate(_CUTS).split()
-    return [token[:LONGEST] for token in found]
+    plain = text.encode().translate(_BYTES).decode() if text.isascii() else _normal(text).translate(_CUTS)
+    return [token[:LONGEST] for token in plain.split()]
 
 
 def placed(text: str) -> list[tuple[int, int, str]]:
@@ -100,7 +103,8 @@ def of(fact: Occurrence, lines: Sequence[LogLine]) -> str:
         parts.append(line.text)
         # An exception that was written as text is in it already.
         parts += [said for raised in line.raised for said in _said(raised) if said not in line.text]
-    return " ".join(token for part in parts for token in cut(part))
+    runs = (["\n".join(run)] if is_plain else run for is_plain, run in groupby(parts, str.isascii))
+    return " ".join(chain.from_iterable(map(cut, chain.from_iterable(runs))))
 
 
 def _said(raised: Raised) -> Iterator[str]:
@@ -108,8 +112,8 @@ def _said(raised: Raised) -> Iterator[str]:
         yield f'File "{frame.file}", line {frame.line or ""}, in {frame.function}'
     yield f"{raised.type}: {raised.value}"
     yield from raised.notes
-    for chain in raised.parts:
-        for one in chain:
+    for part in raised.parts:
+        for one in part:
             yield from _said(one)
 
 

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -106,4 +107,9 @@ def _cut(value: str | list[str]) -> str | list[str]:
 
 
 def _folded(value: str | list[str]) -> str | list[str]:
-    return _cut(tokens.fold(value) if isinstance(value, str) else [tokens.fold(one) for one in value])
+    return _fold(value) if isinstance(value, str) else [_fold(one) for one in value]
+
+
+@lru_cache(8_192)  # the names of DAGs, tasks, owners and hosts come again and again
+def _fold(value: str) -> str:
+    return tokens.fold(value)

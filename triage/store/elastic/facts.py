@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 import time as clock
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,6 +23,7 @@ from triage.store.elastic.notes import Day, Notes
 from triage.store.elastic.session import Answer, Doc, Session, Write
 
 _BATCH = 500  # facts read, merged and written together
+_LANES = 2  # batches under way at once
 _CONFLICTS = 100  # each means that another writer got on; more is a bug
 _PAUSE = 0.02  # seconds before a fact is read again that another writer was quicker with
 
@@ -29,6 +32,7 @@ _PAUSE = 0.02  # seconds before a fact is read again that another writer was qui
 class _Planned:
     """What a fact is to become: `old` is what stood there, as `over`, with `kept` its packed log."""
 
+    id: str
     fact: Occurrence
     old: Occurrence | None
     over: Doc | None
@@ -65,12 +69,25 @@ class Facts:
         self._mask = mask
 
     def put(self, occurrences: Iterable[Occurrence]) -> Put:
-        new = better = 0
+        """Put batches side by side: one is read, merged and made into documents while the server works at another.
+
+        What comes twice is merged in the order in which it comes.
+        """
         coming = iter(occurrences)
-        while batch := list(islice(coming, _BATCH)):
-            done = self._put(batch)
-            new, better = new + done.new, better + done.better
-        return Put(new, better)
+        batch, following = list(islice(coming, _BATCH)), list(islice(coming, _BATCH))
+        if not following:
+            return self._put(batch) if batch else Put()
+        done: list[Put] = []
+        under_way: deque[tuple[set[str], Future[Put]]] = deque()
+        with ThreadPoolExecutor(_LANES, thread_name_prefix="put") as lanes:
+            while batch:
+                ids = {one.key.id for one in batch}
+                while under_way and (len(under_way) == _LANES or any(ids & others for others, _ in under_way)):
+                    done.append(under_way.popleft()[1].result())
+                under_way.append((ids, lanes.submit(self._put, batch)))
+                batch, following = following, list(islice(coming, _BATCH))
+            done += [lane.result() for _, lane in under_way]
+        return Put(sum(one.new for one in done), sum(one.better for one in done))
 
     def _put(self, facts: Sequence[Occurrence]) -> Put:
         new = better = 0
@@ -80,7 +97,7 @@ class Facts:
             stale: set[str] = set()
             for plan, answer in self._written(plans):
                 if answer.is_conflict:
-                    stale.add(plan.fact.key.id)
+                    stale.add(plan.id)
                 elif answer.is_done:
                     new, better = new + plan.new, better + plan.better
                 else:
@@ -92,24 +109,23 @@ class Facts:
 
     def _planned(self, facts: Sequence[Occurrence]) -> list[_Planned]:
         """Merge facts with what is known of them; those that add nothing are left out."""
-        ids = list(dict.fromkeys(one.key.id for one in facts))
+        ids = [one.key.id for one in facts]
         fields = ["body", "kept"] if any(one.kept is not None for one in facts) else ["body"]
-        known = self._session.read(self._index, ids, fields)
+        known = self._session.read(self._index, list(dict.fromkeys(ids)), fields)
         kept_since = self._horizon()
         plans: dict[str, _Planned] = {}
-        for one in facts:
-            id = one.key.id
+        for id, one in zip(ids, facts, strict=True):
             plan = plans.get(id)
             doc = known.get(id)
             if one.day < kept_since:
                 continue  # it was counted, and is deleted or about to be
             if plan is None and doc is not None:
                 old = fact(doc.source)
-                plan = plans[id] = _Planned(old, old, doc, doc.source.get("kept"))
+                plan = plans[id] = _Planned(id, old, old, doc, doc.source.get("kept"))
             if plan is not None and plan.fact.day < kept_since:
                 continue
             if plan is None:
-                plans[id] = _Planned(one, None, None, None, new=1)
+                plans[id] = _Planned(id, one, None, None, None, new=1)
                 continue
             merged = merge(plan.fact, one)
             if merged is not plan.fact:
@@ -134,7 +150,7 @@ class Facts:
         yield from zip(plans, answers, strict=True)
 
     def _write(self, plan: _Planned) -> Write:
-        return Write(self._index, plan.fact.key.id, document(plan.fact, plan.log), plan.over)
+        return Write(self._index, plan.id, document(plan.fact, plan.log), plan.over)
 
     def rewrite(self, ids: Iterable[str], change: Callable[[Occurrence], Occurrence]) -> tuple[int, set[Day]]:
         """Return how many were changed, and the days of those whose fingerprint was."""
@@ -164,7 +180,7 @@ class Facts:
                 old = fact(doc.source)
                 new = change(old)
                 if new != old and (new.fingerprint == old.fingerprint or old.day >= kept_since):
-                    plans.append(_Planned(new, old, doc, doc.source.get("kept")))
+                    plans.append(_Planned(doc.id, new, old, doc, doc.source.get("kept")))
         return plans
 
     # --- what was refused for good
