@@ -408,6 +408,15 @@ class StoreContract:
         store.clear(again)
         assert list(store.touched(10)) == []
 
+    def test_what_was_stored_by_a_revision_is_found_as_of_it(self, store: Store) -> None:
+        for number in range(3):
+            store.put([occurrence(number)])
+            as_of = store.revision()
+            for _ in range(2):
+                assert len(store.search(EVERYTHING, 9, as_of=as_of)) == number + 1
+                assert sum(store.histogram(EVERYTHING, as_of=as_of).values()) == number + 1
+                assert store.facets(EVERYTHING, ["dag"], 9, as_of=as_of) == {"dag": [("orders", number + 1)]}
+
     def test_many_occurrences_are_read_in_one_look_with_their_logs(self, store: Store) -> None:
         some = [occurrence(1, text="überall"), occurrence(2, log=LogStatus.PENDING), occurrence(3, deployment="dev")]
         store.put(some)

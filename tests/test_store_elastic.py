@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +25,7 @@ from triage.store import Day, Put, Store, Touched, open_store, thing_id
 from triage.store.access import Access
 from triage.store.elastic import ElasticStore
 from triage.store.elastic.indices import Indices
+from triage.store.elastic.session import Session
 
 # Three shards as in earnest: what is exact on one alone would not be noticed.
 ACCESS = Access(shards=3)
@@ -240,6 +242,31 @@ def test_days_are_taken_out_of_a_note_as_they_were_seen(on_9: ElasticStore) -> N
     store.put([occurrence(n, fingerprint=f"1:{n}", log_bytes=200) for n in range(3)])
     store.erase(Touched, [thing_id(store.touched(9)[1])])
     assert [one.fingerprint for one in store.everything(Touched, 9)] == ["1:0", "1:2"]
+
+
+def test_a_page_of_what_is_known_costs_one_request_and_one_for_all_its_logs(
+    on_9: ElasticStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = emptied(on_9)
+    store.put([occurrence(n) for n in range(60)])
+    as_of = store.revision()
+    asked: list[str] = []
+    ask = Session.ask
+
+    def noting(session: Session, method: str, path: str, *args: Any, **more: Any) -> Any:
+        asked.append(path.rpartition("/")[2])
+        return ask(session, method, path, *args, **more)
+
+    monkeypatch.setattr(Session, "ask", noting)
+    first = store.search(EVERYTHING, 50, as_of=as_of)
+    assert store.search(EVERYTHING, 50, as_of=as_of) == first
+    assert len(store.occurrences(one.key.id for one in first)) == 50
+    assert asked == ["_refresh", "_search", "_search", "_mget"]
+    store.put([occurrence(60)])
+    asked.clear()
+    assert len(store.search(EVERYTHING, 99, as_of=store.revision())) == 61
+    assert len(store.search(EVERYTHING, 99)) == 61
+    assert asked == ["docs", "_refresh", "_search", "_refresh", "_search"]
 
 
 def test_two_that_write_and_settle_at_once_lose_and_double_nothing(elastic: str) -> None:

@@ -37,12 +37,14 @@ def understood(service: Service, text: str, now: datetime, within: Span | None =
     return both(query, Between("at", within.since, within.until - timedelta(microseconds=1)))
 
 
-def facets(store: Store, query: Query, shown: int, fields: Sequence[str] = FACETED) -> Counts:
+def facets(
+    store: Store, query: Query, shown: int, fields: Sequence[str] = FACETED, *, as_of: int | None = None
+) -> Counts:
     """Count everything a query finds by each of these fields, the `shown` most frequent values of each.
 
     Values that a query does not tell apart are one, under the spelling that most have: so a term for it finds its count.
     """
-    counted = store.facets(query, fields, _READ)
+    counted = store.facets(query, fields, _READ, as_of=as_of)
     return {field: merged(counted[field])[:shown] for field in fields}
 
 

@@ -66,11 +66,12 @@ def _searching(store: Store, client: elasticsearch.Elasticsearch, count: int) ->
     queries = [_query(*question(chance, count)) for _ in range(QUERIES)]
     ours: list[float] = []
     raw: list[float] = []
+    as_of = store.revision()  # which the Search page asks for anyway, for all that it shows
     for number in range(ROUNDS):
         for query in queries:
             sent = _sent(store, query)
             both: list[tuple[list[float], Callable[[], object]]] = [
-                (ours, lambda query=query: store.search(query, PAGE)),  # type: ignore[misc]
+                (ours, lambda query=query: store.search(query, PAGE, as_of=as_of)),  # type: ignore[misc]
                 (raw, lambda sent=sent: client.search(index=sent[0], body=sent[1])),  # type: ignore[misc]
             ]
             for times, ask in both if number % 2 else reversed(both):

@@ -204,23 +204,32 @@ class Store(Protocol):
     def backlog(self, deployment: str, now: datetime) -> Backlog:
         """Count the logs still awaited."""
 
-    def search(self, query: Query, limit: int, after: tuple[datetime, str] | None = None) -> list[Occurrence]:
-        """Return matching occurrences, newest `ended_at` first, of the same time the greatest id first; `after` is the last row's (ended_at, id)."""
+    def search(
+        self, query: Query, limit: int, after: tuple[datetime, str] | None = None, *, as_of: int | None = None
+    ) -> list[Occurrence]:
+        """Return matching occurrences, newest `ended_at` first, of the same time the greatest id first; `after` is the last row's (ended_at, id).
+
+        With `as_of`, a revision, what was stored after it may be missing: who knows the revision, as a page does, spares the
+        store a look for what is new. Whoever decides from what it finds gives none.
+        """
 
     def count(self, query: Query) -> int:
         """Count the matching occurrences."""
 
-    def histogram(self, query: Query, step: timedelta = DAY) -> dict[datetime, int]:
+    def histogram(self, query: Query, step: timedelta = DAY, *, as_of: int | None = None) -> dict[datetime, int]:
         """Count the matching occurrences by steps of time, named by their starts, in order; steps without any are left out.
 
-        The starts are multiples of the step since 1970, UTC.
+        The starts are multiples of the step since 1970, UTC; `as_of` is that of `search`.
         """
 
-    def facets(self, query: Query, fields: Sequence[str], limit: int) -> dict[str, list[tuple[str, int]]]:
+    def facets(
+        self, query: Query, fields: Sequence[str], limit: int, *, as_of: int | None = None
+    ) -> dict[str, list[tuple[str, int]]]:
         """Count the matching occurrences by the values of each of these fields, some of `query.FACETS`.
 
         The `limit` most frequent ones as they are stored, by count, then by value in order of its code points. Exact.
         Occurrences without a value count nowhere; one with several tags at each of them, the same tag twice counts once.
+        `as_of` is that of `search`.
         """
 
     def matching(self, query: Query) -> set[tuple[str, str]]:

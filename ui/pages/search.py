@@ -62,21 +62,23 @@ def render() -> None:
 
 def _found(text: str, query: Query, within: Span | None, place: search.Place | None) -> None:
     store = desk().service.store
-    state = (store.revision(), desk().now().replace(second=0, microsecond=0))
+    as_of = store.revision()
+    state = (as_of, desk().now().replace(second=0, microsecond=0))
     asked = (text, within)
-    counted = desk().remembered(("bars", asked), state, lambda: timeline(partial(store.histogram, query), within))
+    count = partial(store.histogram, query, as_of=as_of)
+    counted = desk().remembered(("bars", asked), state, lambda: timeline(count, within))
     if counted is None:
         _nothing(text, query, within)
         return
     with st.container(key="found"):
         left, right = st.columns([3, 13], gap="medium")
     with left:
-        found = desk().remembered(("facets", asked), state, lambda: search.facets(store, query, _VALUES))
+        found = desk().remembered(("facets", asked), state, lambda: search.facets(store, query, _VALUES, as_of=as_of))
         facets("facets", [_facet(field, values, text, within) for field, values in found.items() if values])
     with right:
         bars("hist", counted, narrow="search?" + _address(text) + "from={from}&to={to}")
         _told(text, within, counted.total)
-        _hits(text, query, within, place, counted.total)
+        _hits(text, query, within, place, counted.total, as_of)
 
 
 def _facet(field: str, values: list[tuple[str, int]], text: str, within: Span | None) -> dict[str, object]:
@@ -104,8 +106,8 @@ def _savable(text: str, within: Span | None) -> str:
     return added(text, f'at:["{within.since.isoformat()}" TO "{within.until.isoformat()}"]')
 
 
-def _hits(text: str, query: Query, within: Span | None, place: search.Place | None, total: int) -> None:
-    found = desk().service.store.search(query, _PAGE + 1, place)
+def _hits(text: str, query: Query, within: Span | None, place: search.Place | None, total: int, as_of: int) -> None:
+    found = desk().service.store.search(query, _PAGE + 1, place, as_of=as_of)
     hits = found[:_PAGE]
     here, trail = st.query_params.get("after", ""), _trail()
     first = "search?" + _address(text, within)

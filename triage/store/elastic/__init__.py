@@ -100,17 +100,21 @@ class ElasticStore:
     def backlog(self, deployment: str, now: datetime) -> Backlog:
         return self._reading.backlog(deployment, now)
 
-    def search(self, query: Query, limit: int, after: tuple[datetime, str] | None = None) -> list[Occurrence]:
-        return self._reading.search(query, limit, after)
+    def search(
+        self, query: Query, limit: int, after: tuple[datetime, str] | None = None, *, as_of: int | None = None
+    ) -> list[Occurrence]:
+        return self._reading.search(query, limit, after, as_of)
 
     def count(self, query: Query) -> int:
         return self._reading.count(query)
 
-    def histogram(self, query: Query, step: timedelta = DAY) -> dict[datetime, int]:
-        return self._reading.histogram(query, step)
+    def histogram(self, query: Query, step: timedelta = DAY, *, as_of: int | None = None) -> dict[datetime, int]:
+        return self._reading.histogram(query, step, as_of)
 
-    def facets(self, query: Query, fields: Sequence[str], limit: int) -> dict[str, list[tuple[str, int]]]:
-        return self._reading.facets(query, fields, limit)
+    def facets(
+        self, query: Query, fields: Sequence[str], limit: int, *, as_of: int | None = None
+    ) -> dict[str, list[tuple[str, int]]]:
+        return self._reading.facets(query, fields, limit, as_of)
 
     def matching(self, query: Query) -> set[tuple[str, str]]:
         return self._reading.matching(query)

@@ -1,7 +1,7 @@
 """What is found and counted among the occurrences in Elasticsearch, exactly.
 
-Every look refreshes the index first, which costs nothing where nothing was written: what was put is found, as on every
-store. Pages go by time and id, never by a score and never by an offset.
+Every look refreshes the index first: what was put is found, as on every store. Only who gives the revision that it shows
+is spared that, once the index was refreshed since that was told. Pages go by time and id, never by a score or an offset.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Reading:
     def __init__(self, session: Session, indices: Indices) -> None:
         self._session = session
         self._index = indices.occurrence
+        self._shown: int | None = None  # a revision that was told before the index was refreshed
 
     def occurrences(self, ids: Sequence[str]) -> dict[str, Occurrence]:
         """Return by id those that exist, with their kept logs, as they are now, refreshed or not."""
@@ -52,9 +53,17 @@ class Reading:
         due, waiting = found["aggregations"]["due"]["doc_count"], found["hits"]["total"]["value"]
         return Backlog(waiting, due, None if oldest is None else time(int(oldest)))
 
-    def search(self, query: Query, limit: int, after: tuple[datetime, str] | None) -> list[Occurrence]:
+    def search(
+        self, query: Query, limit: int, after: tuple[datetime, str] | None, as_of: int | None
+    ) -> list[Occurrence]:
         place = [micros(after[0]), after[1]] if after else None
-        return self._rows(compile_query(query), _NEWEST, limit, place)
+        return self._rows(compile_query(query), _NEWEST, limit, place, as_of=as_of)
+
+    def _renew(self, as_of: int | None = None) -> None:
+        """Let what follows find all that was written, or what was by the revision `as_of`."""
+        if as_of is None or as_of != self._shown:
+            self._session.refresh(self._index)
+            self._shown = as_of if as_of is not None else self._shown
 
     def _rows(
         self,
@@ -64,8 +73,9 @@ class Reading:
         after: list[Any] | None = None,
         *,
         kept: bool = False,
+        as_of: int | None = None,
     ) -> list[Occurrence]:
-        self._session.refresh(self._index)
+        self._renew(as_of)
         body = {"query": {"bool": {"filter": [query]}}, "sort": sort, "_source": ["body", "kept"] if kept else ["body"]}
         body |= {"search_after": after} if after else {}
         return [fact(doc.source) for doc in self._session.rows(self._index, body, limit, _PAGE)]
@@ -73,28 +83,29 @@ class Reading:
     def count(self, query: Query) -> int:
         return int(self._counts(compile_query(query), {})["hits"]["total"]["value"])
 
-    def histogram(self, query: Query, step: timedelta) -> dict[datetime, int]:
+    def histogram(self, query: Query, step: timedelta, as_of: int | None) -> dict[datetime, int]:
         compiled, interval = compile_query(query), step // _MICROSECOND
-        ends = self._counts(compiled, {"low": {"min": {"field": "at"}}, "high": {"max": {"field": "at"}}})[
-            "aggregations"
-        ]
+        lasts = {"low": {"min": {"field": "at"}}, "high": {"max": {"field": "at"}}}
+        ends = self._counts(compiled, lasts, as_of)["aggregations"]
         if ends["low"]["value"] is None:
             return {}
         by = {"field": "at", "interval": interval}
         if (ends["high"]["value"] - ends["low"]["value"]) / interval < _VALUES:
             aggs = {"by": {"histogram": {**by, "min_doc_count": 1}}}
-            buckets = self._counts(compiled, aggs)["aggregations"]["by"]["buckets"]
+            buckets = self._counts(compiled, aggs, as_of)["aggregations"]["by"]["buckets"]
             return {time(int(bucket["key"])): bucket["doc_count"] for bucket in buckets}
         steps = self._session.composite(self._index, compiled, [{"at": {"histogram": by}}])
         return {time(int(bucket["key"]["at"])): bucket["doc_count"] for bucket in steps}
 
-    def facets(self, query: Query, fields: Sequence[str], limit: int) -> dict[str, list[tuple[str, int]]]:
+    def facets(
+        self, query: Query, fields: Sequence[str], limit: int, as_of: int | None
+    ) -> dict[str, list[tuple[str, int]]]:
         compiled = compile_query(query)
         order = [{"_count": "desc"}, {"_key": "asc"}]
         # One more, for the empty value is a value to the server; and so many of each shard that none is missed.
         terms = {"size": limit + 1, "shard_size": max(_VALUES, limit + 1), "order": order}
         aggs = {name: {"terms": {"field": facet(name), **terms}} for name in fields}
-        found = self._counts(compiled, aggs)["aggregations"] if fields else {}
+        found = self._counts(compiled, aggs, as_of)["aggregations"] if fields else {}
         counted: dict[str, list[tuple[str, int]]] = {}
         for name in fields:
             if found[name]["doc_count_error_upper_bound"]:
@@ -137,7 +148,7 @@ class Reading:
         found: dict[tuple[str, str], Occurrence] = {}
         pairs = sorted(set(members))
         if pairs:
-            self._session.refresh(self._index)
+            self._renew()
         for start in range(0, len(pairs), _PAGE):
             body = {
                 "query": {"bool": {"filter": [of_members(pairs[start : start + _PAGE])]}},
@@ -148,7 +159,7 @@ class Reading:
                 found[one.key.deployment, one.fingerprint] = one
         return found
 
-    def _counts(self, query: dict[str, Any], aggs: dict[str, Any]) -> dict[str, Any]:
-        self._session.refresh(self._index)
+    def _counts(self, query: dict[str, Any], aggs: dict[str, Any], as_of: int | None = None) -> dict[str, Any]:
+        self._renew(as_of)
         body = {"query": {"bool": {"filter": [query]}}, "size": 0, "track_total_hits": True, "aggs": aggs}
         return self._session.search(self._index, body)

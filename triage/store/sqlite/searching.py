@@ -31,7 +31,9 @@ _DAYS = "SELECT o.day, count(*) FROM {} GROUP BY o.day ORDER BY o.day"
 class Searching(Connections):
     """`search`, `count`, `histogram`, `facets` and `matching` of the `Store` protocol."""
 
-    def search(self, query: Query, limit: int, after: tuple[datetime, str] | None = None) -> list[Occurrence]:
+    def search(
+        self, query: Query, limit: int, after: tuple[datetime, str] | None = None, *, as_of: int | None = None
+    ) -> list[Occurrence]:
         with self.reading() as db:
             best: list[tuple[int, str, int]] = []  # a heap: the worst of what was found first
             for rows in _streams(plan(query), late(db), after):
@@ -52,7 +54,7 @@ class Searching(Connections):
             source, params = _source(plan(query), late(db))
             return int(db.execute(f"SELECT count(*) FROM {source}", params).fetchone()[0])
 
-    def histogram(self, query: Query, step: timedelta = DAY) -> dict[datetime, int]:
+    def histogram(self, query: Query, step: timedelta = DAY, *, as_of: int | None = None) -> dict[datetime, int]:
         long = step // timedelta(microseconds=1)
         planned = plan(query)
         with self.reading() as db:
@@ -66,7 +68,9 @@ class Searching(Connections):
             sql = f"SELECT o.at - ((o.at % ?) + ?) % ? AS start, count(*) FROM {source} GROUP BY start ORDER BY start"
             return {time(start): count for start, count in db.execute(sql, [long, long, long, *params])}
 
-    def facets(self, query: Query, fields: Sequence[str], limit: int) -> dict[str, list[tuple[str, int]]]:
+    def facets(
+        self, query: Query, fields: Sequence[str], limit: int, *, as_of: int | None = None
+    ) -> dict[str, list[tuple[str, int]]]:
         if unknown := [name for name in fields if name not in FACETS]:
             raise StoreError(f"The store cannot count by {unknown[0]!r}.")
         columns = ["tags" if name == "tag" else name for name in fields]
