@@ -408,6 +408,15 @@ class StoreContract:
         store.clear(again)
         assert list(store.touched(10)) == []
 
+    def test_many_records_are_read_in_one_look_with_their_revisions(self, store: Store) -> None:
+        for name in ("prod", "dev", "it's"):
+            store.save(Cursor(name), None)
+        store.save(Cursor("dev", events_until=NOW), 1)
+        found = {name: store.get(Cursor, name) for name in ("dev", "it's")}
+        assert found["dev"] == (Cursor("dev", events_until=NOW), 2)
+        assert store.many(Cursor, iter(["dev", "it's", "dev", "unknown"])) == found
+        assert store.many(Membership, ["dev"]) == store.many(Cursor, []) == {}
+
     def test_what_was_stored_by_a_revision_is_found_as_of_it(self, store: Store) -> None:
         for number in range(3):
             store.put([occurrence(number)])

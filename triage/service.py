@@ -452,11 +452,18 @@ class Service:
 
     def problem_by(self, deployment: str, fingerprint: str) -> str:
         """Return the id of the problem that has a deployment's failures of this fingerprint; empty without one."""
-        if not fingerprint:
-            return ""
-        scope = self.scope(deployment)
-        found = self.store.get(Membership, f"{scope}/{fingerprint}")
-        return found[0].problem if found else problem_id(scope, fingerprint)
+        return self.problems_by([(deployment, fingerprint)])[deployment, fingerprint]
+
+    def problems_by(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return the ids of the problems that have these (deployment, fingerprint) pairs, empty without a fingerprint."""
+        scoped = {pair: (self.scope(pair[0]), pair[1]) for pair in pairs}
+        known = self.store.many(Membership, {"/".join(at) for at in scoped.values() if at[1]})
+
+        def owner(scope: str, fingerprint: str) -> str:
+            found = known.get(f"{scope}/{fingerprint}")
+            return found[0].problem if found else problem_id(scope, fingerprint)
+
+        return {pair: owner(*at) if at[1] else "" for pair, at in scoped.items()}
 
     def health(self, now: datetime) -> list[HealthView]:
         """Return what the last pass over each deployment found, in order of name."""

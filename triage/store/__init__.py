@@ -165,6 +165,9 @@ class Store(Protocol):
     def get(self, kind: type[R], id: str) -> tuple[R, int] | None:
         """Return a record and its revision, or None."""
 
+    def many(self, kind: type[R], ids: Iterable[str]) -> dict[str, tuple[R, int]]:
+        """Return by id those of these records that exist, each with its revision: for a page of them, in one look."""
+
     def save(self, record: Record, revision: int | None) -> int:
         """Save against the revision read (None: must not exist yet) and return the new one; else StaleProblem."""
 

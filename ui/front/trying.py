@@ -44,15 +44,12 @@ def hit_rows(facts: Iterable[Occurrence], words: Sequence[Words]) -> list[dict[s
 
     Logs are looked through until `_READ` characters are; rows behind show their evidence, as those without words do.
     """
-    owners: dict[tuple[str, str], str] = {}
     rows, left = [], _READ
     facts = list(facts)
+    owners = desk().service.problems_by((fact.key.deployment, fact.fingerprint) for fact in facts)
     read = desk().service.store.occurrences(fact.key.id for fact in facts if words and fact.fingerprint)
     for fact in facts:
-        pair = fact.key.deployment, fact.fingerprint
-        if pair not in owners:
-            owners[pair] = desk().service.problem_by(*pair)
-        row = try_row(fact, owners[pair], words)
+        row = try_row(fact, owners[fact.key.deployment, fact.fingerprint], words)
         if left > 0 and (kept := read.get(fact.key.id)) is not None:
             lines = kept.kept or ()
             left -= sum(len(line.text) for line in lines)

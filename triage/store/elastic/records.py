@@ -35,6 +35,11 @@ class Records:
         found = self._read(kind.__name__, id)
         return _record(found, kind) if found else None
 
+    def many(self, kind: type[R], ids: Iterable[str]) -> dict[str, tuple[R, int]]:
+        keys = {_hash(kind.__name__, id): id for id in ids}
+        found = self._session.read(self._index, list(keys), ["body", "revision"])
+        return {keys[key]: _record(doc, kind) for key, doc in found.items()}
+
     def save(self, record: Record, revision: int | None) -> int:
         id, kind = record_keys(record)[0], type(record).__name__
         over = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -25,6 +26,13 @@ class Records(Connections):
                 "SELECT body, revision FROM record WHERE kind = ? AND id = ?", (kind.__name__, id)
             ).fetchone()
         return (msgspec.json.decode(row[0], type=kind), row[1]) if row else None
+
+    def many(self, kind: type[R], ids: Iterable[str]) -> dict[str, tuple[R, int]]:
+        sql = "SELECT id, body, revision FROM record WHERE kind = ? AND id IN (SELECT value FROM json_each(?))"
+        with self.reading() as db:
+            rows = db.execute(sql, (kind.__name__, msgspec.json.encode(list(ids)).decode())).fetchall()
+        decoder = msgspec.json.Decoder(kind)
+        return {id: (decoder.decode(body), revision) for id, body, revision in rows}
 
     def save(self, record: Record, revision: int | None) -> int:
         id, parent, wake_at = record_keys(record)
