@@ -65,7 +65,7 @@ def test_those_named_are_dropped_and_the_others_taken_when_tried_again(
     with pytest.raises(SystemExit, match="2"):
         main(["refused", "--drop", "--retry"])
     run(["refused", "--retry", "--json"])
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"taken": 2, "refused": 0}
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"taken": 2, "refused": 0, "dropped": 0}
     assert service.store.count(EVERYTHING) == 2
     service.store.overwrite(LETTERS)
     run(["refused", "--drop"])
@@ -88,6 +88,18 @@ def test_secrets_in_them_are_masked_and_they_go_with_their_day(service: Service)
     service.store.put([old])
     retention.retire(service, timedelta(days=180), lambda: NOW, pause=lambda seconds: None)
     assert service.store.dead() == 3
+
+
+def test_one_of_a_retired_day_is_dropped_and_said_to_be_when_tried_again(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.store.retire("2026-11-01", 9)
+    service.store.overwrite([DeadLetter(occurrence(8, at=NOW - timedelta(days=300)), "old")])
+    run(["refused", "--retry"])
+    assert "3 were taken now; 0 are refused still. 1 were dropped, for their days are retired." in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert service.store.count(EVERYTHING) == 3
 
 
 def test_health_counts_them(service: Service, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def retire(
         pause(max(0.0, (clock() - begun).total_seconds()))
     if total:
         _forget_comparisons(store)
-        _forget_letters(store, day)
+    forget_letters(store, day)
     return total, day
 
 
@@ -82,9 +82,12 @@ def _forget_comparisons(store: Store) -> None:
                 store.delete(Comparison, record_keys(one)[0], revision)
 
 
-def _forget_letters(store: Store, day: str) -> None:
-    """Delete the dead letters of days that are not kept: no store takes them any more."""
-    after = ""
+def forget_letters(store: Store, day: str) -> int:
+    """Delete the dead letters of days before an ISO day, which no store takes any more; return how many."""
+    gone, after = 0, ""
     while letters := store.everything(DeadLetter, SLICE, after):
         after = thing_id(letters[-1])
-        store.erase(DeadLetter, [thing_id(one) for one in letters if one.fact.day < day])
+        old = [thing_id(one) for one in letters if one.fact.day < day]
+        store.erase(DeadLetter, old)
+        gone += len(old)
+    return gone

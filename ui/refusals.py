@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import click
 from rich.console import Console
 
+from triage import retention
 from triage.errors import InputError
 from triage.service import Service
 from triage.store import DeadLetter, Store, thing_id
@@ -27,13 +28,11 @@ def act(
     store = service.store
     chosen = _chosen(store, ids)
     if retry:
+        old = retention.forget_letters(store, retention.horizon(store).day)
         taken, left = store.revive(), store.dead()
-        _say(
-            {"taken": taken, "refused": left},
-            f"{taken} were taken now; {left} are refused still.",
-            out,
-            as_json=as_json,
-        )
+        said = f"{taken} were taken now; {left} are refused still."
+        said += f" {old} were dropped, for their days are retired." if old else ""
+        _say({"taken": taken, "refused": left, "dropped": old}, said, out, as_json=as_json)
         return 1 if left else 0
     if drop:
         doomed = chosen if ids else [thing_id(one) for one in letters(store)]
