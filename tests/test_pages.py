@@ -91,6 +91,9 @@ def test_health_says_who_works_who_fell_silent_and_what_waits(empty: Service) ->
     assert "held by w-1:7" in told
     assert "3 in airtriage, 1 in airtriage.bulk" in told
     assert "w-2:9" in told, "it fell silent"
+    assert "Store answers" in told
+    store.erase(Worker, ["w-1:7"])
+    assert "Nobody at work" in shown()
 
 
 # --- driven in a real browser

@@ -207,6 +207,8 @@ def test_everything_found_is_downloaded_and_what_finds_nothing_is_named(tab: Wat
     assert Path(started.value.path()).read_text().endswith("# end: 13\n")
     page.goto(f"{base}/search?q=deadlock+dag%3Anowhere")
     expect(page.get_by_text("dag:nowhere")).to_be_visible()
+    page.goto(f"{base}/search?q=dag%3Anowhere&from=2026-01-01&to=2026-01-02")
+    expect(page.get_by_text("Search all of time. Logs are searched by whole words")).to_be_visible()
 
 
 @needs_chromium

@@ -202,6 +202,8 @@ def _ours() -> list[Block]:
     alive = [one for one in known if presence.is_alive(one, at.now())]
     lost = next((one.trouble for one in alive if one.trouble), None)
     mark = sheet.dot("bad", "Broker away") if lost else sheet.dot("good", "Store answers")
+    if known and not alive:
+        mark = sheet.dot("warn", "Nobody at work")
     return [
         sheet.headline("airtriage", mark),
         *([sheet.p(sheet.strong(lost.what), f" {lost.fix}", tone="bad")] if lost else []),

@@ -168,7 +168,7 @@ def _nothing(text: str, query: Query, within: Span | None) -> None:
     )
     ways: list[sheet.Run] = ["Logs are searched by whole words; end one with * for any ending: time*."]
     if within is not None:
-        ways = [sheet.link("Search all of time", "search?" + _address(text).rstrip("&")), ", or ", *_lowered(ways)]
+        ways = [sheet.link("Search all of time", "search?" + _address(text).rstrip("&")), ". ", *ways]
     show(
         "none",
         [
@@ -179,10 +179,6 @@ def _nothing(text: str, query: Query, within: Span | None) -> None:
             )
         ],
     )
-
-
-def _lowered(runs: list[sheet.Run]) -> list[sheet.Run]:
-    return [run[0].lower() + run[1:] if isinstance(run, str) else run for run in runs]
 
 
 def _part(part: Query) -> str:
