@@ -16,7 +16,7 @@ from tests.bench.bench_signatures import SHARED, own, shared
 from tests.bench.table import Figure, interleaved, ratio, say, show
 from triage import logs
 from triage.model import LogLine
-from triage.redact import PLAIN, RULES, Redactor
+from triage.redact import RULES, Redactor
 from triage.redact.rules import EMAIL, Rule
 
 SIZES = (15_000, 30_000, 60_000)
@@ -103,7 +103,7 @@ def speed(rounds: int) -> Figure:
     times = interleaved(
         {
             "floor": lambda: [floor(lines) for lines in several],
-            "ours": lambda: [PLAIN.lines(lines) for lines in several],
+            "ours": lambda: redacted(several),
         },
         rounds,
         clock=time.process_time,
@@ -115,6 +115,12 @@ def speed(rounds: int) -> Figure:
         f"{len(several) / under:,.0f} logs/s",
         f"{ratio(times['ours'], times['floor']):.2f}",
     )
+
+
+def redacted(several: Sequence[Sequence[LogLine]]) -> int:
+    """Redact logs by a redactor that remembers none of them; returns how many lines came out otherwise."""
+    redactor = Redactor()
+    return sum(new is not old for lines in several for old, new in zip(lines, redactor.lines(lines), strict=True))
 
 
 def unmasked(text: bytes) -> list[LogLine]:
