@@ -174,6 +174,28 @@ def test_open_when_the_cluster_takes_no_writes_makes_nothing(secured: Secured) -
     assert secured.server.ask("GET", f"/{url.rpartition('/')[2]}-*") == {}
 
 
+def test_copy_when_the_source_has_a_login_of_its_own_uses_it_for_the_source_alone(
+    secured: Secured, tmp_path: Path
+) -> None:
+    url = fresh(secured.server.url)
+    store = open_store(url, secured.access)
+    store.put([occurrence(1)])
+    store.close()
+    (tmp_path / "other.toml").write_text(
+        f'store = "{url}"\n[elastic]\nca_file = "{secured.access.ca_file}"\napi_key = "{secured.key(**ENOUGH)}"\n'
+    )
+    wrong = {"ELASTIC__USERNAME": NAME, "ELASTIC__PASSWORD": "s3cret-word"}
+    words = ["copy", "--to", f"sqlite:///{tmp_path / 'copy.db'}", "--from-config", str(tmp_path / "other.toml")]
+    done = run(fresh(secured.server.url), tmp_path, *words, **wrong)
+    assert done.returncode == 0, done.stderr
+    copied = open_store(f"sqlite:///{tmp_path / 'copy.db'}")
+    assert copied.count(EVERYTHING) == 1
+    copied.close()
+    back = ["copy", "--to", fresh(secured.server.url), "--from", f"sqlite:///{tmp_path / 'copy.db'}"]
+    done = run(url, tmp_path, *back, "--from-config", str(tmp_path / "other.toml"), **wrong)
+    assert (done.returncode, "cannot be trusted" in done.stderr) == (2, True)
+
+
 def test_command_when_its_settings_log_in_serves_and_when_they_do_not_ends_with_2(
     secured: Secured, tmp_path: Path
 ) -> None:

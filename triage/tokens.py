@@ -60,7 +60,8 @@ _CUTS, _FOLDS = _Cuts(), _Folds()
 def cut(text: str) -> list[str]:
     """Return the tokens of a text, in its order, each at most `LONGEST` characters."""
     plain = text.encode().translate(_BYTES).decode() if text.isascii() else _normal(text).translate(_CUTS)
-    return [token[:LONGEST] for token in plain.split()]
+    found = plain.split()
+    return found if max(map(len, found), default=0) <= LONGEST else [token[:LONGEST] for token in found]
 
 
 def placed(text: str) -> list[tuple[int, int, str]]:

@@ -22,16 +22,19 @@ from ui.tables import progress_bar
 
 
 def copy(
-    source: str, target: str, access: Access, out: Console, err: Console, *, verify: bool, as_json: bool
+    source: tuple[str, Access], target: tuple[str, Access], out: Console, err: Console, *, verify: bool, as_json: bool
 ) -> int:  # fmt: skip
-    """Make the target hold what the source does, or only compare them, and print what came of it; returns the exit code."""
-    if bare(source) == bare(target):
+    """Make the target hold what the source does, or only compare them, and print what came of it; returns the exit code.
+
+    Each is an address and how to log in there.
+    """
+    if bare(source[0]) == bare(target[0]):
         raise InputError("Both addresses are of one store.", "Name another one to copy to.")
-    here = open_source(source, access)
+    here = open_source(*source)
     try:
-        there = open_source(target, access) if verify else open_target(target, access)
+        there = open_source(*target) if verify else open_target(*target)
         try:
-            done = _run(here, there, bare(source), err, verify=verify, as_json=as_json)
+            done = _run(here, there, bare(source[0]), err, verify=verify, as_json=as_json)
         finally:
             there.close()
     finally:

@@ -88,16 +88,29 @@ def retire(context: Context, dry_run: bool, as_json: bool) -> None:
 @click.option(
     "--to", "target", metavar="URL", required=True, help="The store to fill: an empty one, or one not there yet."
 )
+@click.option(
+    "--from-config",
+    "login",
+    metavar="FILE",
+    help="A settings file whose section elastic logs in to the source; without it both are logged in to alike.",
+)
 @click.option("--verify", is_flag=True, help="Only compare the two.")
 @json_option
 @passes
-def copy(context: Context, source: str | None, target: str, verify: bool, as_json: bool) -> None:
+def copy(context: Context, source: str | None, target: str, login: str | None, verify: bool, as_json: bool) -> None:
     """Copy a store into another: to move house, as a backup, or to restore one. May be stopped and run again."""
+    from triage.settings import load
     from ui import copying
 
     its = context.settings
-    here = source or its.store_url
-    sys.exit(copying.copy(here, target, its.store_access, out, err, verify=verify, as_json=as_json))
+    here, access = source or its.store_url, its.store_access
+    if login is not None:
+        other = load(login, {})  # without the environment, which says how to log in to the target
+        for secret in other.elastic.secrets:
+            its.redactor.learned.add(secret)
+        access = other.elastic.access(its.redactor.text)
+        here = source or other.store_url
+    sys.exit(copying.copy((here, access), (target, its.store_access), out, err, verify=verify, as_json=as_json))
 
 
 @cli.command()
