@@ -63,8 +63,9 @@ def worn(block: str) -> tuple[re.Pattern[str], ...]:
     """The forms of the prefixes that lines of this block wear, the outermost first; empty for bare ones."""
     text = "\n" + block
     for found in (_ANY if "{base_task_runner.py" in block else _ANY_BARE).finditer(text):
-        line = text[found.start() + 1 :].partition("\n")[0]
-        if forms := _before_record(line, _DEEPEST):
+        begin = found.start() + 1
+        end = text.find("\n", begin)
+        if forms := _before_record(text[begin : end if end >= 0 else len(text)], _DEEPEST):
             return forms
     return ()
 

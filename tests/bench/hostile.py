@@ -19,7 +19,7 @@ import triage.signature
 from triage.hinted import Hinted
 
 MODULES = (
-    "triage.logs", "triage.header", "triage.traces", "triage.passages", "triage.scan", "triage.causes", "triage.signature",
+    "triage.logs", "triage.reading", "triage.header", "triage.traces", "triage.passages", "triage.scan", "triage.causes", "triage.signature",
     *(f"triage.signature.{module.name}" for module in pkgutil.iter_modules(triage.signature.__path__)),
 )  # fmt: skip
 SAMPLES = 2
