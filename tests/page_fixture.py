@@ -11,7 +11,7 @@ from tests.served import CHROMIUM, chromium
 
 expect.set_options(timeout=20_000)  # milliseconds: a page waits its turn where the machine is busy
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-_STILL = "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
+_STILL = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 class Watched:
@@ -33,7 +33,7 @@ class Watched:
         """Click once the page is drawn whole: a button that moves between press and release is not clicked at all."""
         button = self.page.locator(what) if isinstance(what, str) else what
         button.wait_for()
-        self.page.wait_for_function(_STILL)
+        self.page.locator(_STILL).wait_for()  # no function: the page forbids to evaluate one later
         button.click()
 
     def check(self) -> None:

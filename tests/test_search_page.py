@@ -47,18 +47,24 @@ def test_hits_are_marked_in_their_log_and_pages_follow_one_another(tab: Watched,
     expect(rows).to_have_count(50)
     expect(page.get_by_text("214 failed tries")).to_be_visible()
     expect(page.locator("mark").first).to_have_text("deadlock")
-    first = page.locator("[data-try]").first.get_attribute("data-try")
-    page.get_by_role("link", name="Next", exact=True).click()
-    expect(page.locator(f"[data-try='{first}']")).to_have_count(0)
+    first = rows.first.get_attribute("data-try")
+
+    def turn(name: str) -> None:
+        """Go to another page and wait until it is there."""
+        shown = rows.first.get_attribute("data-try")
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.locator(f"[data-try='{shown}']")).to_have_count(0)
+
+    turn("Next")
     assert "after=" in page.url
     service = made_up.service(folder)
     fresh = made_up._occurrences(0, made_up.CASES[0], made_up.NOW + timedelta(minutes=1), made_up.random.Random(3))[-1]
     service.record([replace(fresh, key=replace(fresh.key, dag_id="newest"), host="w-1")])
     service.store.close()
-    page.get_by_role("link", name="Next", exact=True).click()
+    turn("Next")
     expect(page.get_by_text("215 failed tries")).to_be_visible()
-    page.get_by_role("link", name="Previous").click()
-    page.get_by_role("link", name="Previous").click()
+    turn("Previous")
+    turn("Previous")
     expect(page.locator(f"[data-try='{first}']")).to_be_visible()
     expect(page.get_by_role("link", name="Previous")).to_have_count(0)
     line = page.locator(".line.hit").first
@@ -113,18 +119,18 @@ def test_a_span_is_zoomed_into_by_mouse_and_keys_the_address_holds_it_and_back_l
     page.locator("svg.plot").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    page.wait_for_function(f"location.href !== {narrow!r}")
+    page.wait_for_url(lambda url: url != narrow)
     expect(page.get_by_text("a minute")).to_be_visible()
     page.get_by_role("link", name="zoom out").click()
     page.go_back()
     page.go_back()
-    page.wait_for_function(f"location.href === {narrow!r}")
+    page.wait_for_url(narrow)
     expect(page.get_by_text("an hour")).to_be_visible()
     fresh = page.context.new_page()
     fresh.goto(narrow)
     expect(fresh.get_by_text("an hour")).to_be_visible()
     fresh.locator(".hints .x").click()
-    fresh.wait_for_function(f"location.href === {whole!r}")
+    fresh.wait_for_url(whole)
 
 
 @needs_chromium

@@ -19,6 +19,7 @@ import pytest
 
 from collector.tasks import Collector
 from tests.airflow_fixture import FinishedAirflow
+from tests.place import wait_for
 from tests.processes import s3_server
 from triage.model import LogStatus, Occurrence
 from triage.query import EVERYTHING
@@ -50,6 +51,20 @@ class Uploading:
     def objects(self, prefix: str = PREFIX) -> dict[str, int]:
         found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
         return {one["Key"]: one["Size"] for one in found}
+
+    def lacking(self) -> list[object]:
+        """Return the failed tries whose log is not in the bucket yet."""
+        keys = self.objects()
+        return [
+            (task, index, number)
+            for _, _, task, index, number in self.airflow.truth()
+            if not any(
+                f"task_id={task}/" in key
+                and (index < 0 or f"map_index={index}/" in key)
+                and key.endswith(f"attempt={number}.log")
+                for key in keys
+            )
+        ]
 
     def collect(self, folder: Path, url: str = "", **storage: object) -> tuple[dict[str, Occurrence], DeploymentHealth]:
         """Pass until nothing is awaited; every failed try by its name, and what the Health page is told."""
@@ -100,7 +115,8 @@ def uploading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploading]:
                 throwaway.check()
                 assert time.monotonic() < deadline, throwaway.states()
                 time.sleep(0.5)
-            time.sleep(3)  # a task's state is there before its log is uploaded
+            wait_for(lambda: made.lacking() == [], 60)  # a task's state is there before its log is uploaded
+            time.sleep(2)  # and a trigger's log comes after its task's
             yield made
 
 

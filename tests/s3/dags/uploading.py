@@ -28,7 +28,7 @@ class AskingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         # Longer than a worker takes to notice that its task paused, or Airflow loses the try.
-        await asyncio.sleep(4)
+        await asyncio.sleep(8)
         raise Refused("the carrier refused the batch")
         yield TriggerEvent({})
 
