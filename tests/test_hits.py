@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.store_contract import NOW
 from triage.hits import parts, snippet, wanted
-from triage.model import LogLine, Raised
+from triage.model import Frame, LogLine, Raised
 from triage.query import parse
 from triage.tokens import cut
 
@@ -63,3 +63,17 @@ def test_a_long_line_is_cut_around_its_hit_and_what_it_raised_is_searched() -> N
     assert ("needle", True) in found.lines[0][1]
     assert len("".join(piece for piece, _ in found.lines[0][1])) < 500
     assert snippet(lines, wanted(parse("thorn", NOW)), str) is not None
+
+
+def test_a_hit_in_a_frame_or_a_note_alone_is_shown_and_no_other_frame() -> None:
+    frames = (Frame("/dags/orders.py", 7, "load"), Frame("/dags/deep.py", 9, "pull"))
+    lines = [LogLine(4, "Task failed", raised=(Raised("KeyError", "'a'", frames, notes=("row 12 of brambles",)),))]
+    for query, shown in (
+        ("deep pull", "Task failed File \"/dags/deep.py\", line 9, in pull KeyError: 'a'"),
+        ("brambles", "Task failed KeyError: 'a' row 12 of brambles"),
+    ):
+        found = snippet(lines, wanted(parse(query, NOW)), str)
+        assert found is not None
+        ((number, pieces),) = found.lines
+        assert (number, "".join(piece for piece, _ in pieces)) == (4, shown)
+        assert [piece for piece, is_hit in pieces if is_hit] == query.split()

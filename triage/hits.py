@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from triage.model import LogLine
 from triage.query import Both, Either, Query, Words
-from triage.tokens import cut, placed
+from triage.tokens import cut, placed, said
 
 Part = tuple[str, bool]  # a piece of a text, and whether the query found it
 _WIDE = 400  # characters shown of a line
@@ -66,8 +66,8 @@ def snippet(lines: Sequence[LogLine], words: Sequence[Words], clean: Callable[[s
     words = [one for one in words if one.field != "title"]
     best, most = -1, 0
     for place, line in enumerate(lines):
-        tokens = cut(_said(line))
-        count = sum(next(_at(tokens, one), None) is not None for one in words)
+        tokens = cut(" ".join(said(line)))
+        count = sum(_holds(tokens, one) for one in words)
         if count > most:
             best, most = place, count
             if most == len(words):
@@ -76,15 +76,18 @@ def snippet(lines: Sequence[LogLine], words: Sequence[Words], clean: Callable[[s
         return None
     around = range(max(best - _AROUND, 0), min(best + _AROUND + 1, len(lines)))
     shown = tuple(
-        (lines[place].number, _cut(clean(_said(lines[place])), words if place == best else ())) for place in around
+        (lines[place].number, _cut(clean(_told(lines[place], its)), its))
+        for place in around
+        for its in (words if place == best else (),)
     )
     return Snippet(lines[best].number, shown)
 
 
-def _said(line: LogLine) -> str:
-    """A line, and what it raised where it does not say so itself."""
-    raised = [f"{one.type}: {one.value}" for one in line.raised]
-    return " ".join([line.text, *(text for text in raised if text not in line.text)])
+def _told(line: LogLine, words: Sequence[Words]) -> str:
+    """A line, the exceptions it raised, and those of their frames and notes that hold one of the words."""
+    raised = {f"{one.type}: {one.value}" for one in line.raised}
+    own, *others = said(line)
+    return " ".join([own, *(text for text in others if text in raised or any(_holds(cut(text), one) for one in words))])
 
 
 def _cut(text: str, words: Sequence[Words]) -> tuple[Part, ...]:
@@ -100,6 +103,10 @@ def _found(text: str, words: Iterable[Words]) -> list[list[tuple[int, int]]]:
     held = placed(text)
     tokens = [token for _, _, token in held]
     return [[(held[at][0], held[at + len(one.tokens) - 1][1]) for at in _at(tokens, one)] for one in words]
+
+
+def _holds(tokens: Sequence[str], words: Words) -> bool:
+    return next(_at(tokens, words), None) is not None
 
 
 def _at(tokens: Sequence[str], words: Words) -> Iterator[int]:

@@ -101,11 +101,14 @@ def of(fact: Occurrence, lines: Sequence[LogLine]) -> str:
     key = fact.key
     parts = [fact.signature.title if fact.signature else "", key.dag_id, key.task_id, key.run_id, fact.host]
     for line in lines:
-        parts.append(line.text)
-        # An exception that was written as text is in it already.
-        parts += [said for raised in line.raised for said in _said(raised) if said not in line.text]
+        parts += said(line)
     runs = (["\n".join(run)] if is_plain else run for is_plain, run in groupby(parts, str.isascii))
     return " ".join(chain.from_iterable(map(cut, chain.from_iterable(runs))))
+
+
+def said(line: LogLine) -> list[str]:
+    """Return the texts of a line: its own, and of what it raised the frames, exceptions and notes that are not in it already."""
+    return [line.text, *(text for raised in line.raised for text in _said(raised) if text not in line.text)]
 
 
 def _said(raised: Raised) -> Iterator[str]:
