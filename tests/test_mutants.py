@@ -10,7 +10,8 @@ from triage.causes import classify
 from triage.model import CircumstanceKind, Frame, LogLine
 from triage.signature import sign
 from triage.signature.masks import MASKS, MAX_TEXT, Mask, mask
-from triage.signature.output import DELEGATED
+from triage.signature.output import DELEGATED, exit_code, killed, pod
+from triage.signature.root import endpoint
 
 # Written down again: a test that took the list of the rule would not notice a name missing there.
 OF_CODE = [
@@ -226,3 +227,68 @@ def test_a_title_shows_every_mark_as_an_ellipsis(name: str) -> None:
 
 def test_no_more_of_a_text_is_looked_at_than_the_bound() -> None:
     assert mask("x" * 2000) == "x" * 1600 == "x" * MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("code", "signal"),
+    [(-9, "SIGKILL"), (137, "SIGKILL"), (143, "SIGTERM"), (134, "SIGABRT"), (139, "SIGSEGV"), (132, "SIGILL"), (135, "SIGBUS"),
+     (136, "SIGFPE"), (128, ""), (234, ""), (3, "")],
+)  # fmt: skip
+def test_an_exit_code_stands_for_the_signal_that_the_shell_made_it_of(code: int, signal: str) -> None:
+    assert killed(code) == signal
+
+
+@pytest.mark.parametrize("words", ["exit code 7", "exited with status 7", "return code: 7", "Error code is: 7"])
+def test_an_exit_code_is_read_in_each_form(words: str) -> None:
+    assert exit_code(f"It ended, {words}") == 7
+
+
+@pytest.mark.parametrize("dull", ["Error", "Completed", "None", "ContainersNotReady", "PodCompleted"])
+def test_a_reason_of_a_pod_that_says_nothing_is_none(dull: str) -> None:
+    assert pod(f"{{'reason': '{dull}', 'exit_code': 137}}") is None
+    assert pod(f"{{'reason': '{dull}'}} {{'reason': 'Evicted'}}").title == "Pod failed: reason Evicted"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("library", ["com.sun.net.Http", "sun.nio.Channel", "java.net.Socket", "kotlin.io.Files"])
+def test_the_place_of_an_exception_of_java_is_in_the_programs_own_code(library: str) -> None:
+    output = [
+        "Caused by: com.shop.OrderException: too late",
+        f"\tat {library}.open(A.java:1)",
+        "\tat com.shop.Orders.load(B.java:2)",
+    ]
+    assert sign(bash(*output)).title == "OrderException: too late in Orders.load()"
+
+
+def test_a_failed_test_whose_error_nobody_knows_is_of_the_datas_quality() -> None:
+    assert sign(bash("FAILED tests/test_rows.py::test_sum - assert 3 == 4")).cause == "data quality"
+
+
+def test_the_host_that_an_outer_exception_names_stands_behind_a_title_without_it() -> None:
+    outer = raised("OperationalError", "connect to shop-db:5432 did not work out today")
+    signature = sign([failed(outer, raised("ConnectionRefusedError", "[Errno 111] Connection refused"))])
+    assert signature.key == ("connection refused", "shop-db:5432")
+    assert signature.title == "ConnectionRefusedError: [Errno 111] Connection refused (shop-db:5432)"
+
+
+def test_a_name_that_is_not_known_counts_by_its_host() -> None:
+    words = "lookup failed for shop.example.com: Name or service not known"
+    assert sign([failed(raised("LookupFailed", words))]).key == ("DNS", "shop.example.com")
+
+
+def test_an_address_of_ipv6_is_an_endpoint() -> None:
+    assert endpoint("cannot connect to [fe80:1]:5432") == "[fe80:1]:5432"
+
+
+def test_a_key_of_several_words_is_shown_without_its_quotes() -> None:
+    assert sign([failed(raised("KeyError", "'axis of data'"))]).title == "KeyError: axis of data in load()"
+
+
+def test_what_counts_of_a_programs_output_is_said_first_and_shown_by_three_lines() -> None:
+    signature = sign(bash("psql: error: no orders for 'today'", *(f"  DETAIL {word}" for word in "abcde")))
+    assert signature.decisions[0].startswith("The program's own output counts: ")
+    assert [one.text for one in signature.evidence[:3]] == [
+        "psql: error: no orders for 'today'",
+        "DETAIL a",
+        "DETAIL b",
+    ]
+    assert len(signature.evidence) == 4

@@ -147,7 +147,7 @@ def pod(text: str) -> Finding | None:
     if not any(one.startswith("reason") for one in told):
         return None
     title = f"Pod failed: {', '.join(told)}"
-    return Finding(("pod", *told), title, causes.classify(None, title), quotes=(title,))
+    return Finding(("pod", *told), title, causes.classify(None, title))
 
 
 def _why(block: Block, passed: int) -> str:
@@ -182,7 +182,6 @@ def _read(block: Block) -> Finding:
             found.title = f"{found.title} in {where.rpartition(':')[2]}()"
             found.decisions.append(f"The words could come from many places, so the place counts: {where}.")
     found.numbers = numbers if block.kind != "line" else numbers[:3]
-    found.quotes = _quotes(block)
     return found
 
 
@@ -198,12 +197,6 @@ def _place(first: str, more: Sequence[str]) -> str:
         if frame is not None and not frame["file"].startswith("node:") and "node_modules" not in frame["file"]:
             return place_of(frame["file"], frame["name"] or "<anonymous>")
     return ""
-
-
-def _quotes(block: Block) -> tuple[str, ...]:
-    if block.kind in ("python", "raised"):
-        return ()
-    return tuple(text.strip()[:300] for text in block.texts[:3])
 
 
 def line(text: str) -> Finding:
@@ -254,7 +247,7 @@ def _tests(blocks: Iterable[Block]) -> Finding:
             kind = name[1] if (name := re.match(r"([A-Za-z_][\w.]{0,100}): ", words)) else "AssertionError"
             told.setdefault(f"{mask(found[1])}: {kind}", (mask(words), block))
     keys = sorted(told)
-    words, first = told[keys[0]]
+    words = told[keys[0]][0]
     more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
     cause = causes.classify(None, f"{keys[0]} {words}")
     return Finding(
@@ -262,7 +255,6 @@ def _tests(blocks: Iterable[Block]) -> Finding:
         f"FAILED {keys[0]}{more}",
         "data quality" if cause in ("unknown", "code error") else cause,
         numbers=tuple(block.lines[0].number for _, block in told.values())[:12],
-        quotes=(first.texts[0].strip()[:300],),
         decisions=[f"pytest reports {len(keys)} failed tests; together they are the cause."],
     )
 
@@ -281,7 +273,6 @@ def _dbt(blocks: Iterable[Block]) -> Finding:
         keys[0] + more,
         causes.classify(None, " ".join(first.texts)),
         numbers=tuple(line.number for block in told.values() for line in block.lines[:3])[:12],
-        quotes=tuple(text.strip()[:300] for text in first.texts[:3]),
         decisions=[f"dbt reports {len(keys)} different errors; together they are the cause."],
     )
 

@@ -94,7 +94,6 @@ class Finding:
     cause: str
     exception: str | None = None
     numbers: tuple[int, ...] = ()
-    quotes: tuple[str, ...] = ()
     decisions: list[str] = field(default_factory=list)
     is_vague: bool = False
 
