@@ -284,10 +284,11 @@ def test_a_key_of_several_words_is_shown_without_its_quotes() -> None:
 
 
 def test_what_counts_of_a_programs_output_is_said_first_and_shown_by_three_lines() -> None:
-    signature = sign(bash("psql: error: no orders for 'today'", *(f"  DETAIL {word}" for word in "abcde")))
+    signature = sign(bash("psql: error: no 17 orders for 'today'", *(f"  DETAIL {word}" for word in "abcde")))
     assert signature.decisions[0].startswith("The program's own output counts: ")
+    assert "Masked: number." in signature.decisions[1:]
     assert [one.text for one in signature.evidence[:3]] == [
-        "psql: error: no orders for 'today'",
+        "psql: error: no 17 orders for 'today'",
         "DETAIL a",
         "DETAIL b",
     ]
