@@ -101,7 +101,7 @@ def of(fact: Occurrence, lines: Sequence[LogLine]) -> str:
     key = fact.key
     parts = [fact.signature.title if fact.signature else "", key.dag_id, key.task_id, key.run_id, fact.host]
     for line in lines:
-        parts += said(line)
+        parts += said(line) if line.raised else (line.text,)
     runs = (["\n".join(run)] if is_plain else run for is_plain, run in groupby(parts, str.isascii))
     return " ".join(chain.from_iterable(map(cut, chain.from_iterable(runs))))
 
