@@ -213,6 +213,17 @@ def test_what_was_clean_by_itself_is_masked_where_it_belongs_to_a_secret() -> No
     assert several.texts(("first horse", "second horse")) == [MASK, MASK]
 
 
+def test_an_empty_line_seen_before_is_still_part_of_a_known_value_of_several_lines() -> None:
+    secret = "first horse\n\nsecond horse"
+    texts = ["go", *secret.split("\n"), "done"]
+    learned = Learned()
+    learned.add(secret)
+    for redactor in (Redactor(known=(secret,)), Redactor(learned=learned)):
+        redactor.texts(("", "a word"))
+        assert redactor.texts(texts) == ["go", MASK, "", MASK, "done"]
+        assert redactor.may_span(texts)
+
+
 def test_what_was_clean_before_a_value_was_learned_is_masked_after_it() -> None:
     learned = Learned()
     redactor = Redactor(learned=learned)

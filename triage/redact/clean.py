@@ -14,14 +14,14 @@ class Clean:
     """Texts that turned out to hold no secret, alone and beside others.
 
     True for these `forms` of learned values beside the `known` ones; where one of them has several lines, no line can be
-    said to be clean by itself, and nothing is remembered.
+    said to be clean by itself, an empty one neither, and nothing is remembered.
     """
 
     def __init__(self, forms: tuple[str, ...], known: tuple[str, ...]) -> None:
         self.forms = forms
         self.texts: set[str] = set()
         self._size = 0
-        self._longest = 0 if any("\n" in form for form in (*known, *forms)) else _LONGEST
+        self._longest = -1 if any("\n" in form for form in (*known, *forms)) else _LONGEST
 
     def add(self, text: str) -> None:
         """Remember a text, unless it is long."""
