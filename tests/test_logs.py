@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -200,6 +201,30 @@ def test_one_endless_line_is_read_by_its_two_ends() -> None:
     assert line.text.startswith("begin")
     assert line.text.endswith("the end")
     assert reading.total_bytes == 200 * 100_000 + 8
+
+
+def test_a_record_of_many_lines_that_begin_with_a_brace_is_not_counted_through_for_each_of_them() -> None:
+    data = f"{PREFIX}INFO - rows\n".encode() + b"{'a': 1}\n" * 2000
+    looked_through = 0
+
+    def note(_: object, event: str, called: object) -> None:
+        nonlocal looked_through
+        text = getattr(called, "__self__", None)
+        if event == "c_call" and getattr(called, "__name__", "") == "count" and isinstance(text, str):
+            looked_through += len(text)
+
+    sys.setprofile(note)
+    try:
+        (line,) = list(read([data]))
+    finally:
+        sys.setprofile(None)
+    assert line.text.count("\n") == 2000
+    assert 0 < looked_through < 5 * len(data)
+
+
+def test_a_record_before_an_ndjson_line_counts_towards_its_number() -> None:
+    begun = f"{PREFIX}INFO - rows\n{{'a': 1}}\n{{'a': 2}}\n".encode()
+    assert [line.number for line in lines(begun + b'{"event": "x"}\n{"event": "y"}\n' + begun)] == [1, 4, 5, 6]
 
 
 def test_of_a_huge_record_the_chain_and_the_beginning_are_saved() -> None:

@@ -145,7 +145,7 @@ class Reading(Iterator[LogLine]):
                 line = None
                 if level is None:
                     raw, _, rest = more.partition("\n")
-                    line = self._json(raw, self.total_lines + 1 + (0 if head is None else said.count("\n") + 1))
+                    line = self._json(raw, None if head is None else said)
                     if line is None:
                         if head is not None:
                             said += "\n" + more
@@ -212,7 +212,8 @@ class Reading(Iterator[LogLine]):
         at = self._time(stamp) if stamp and self._is_timed else None
         return LogLine(self.total_lines, text, _LEVELS[level], logger, at, raised, code)
 
-    def _json(self, raw: str, number: int) -> LogLine | None:
+    def _json(self, raw: str, said: str | None) -> LogLine | None:
+        """Read an NDJSON line; `said` is the record that is open before it, counted only where this one ends it."""
         try:
             record = msgspec.json.decode(raw)
         except (ValueError, RecursionError):  # it is stricter than the standard library: no NaN, no lone surrogates
@@ -226,7 +227,7 @@ class Reading(Iterator[LogLine]):
         signal = signal or record.get("signal")
         code = record.get("exit_code")
         return LogLine(
-            number=number,
+            number=self.total_lines + (1 if said is None else said.count("\n") + 2),
             text=clean(event + told(event, record)),
             level=clean(level.lower())[:20] if isinstance(level, str) else None,
             logger=_HASHED.sub("", clean(logger)[:300]) if isinstance(logger, str) else None,
