@@ -13,6 +13,7 @@ import pytest
 
 from tests import made_up
 from triage.errors import StoreError
+from triage.query import parse
 from triage.records import Escalation
 from triage.service import Service
 from ui.front.desk import RANGES, Desk
@@ -70,6 +71,13 @@ def test_another_day_counts_anew(at: Desk) -> None:
     at.now = lambda: NOW + timedelta(days=1)
     assert at.rows() == at.service.queue(at.now())
     assert [row.daily[:-1] for row in at.rows()] == [row.daily[1:] for row in before]
+
+
+def test_what_a_filter_by_the_clock_finds_ends_with_its_span_though_nothing_is_stored(at: Desk) -> None:
+    text = "at:[now-1d TO now]"
+    assert at.matching(text, parse(text, at.now()))
+    at.now = lambda: NOW + timedelta(days=90)
+    assert at.matching(text, parse(text, at.now())) == set()
 
 
 def test_rows_of_many_ranges_do_not_pile_up(at: Desk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -19,10 +19,11 @@ from triage.merging import Person
 from triage.mirrors import Mirror, MirrorStatus
 from triage.model import Occurrence
 from triage.owners import Ownership, Repository, Rule
+from triage.picture import Member
 from triage.query import EVERYTHING, parse
 from triage.records import Codeowners, Escalation, Membership, MoveKind, Outcomes, Record
 from triage.service import Service
-from triage.store import Day, Store, open_store, record_keys, thing_id
+from triage.store import Day, Store, Summary, open_store, record_keys, thing_id
 from triage.store.sqlite import SqliteStore
 
 SCOPES = {"prod": "main", "eu": "main"}
@@ -248,6 +249,22 @@ def test_a_longer_range_than_was_counted_is_read(world: World) -> None:
     since = NOW - timedelta(days=39)
     assert world.reader.queue(NOW, since=since) == _service(world.store).queue(NOW, since=since)
     assert sum(row.recent for row in world.reader.queue(NOW, since=since)) == 30
+
+
+def test_who_asks_for_no_range_first_keeps_no_more_days_than_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    read = SqliteStore.summaries
+
+    def noted(self: SqliteStore, since: str | None = None, members: Iterable[Member] | None = None) -> list[Summary]:
+        asked.append(since)
+        return read(self, since, members)
+
+    monkeypatch.setattr(SqliteStore, "summaries", noted)
+    _service(world.store).queue(NOW)
+    _service(world.store).picture.owned(NOW)
+    assert asked == [(NOW - timedelta(days=31)).date().isoformat()] * 2
 
 
 def test_who_wrote_reads_it_at_once_while_others_read(world: World) -> None:

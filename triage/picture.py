@@ -103,7 +103,8 @@ class Picture:
     def _look(self, now: datetime, first: str = "") -> None:
         """Read what has changed since the last look, or everything; a store that fails in the middle leaves all as it was."""
         if self._revision is None or (first and first < self._since):
-            self._read_all(min(first or self._since, first_day(now, now - _BACK)))
+            # An empty day stands for none asked for; as a bound it would mean every day there is.
+            self._read_all(min(filter(None, (first, self._since, first_day(now, now - _BACK)))))
         elif self._store.revision() != self._revision:
             changed = self._store.changed(self._revision)
             if changed is None or len(changed.summaries) > _FEW:

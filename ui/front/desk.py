@@ -93,9 +93,13 @@ class Desk:
             self.known.learn(self.now())
 
     def matching(self, text: str, query: Query) -> set[str]:
-        """Return the ids of the problems with an occurrence that satisfies `query`, which `text` was parsed to."""
-        revision = self.service.store.revision()
-        return self.remembered(("matching", text), revision, lambda: self.service.found(query, self.now()))
+        """Return the ids of the problems with an occurrence that satisfies `query`, which `text` was parsed to.
+
+        Remembered for a minute at most: what `now` in a text means passes, though nothing is stored.
+        """
+        now = self.now()
+        state = (self.service.store.revision(), now.replace(second=0, microsecond=0))
+        return self.remembered(("matching", text), state, lambda: self.service.found(query, now))
 
     def mirrors(self) -> Mapping[str, Mirror]:
         """Return what is known of the GitLab issue of each problem that has one."""
