@@ -96,6 +96,7 @@ def _is_gone(client: socket.socket) -> bool:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     proxy: FaultProxy
 
     def log_message(self, *_: object) -> None:
