@@ -23,8 +23,9 @@ from triage.picture import Member
 from triage.query import EVERYTHING, parse
 from triage.records import Codeowners, Escalation, Membership, MoveKind, Outcomes, Record
 from triage.service import Service
-from triage.store import Day, Store, Summary, open_store, record_keys, thing_id
+from triage.store import FOLLOWED, Day, Store, Summary, open_store, record_keys, thing_id
 from triage.store.sqlite import SqliteStore
+from triage.store.sqlite.migrations import NOTED
 
 SCOPES = {"prod": "main", "eu": "main"}
 OWNING = Ownership((Rule("ml", ("@ml",), dag="dag_2"),), {"prod": Repository("https://gitlab.example/dags", "/dags")})
@@ -275,3 +276,7 @@ def test_who_wrote_reads_it_at_once_while_others_read(world: World) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(write, range(4)))
+
+
+def test_the_file_notes_changes_of_every_record_that_is_followed() -> None:
+    assert {kind.__name__ for kind in FOLLOWED} == set(NOTED)

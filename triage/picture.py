@@ -24,7 +24,7 @@ from triage.store import FOLLOWED, Changed, Store, Summary, record_keys
 R = TypeVar("R", bound=Record)
 Member = tuple[str, str]  # scope, fingerprint
 _BACK = timedelta(days=31)  # how many days are counted apart: the longest range that the queue offers, and one
-_FEW = 200  # more than so many records of a kind, or summaries, are read sooner with all others
+_FEW = 200  # more than so many summaries are read sooner with all others, and more rows than that put in order anew
 _RANGES = 6  # ranges whose rows are kept: those that the queue offers, and what changes at midnight
 
 
@@ -145,10 +145,8 @@ class Picture:
 
     def _some(self, kind: type[R], ids: Iterable[str]) -> Mapping[str, R | None]:
         ids = list(ids)
-        if len(ids) > _FEW:
-            every = self._every(kind)
-            return {id: every.get(id) for id in ids}
-        return {id: found[0] if (found := self._store.get(kind, id)) else None for id in ids}
+        found = self._store.many(kind, ids)
+        return {id: found[id][0] if id in found else None for id in ids}
 
     # --- taken in: each says whose rows are to be made anew
 

@@ -93,9 +93,8 @@ class Cells:
     """What the list shows of each row of a range, made anew only where the row or its issue is another; shared by all tabs."""
 
     def __init__(self) -> None:
-        self._made: dict[
-            str, tuple[QueueRow, Mirror | None, tuple[Any, ...]]
-        ] = {}  # by problem, of which none is ever deleted
+        # By problem, of which none is ever deleted.
+        self._made: dict[str, tuple[QueueRow, Mirror | None, tuple[Any, ...]]] = {}
 
     def columns(self, rows: list[QueueRow], mirrors: Mapping[str, Mirror]) -> dict[str, Any]:
         """Return the columns of the list."""

@@ -62,7 +62,7 @@ class ElasticStore:
     # --- records
 
     def get(self, kind: type[R], id: str) -> tuple[R, int] | None:
-        return self._records.many(kind, [id]).get(id)
+        return self._records.get(kind, id)
 
     def many(self, kind: type[R], ids: Iterable[str]) -> dict[str, tuple[R, int]]:
         return self._records.many(kind, ids)

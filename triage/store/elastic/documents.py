@@ -21,9 +21,8 @@ from triage.model import LogLine, Occurrence
 from triage.store.elastic.indices import LONGEST
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LEVEL = (
-    3  # of zlib: two thirds of the time of its default, and 6 % more bytes, measured on `tests/bench/many_tries.py`
-)
+# Of zlib: two thirds of the time of its default, and 6 % more bytes, measured on the logs of tests/bench/many_tries.py.
+_LEVEL = 3
 _LINES = msgspec.json.Decoder(tuple[LogLine, ...])
 
 

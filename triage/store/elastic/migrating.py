@@ -25,9 +25,8 @@ _log = logging.getLogger(__name__)
 _now = datetime.now  # noqa: TID251 - until when the lease of a migration holds; nothing else is decided by it
 _PAGE = 500  # documents, with their logs; the lease is renewed after each
 _LEASE = timedelta(seconds=30)  # a page takes a second, and a busy server is waited for
-_QUIET = (
-    5.0  # seconds for writes under way to end, where an index was blocked already and the server does not wait for them
-)
+# Seconds for writes under way to end, where an index was blocked already and the server does not wait for them.
+_QUIET = 5.0
 _PAUSE = 0.5  # seconds between two looks at who migrates
 _LOCK = "lock"
 

@@ -61,9 +61,11 @@ class Reading:
 
     def _renew(self, as_of: int | None = None) -> None:
         """Let what follows find all that was written, or what was by the revision `as_of`."""
-        if as_of is None or as_of != self._shown:
+        if as_of is None:
             self._session.refresh(self._index)
-            self._shown = as_of if as_of is not None else self._shown
+        elif as_of != self._shown:
+            self._session.refresh(self._index)
+            self._shown = as_of
 
     def _rows(
         self,

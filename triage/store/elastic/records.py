@@ -32,8 +32,7 @@ class Records:
         self._index = indices.record
 
     def get(self, kind: type[R], id: str) -> tuple[R, int] | None:
-        found = self._read(kind.__name__, id)
-        return _record(found, kind) if found else None
+        return self.many(kind, [id]).get(id)
 
     def many(self, kind: type[R], ids: Iterable[str]) -> dict[str, tuple[R, int]]:
         keys = {_hash(kind.__name__, id): id for id in ids}
