@@ -51,7 +51,7 @@ FORMS = (
     Form("commit", ("9ba12248", "9ba12248...b19a04f5", "group/project@9ba12248", "9ba122485e5b7c4d6b1f8a8f6b8f7f7f7f7f7f7f")),
     Form("project", ("group/project>", "see group/project> now")),
     Form("wiki", ("[[Home]]", "[[How to|how-to]]", "[wiki_page:Home]", "[[_TOC_]]", "[TOC]", "[[image.png]]")),
-    Form("another tracker", ("PROJ-123", "T123", "bug 123", "work item 12", "utf-8")),
+    Form("another tracker", ("PROJ-123", "T123", "bug 123", "work item 12", "utf-8", "CU-86abc", "ABC_1-2", "x2026-1")),
     Form("bare address", ("https://evil.example/x", "http://localhost:3000", "ftp://evil.example/", "smb://evil/x", "irc://evil.example/", "www.evil.example", "a@evil.example", "https://gitlab.example.com/g/p/-/issues/1", "https://gitlab.example.com/g/p/-/issues/1+s")),
     Form("link", ("[text](https://evil.example)", "[text](javascript:alert(1))", "[a]: https://evil.example\n\n[a]", "[x][a]\n\n[a]: /u", "<https://evil.example>", "<a@evil.example>", "[text](<https://evil.example>)", "[a](../../-/settings)", "[file](doc/README.md#L1)", "[ text ]( https://evil.example/a b )")),
     Form("image, video, sound", ("![x](https://evil.example/p.png)", "![](/uploads/1/a.mp4)", "![v](v.mp3)", "![x](a.png){width=100 height=100px}", '<img src="https://evil.example/p.png">', "![x][i]\n\n[i]: https://evil.example/p.png", "[![x](https://evil.example/p.png)](https://evil.example)")),
@@ -106,6 +106,9 @@ DRESSES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("in a table", lambda text: f"| {text} |\n|---|\n| {text} |"),
     ("behind a backtick", lambda text: f"`{text}"),
     ("behind a bracket", lambda text: f"]({text}) [{text}]"),
+    ("behind another alphabet", lambda text: f"\u00e9{text} \u65e5\u672c{text}"),
+    ("between our template's marks", lambda text: f"\ufdd1{text}\ufdd0\ufdd0{text}\ufdd1"),
+    ("behind a joiner of letters", lambda text: f"words\u200d{text}\ufe0f"),
     ("many times", lambda text: "\n".join([text] * 40)),
 )
 

@@ -24,7 +24,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 # Characters that draw nothing, break lines for some readers only, or reorder their neighbours; lone surrogates.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
+    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f]"
 )
 # One of our hidden lines, written by somebody else; a rich text editor may write a fence anew without its indentation.
 _FORGED = re.compile(r"<!--(?=\s*airtriage)", re.I)
@@ -40,15 +40,22 @@ _TRIGGER = re.compile(
     r"[@#!~%&$^<](?=\S|$)|:(?=[\w+\-]+:|//|$)|(?<=mailto):|(?<=xmpp):|\*(?=i)|\](?=[(\[:])|\[(?=[\[^+\-!~ xX]|[A-Za-z_]+[:\]])|\{(?=[+\-\w])"
 )
 _BEFORE_END = re.compile(r"(?<=[\w.\-])>")
-_WWW = re.compile(r"\b(www)\.", re.I)
-# `PROJ-1` of Jira and YouTrack, `T1` of Phorge, `bug 1` of EWM: GitLab links to trackers that a project has.
+# Ruby's `\w` knows ASCII alone: what stands behind a letter of another alphabet begins a word for GitLab.
+_WWW = re.compile(r"(www)\.", re.I)
+# `PROJ-1` of Jira and YouTrack, `CU-1a` of ClickUp, `T1` of Phorge, `bug 1` of EWM: GitLab links to trackers that a project has.
 _TRACKER = re.compile(
-    r"(\b[A-Za-z]\w*-|(?<![A-Za-z0-9])T|\b(?:bug|task|work item|workitem|rtcwi|defect)\b)(?=\s*\d)", re.I
+    r"([A-Za-z][A-Za-z0-9_]*-|(?<![A-Za-z0-9])T|(?<![A-Za-z0-9_])(?:bug|task|work item|workitem|rtcwi|defect))(?=\s*\d)"
+    r"|(?<![A-Za-z0-9_])CU-(?=[a-z0-9])",
+    re.I,
 )
-_COMMIT = re.compile(r"(?<!\w)[0-9a-f]{6,}", re.I)
+_COMMIT = re.compile(r"(?<!\w)[0-9a-f]{6,}", re.I | re.A)
 # What means something anywhere in a line of Markdown, and what does only where a line begins.
 _MARKUP = re.compile(r"[\\`*\[\]<>~$&|{}]|(?<![^\W_])_|_(?![^\W_])")
 _START = re.compile(r"^(?:(\d{1,9})(?=[.)])|(?=[!-/:-@^_]))")
+# What `fence`, `code` and `plain` made, to be taken back.
+_FENCED = re.compile(r" (?P<ticks>`{4,})text\n(?P<inner>.*)\n (?P=ticks)", re.S)
+_CODE = re.compile(r"(?P<ticks>`+) ?(?P<inner>[^`].*?|.*?[^`]) ?(?P=ticks)")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
 class Safe(str):
@@ -106,6 +113,22 @@ def title(text: str) -> Safe:
     return Safe(joined)
 
 
+def again(made: str) -> Safe:
+    """Return what harmless Markdown says as plain words, for a place where a block or code would be none."""
+    text = made.replace(JOINER, "")
+    if block := _FENCED.fullmatch(text):
+        return plain(block["inner"])
+    if span := _CODE.fullmatch(text):
+        return plain(span["inner"])
+    return plain(_ESCAPED.sub(r"\1", text))
+
+
+def is_trigger(before: str, text: str) -> bool:
+    """Say whether GitLab would find something where `before` ends and a harmless `text` begins."""
+    found = _TRIGGER.match(f"{before[-1:]}{text.lstrip(chr(92))[:80]}")
+    return found is not None and bool(before)
+
+
 def link(words: str, url: str) -> Safe:
     """Return a link with words of any origin, or such as are Safe; the words alone where the address is none of http(s)."""
     target, said = _address(url), words if isinstance(words, Safe) else plain(words, 120)
@@ -147,7 +170,7 @@ def _joined(line: str) -> str:
     line = _TRIGGER.sub(rf"\g<0>{JOINER}", line)
     line = _BEFORE_END.sub(f"{JOINER}>", line)
     line = _WWW.sub(rf"\1{JOINER}.", line)
-    line = _TRACKER.sub(rf"\1{JOINER}", line)
+    line = _TRACKER.sub(rf"\g<0>{JOINER}", line)
     return _COMMIT.sub(lambda match: JOINER.join(re.findall(".{1,5}", match[0])), line)
 
 

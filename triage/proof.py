@@ -12,7 +12,7 @@ from triage import templates
 from triage.errors import SettingsError
 from triage.model import Circumstance, CircumstanceKind, Evidence, Occurrence, Signature, TaskTry
 from triage.records import Problem, TriageState
-from triage.report import Elsewhere, Facts, values
+from triage.report import BLOCK_MAX, Elsewhere, Facts, values
 from triage.suspects import Commit, MergeRequest, Source, Span, Suspect, Suspects
 
 
@@ -22,6 +22,8 @@ def checked_template(text: str, field: str, *, as_title: bool = False) -> str:
         said = templates.rendered(text, values(facts), as_title=as_title, field=field)
         if as_title and not said.strip():
             raise SettingsError(f"{field} renders to nothing.", "A title needs words, for example {{ title }}.")
+        if len(said.encode("utf-8", "replace")) > BLOCK_MAX:
+            raise SettingsError(f"{field} renders to more than {BLOCK_MAX // 1024} KiB.", "Make it shorter.")
     return text
 
 

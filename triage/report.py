@@ -25,6 +25,7 @@ from triage import markdown, templates
 from triage.causes import CAUSES
 from triage.markdown import Safe, cut, fence
 from triage.model import Frame, Occurrence
+from triage.placing import closed
 from triage.records import Problem
 from triage.redact import PLAIN, Redactor
 from triage.signature.masks import is_library
@@ -36,6 +37,7 @@ BLOCK_MAX = 256 * 1024
 # Days of the trend, as in the queue.
 _PLACES = 3  # frames shown of a traceback: who called, and where it broke
 _DAYS = 14
+_CAPITAL = re.compile(r"^[a-z]")  # of other alphabets one letter may become two, and a word another
 _FOOT = "<sub>Kept up to date by airtriage. Write below this line: what you write stays as it is.</sub>"
 _KEPT = "Written by somebody into the part above, which airtriage keeps up to date, and kept here:"
 _ID = r"[0-9a-f]{12}"
@@ -137,8 +139,11 @@ def block(facts: Facts, template: str = templates.BODY, redactor: Redactor = PLA
 
     Whatever a template says, no line of it starts a quick action or looks like one of ours.
     """
-    said = templates.rendered(template, values(facts, redactor), redactor).replace("\r", "\n").strip("\n")
-    lines = [f"\\{line}" if line.startswith("/") else line for line in cut(said, BLOCK_MAX).split("\n")]
+    whole = templates.rendered(template, values(facts, redactor), redactor).strip("\n")
+    said = cut(whole, BLOCK_MAX)
+    lines = [
+        f"\\{line}" if line.startswith("/") else line for line in (said if said == whole else closed(said)).split("\n")
+    ]
     body = markdown.unforged("\n".join(lines)).rstrip() + f"\n\n{_FOOT}"
     return "\n".join([BEGIN, "", body, "", _wrote(body), marker(facts.id), END])
 
@@ -205,7 +210,7 @@ def comment(
     say = templates.Pen(redactor)
     head = f"**{_HEADS[kind]}** " if _HEADS[kind] else ""
     said = say.plain(why)
-    lines = [f"{head}{said[:1].upper()}{said[1:]}".strip()]
+    lines = [f"{head}{_CAPITAL.sub(lambda first: first[0].upper(), said)}".strip()]
     if kind in _OF_FAILURES and facts.newest is not None:
         lines += [
             "",

@@ -13,16 +13,26 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, pass_context
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateRuntimeError,
+    TemplateSyntaxError,
+    Undefined,
+    pass_context,
+)
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
-from triage import markdown
+from triage import markdown, placing
 from triage.errors import SettingsError
 from triage.markdown import Safe
 from triage.redact import PLAIN, Redactor
 
 _SEEN = 20_000
+# What one rendering may print (a step for so many characters), call and count to, and the longest text it may make: none takes seconds.
+_MOST, _STEP, _LONGEST = 100_000, 64, 4_000_000
 
 TITLE = "{{ title }}{% if tasks|length == 1 %} ({{ tasks[0].name }}){% endif %}"
 
@@ -110,12 +120,29 @@ In the code: {{ source.link }}, at the commit that ran.
 class Pen:
     """Writes foreign values: each is masked by the redactor, then made harmless. Addresses that hold a secret are no links.
 
-    Words of a title are only masked: `markdown.title` takes the whole of it in hand.
+    Words of a title are only masked: `markdown.title` takes the whole of it in hand. `written` is all that was printed.
     """
 
     def __init__(self, redactor: Redactor = PLAIN, *, as_title: bool = False) -> None:
         self._redactor = redactor
         self._as_title = as_title
+        self.written: set[str] = set()
+        self._left = _MOST
+
+    def printed(self, value: object) -> str:
+        """Write a value where a template prints it, marked as foreign; a title knows no places, so no marks."""
+        said = self.plain(value)
+        self.spend(1 + len(said) // _STEP)
+        if self._as_title:
+            return said
+        self.written.add(said)
+        return placing.marked(said)
+
+    def spend(self, steps: int) -> None:
+        """Take steps of what one rendering may take, or end it with a TemplateError."""
+        self._left -= steps
+        if self._left < 0:
+            raise TemplateRuntimeError(f"it takes more than {_MOST:,} steps")
 
     def plain(self, value: object) -> Safe:
         """Write a value as words; what is Safe stays as it is, None is nothing, a time is UTC."""
@@ -144,16 +171,16 @@ class Pen:
 
     def fence(self, value: object) -> Safe:
         """Write a value as a block of code."""
-        return value if isinstance(value, Safe) else markdown.fence(self._redactor.text(str(value)))
+        return value if isinstance(value, Safe) else markdown.fence(self._redactor.text(placing.unmarked(str(value))))
 
     def link(self, words: object, url: str) -> Safe:
         """Write a link."""
-        said = words if isinstance(words, Safe) else self._masked(words)
+        said, url = words if isinstance(words, Safe) else self._masked(words), placing.unmarked(url)
         return markdown.link(said, url if self._redactor.text(url) == url else "")
 
     def _masked(self, value: object) -> str:
         """Mask what goes into one line. Far more of it is looked at than is ever shown, so that no secret is cut in two."""
-        return self._redactor.text(str(value)[:_SEEN])
+        return self._redactor.text(placing.unmarked(str(value)[:_SEEN]))
 
 
 def moment(when: datetime) -> str:
@@ -171,13 +198,35 @@ def rendered(
 ) -> str:
     """Render a template. SettingsError, naming `field` (by default what it is) and the line, where it does not."""
     field = field or f"the template of the {'title' if as_title else 'body'}"
+    pen = Pen(redactor, as_title=as_title)
     try:
-        return _compiled(template).render({**values, _PEN: Pen(redactor, as_title=as_title)})
+        said = _streamed(_compiled(placing.unmarked(template)).generate({**values, _PEN: pen}))
     except TemplateSyntaxError as exc:
         raise _wrong(field, exc.lineno, exc) from exc
-    except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError) as exc:
+    except (
+        TemplateError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        MemoryError,
+    ) as exc:
         lines = [frame.lineno for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == "<template>"]
         raise _wrong(field, lines[-1] if lines else None, exc) from exc
+    # Each place of the default template is known to be a good one; a title has none.
+    return placing.unmarked(said) if as_title or template == BODY else placing.placed(said, pen.written)
+
+
+def _streamed(parts: Iterable[str]) -> str:
+    found, size = [], 0
+    for part in parts:
+        size += len(part)
+        if size > _LONGEST:
+            raise TemplateRuntimeError(f"it prints more than {_LONGEST:,} characters")
+        found.append(part)
+    return "".join(found).replace("\r", "\n")
 
 
 def _wrong(field: str, line: int | None, exc: Exception) -> SettingsError:
@@ -198,11 +247,36 @@ def _compiled(template: str) -> Template:
     return _environment().from_string(template)
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, in which no template takes for ever: each call and each number of a range is a step."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call what a template calls."""
+        __context[_PEN].spend(1)
+        found = super().call(__context, __obj, *args, **kwargs)
+        if isinstance(found, range):
+            __context[_PEN].spend(len(found))
+        return found
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Multiply, unless what comes of it is larger than any template needs."""
+        numbers = isinstance(left, int | float) and isinstance(right, int | float)
+        if operator == "**" and not (numbers and abs(left) <= 1_000 and abs(right) <= 6):
+            raise OverflowError("the power is too large")
+        if operator == "*" and not numbers and _size(left) * _size(right) > _LONGEST:
+            raise OverflowError("the text or list is too long")
+        return super().call_binop(context, operator, left, right)
+
+
+def _size(value: Any) -> int:
+    return abs(value) if isinstance(value, int) else len(value)
+
+
 @lru_cache(1)
 def _environment() -> SandboxedEnvironment:
-    made = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
-    )
+    made = _Sandbox(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize)
     made.filters |= {name: _by_pen(name) for name in ("plain", "code", "codes", "fence")} | {"many": many}
     made.globals = {"link": _by_pen("link"), "range": made.globals["range"]}
     return made
@@ -218,5 +292,5 @@ def _by_pen(name: str) -> Callable[..., Safe]:
 
 
 @pass_context
-def _finalize(context: Context, value: Any) -> Safe | Undefined:
-    return value if isinstance(value, Undefined) else context[_PEN].plain(value)
+def _finalize(context: Context, value: Any) -> str | Undefined:
+    return value if isinstance(value, Undefined) else context[_PEN].printed(value)

@@ -209,6 +209,9 @@ class GitLab(Section):
             raise ValueError("labels is empty; one label at least is needed to find the issues again")
         if not timedelta(seconds=1) <= self.timeout <= timedelta(minutes=5):
             raise ValueError("timeout must be between a second and five minutes")
+        told = [name for name in ("title", "body") if any(secret in getattr(self, name) for secret in self.secrets)]
+        if told:
+            raise ValueError(f"{told[0]} holds the token or a secret of the webhook, and would show it in every issue")
         homeless = [name for name, one in self.routes.items() if one.open and not (one.project or self.project)]
         if homeless:
             raise ValueError(f"the route {homeless[0]} names no project, and neither does gitlab.project")
