@@ -55,6 +55,10 @@ def suspecting(settings: Settings, service: Service, clock: Callable[[], datetim
 
 def syncer(settings: Settings, service: Service, clock: Callable[[], datetime], listen: Listen | None = None) -> Sync:
     """Return what mirrors the problems of a store; SettingsError where no GitLab is set up."""
+    if settings.gitlab.is_on and not settings.deployments:
+        raise SettingsError(
+            "No deployment is set up whose problems could get an issue.", "Set deployments.NAME.url and its login."
+        )
     if not settings.gitlabs:
         raise SettingsError(
             "No GitLab is set up.", "Set gitlab.url, gitlab.token and gitlab.project, as docs/gitlab.md shows."

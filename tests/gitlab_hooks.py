@@ -54,6 +54,7 @@ class Hook:
             "confidential_note_events": self.confidential,
             "deployment_events": True,
             "merge_requests_events": True,
+            "signing_token_present": self.signing_key is not None,
             "alert_status": "temporarily_disabled" if self.failures >= 4 else "executable",
             "disabled_until": None,
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,9 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from tests.gitlab_double import FakeGitLab
+from tests.gitlab_faults import Fault
 from tests.gitlab_state import GUEST, Project
 from tests.mirroring import Clock, World
-from triage.mirrors import Mirror
+from triage.errors import GitLabGone
+from triage.gitlab import Access, GitLab
+from triage.mirrors import Mirror, Tracker
+from triage.policy import Rules
 from triage.records import TriageState
 from ui.cli import cli
 
@@ -118,14 +124,69 @@ def test_a_role_that_may_not_label_is_told_and_the_issue_is_there(world: World) 
         ({"TITLE": "{{ title"}, "gitlab.title"),
         ({"BODY": "{% if x %}"}, "gitlab.body"),
         ({"BODY": "{{ nothing_of_that_name.x }}"}, "gitlab.body"),
+        ({"BODY": "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"}, "gitlab.body"),
+        ({"BODY": "x" * 300_000}, "gitlab.body is wrong: it renders to more than 256 KiB"),
+        ({"BODY": "token made-up-access"}, "body holds the token or a secret of the webhook"),
+        ({"URL": "https://g.example?x=1"}, "gitlab.url is wrong: it holds a ? or #"),
+        ({"URL": "https://anna:made-up-access@g.example"}, "gitlab.url is wrong: it holds an account"),
+        ({"URL": "g.example"}, "gitlab.url is wrong: it is not an http:// or https:// address"),
+        ({"LABELS": "Any"}, "'Any' is what GitLab's lists call all labels"),
+        ({"LABELS": "a,,b"}, "'' is no label"),
+        ({"LABELS": "x" * 300}, "is no label: it is empty, holds a comma or is longer than 255 characters"),
+        ({"TOKEN_FILE": "/nowhere/token"}, "gitlab.token_file = '/nowhere/token' cannot be read"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_at_the_start_with_its_name(
     tmp_path: Path, environ: dict[str, str], says: str
 ) -> None:
-    given = {"URL": "https://g.example", "TOKEN": "made-up-access", "PROJECT": "data/dags"} | environ
+    given: dict[str, str] = {"URL": "https://g.example", "TOKEN": "made-up-access", "PROJECT": "data/dags"} | environ
     variables = {f"AIRTRIAGE_GITLAB__{name}": value for name, value in given.items()}
     done = CliRunner().invoke(cli, ["problems"], env=variables | {"AIRTRIAGE_DATA_DIR": str(tmp_path)})
     assert done.exception is not None
     assert says in str(done.exception)
     assert "made-up-access" not in str(done.exception)
+
+
+def test_a_project_whose_name_was_corrected_is_asked_for_no_more(world: World) -> None:
+    world.fail()
+    world.rules = Rules(world.fake.url, "data/nope")
+    assert ["data/nope" in trouble.what for trouble in world.round().troubles] == [True]
+    world.rules = None
+    world.settle()
+    assert world.round().troubles == []
+    assert [tracker.project for tracker, _ in world.store.records(Tracker)] == ["data/dags"]
+    assert len(world.fake.issues()) == 1
+
+
+@pytest.mark.parametrize("body", ["<!DOCTYPE html>\n<html><title>Not found</title></html>", {"error": "404 Not Found"}])
+def test_an_address_behind_which_is_no_gitlab_is_the_setting_to_correct(gitlab: FakeGitLab, body: object) -> None:
+    gitlab.faults.add(Fault("status", status=404, body=body))
+    with pytest.raises(GitLabGone) as caught:
+        GitLab(Access(gitlab.url, gitlab.token("bot"))).desk("data/dags")
+    assert caught.value.fix == "Correct gitlab.url: it is the address of GitLab's page, without /api."
+    assert "<" not in caught.value.what
+
+
+def test_the_command_refuses_in_one_sentence_and_makes_nothing(gitlab: FakeGitLab, tmp_path: Path) -> None:
+    """In a process of its own, as people run it."""
+    (tmp_path / "token").write_text(f"{gitlab.token('bot')}\n")
+    for settings, command, status, says in (
+        ('project = "data/dags"\nlabels = ["a,b"]', ["sync"], 2, "The setting gitlab.labels is wrong"),
+        ('project = "data/dags"\ntitle = "{{ title"', ["up"], 2, "The setting gitlab.title is wrong"),
+        ("[gitlab.routes.crm]\ndag = 'x'", ["sync", "--dry-run"], 2, "the route crm names no project"),
+        ('project = "data/dags"', ["sync"], 2, "No deployment is set up whose problems could get an issue."),
+        ('project = "data/nope"\n[deployments.prod]\nurl = "http://127.0.0.1:9"\nusername = "u"\npassword = "p"', ["doctor"], 1, "project data/nope (404"),
+    ):  # fmt: skip
+        head = (
+            f'data_dir = "{tmp_path / "data"}"\n[gitlab]\nurl = "{gitlab.url}"\ntoken_file = "{tmp_path / "token"}"\n'
+        )
+        (tmp_path / "airtriage.toml").write_text(head + settings)
+        done = subprocess.run(
+            [Path(sys.executable).parent / "airtriage", *command], cwd=tmp_path, env={"HOME": str(tmp_path)}, capture_output=True, text=True
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        assert (done.returncode, says in said) == (status, True), said
+        assert gitlab.token("bot") not in said
+        assert "Traceback" not in said
+        assert status != 2 or done.stderr.count("\n") == 1
+    assert gitlab.issues() == []

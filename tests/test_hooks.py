@@ -172,7 +172,7 @@ def test_the_page_that_is_served_has_the_door(tmp_path: Path) -> None:
         assert requests.post(f"{base}/webhooks/gitlab", data=BODY, timeout=20).status_code == 401
 
 
-def _door(service: Service, senders: dict[str, webhooks.Secrets]) -> hooks.Door:
+def _door(service: Service, senders: list[tuple[str, webhooks.Secrets]]) -> hooks.Door:
     return hooks.Door(service.store, senders, lambda: NOW, None)
 
 
@@ -198,7 +198,7 @@ def test_an_endless_body_is_refused_when_5_mib_of_it_came(service: Service) -> N
             read += 65_536
             yield b"x" * 65_536
 
-    door = _door(service, {GITLAB: webhooks.Secrets(TOKEN)})
+    door = _door(service, [(GITLAB, webhooks.Secrets(TOKEN))])
     status, _ = asyncio.run(_delivered(door, endless(), KNOWN))
     assert status == 413
     assert read <= webhooks.LARGEST + 2 * 65_536
@@ -209,7 +209,7 @@ def test_nothing_of_a_body_is_read_before_the_headers_are_right(service: Service
         raise AssertionError("the body was read")
         yield b""
 
-    both = {GITLAB: webhooks.Secrets(TOKEN, SIGNING)}
+    both = [(GITLAB, webhooks.Secrets(TOKEN, SIGNING))]
     assert asyncio.run(_delivered(_door(service, both), never(), KNOWN))[0] == 401
     large = KNOWN | signed(at=NOW) | {"content-length": "10000000"}
     assert asyncio.run(_delivered(_door(service, both), never(), large))[0] == 413
@@ -223,7 +223,7 @@ def test_a_body_that_does_not_come_in_is_given_up(service: Service, monkeypatch:
         await asyncio.sleep(60)
 
     monkeypatch.setattr(hooks, "_PATIENCE", 0.01)
-    status, said = asyncio.run(_delivered(_door(service, {GITLAB: webhooks.Secrets(TOKEN)}), slow(), KNOWN))
+    status, said = asyncio.run(_delivered(_door(service, [(GITLAB, webhooks.Secrets(TOKEN))]), slow(), KNOWN))
     assert status == 408
     assert said["error"].startswith("The delivery did not come in whole within")
 
@@ -246,7 +246,7 @@ def test_of_two_gitlabs_with_the_same_secret_the_one_it_names_is_heard(
     async def whole() -> AsyncIterator[bytes]:
         yield json.dumps(payload).encode()
 
-    door = _door(service, {GITLAB: webhooks.Secrets(TOKEN), OTHER: webhooks.Secrets(TOKEN)})
+    door = _door(service, [(GITLAB, webhooks.Secrets(TOKEN)), (OTHER, webhooks.Secrets(TOKEN))])
     assert asyncio.run(_delivered(door, whole(), KNOWN | headers))[0] == 200
     assert sorted(gitlab for gitlab, *_ in _waiting(service)) == sorted(of)
 
@@ -255,15 +255,43 @@ def test_of_two_gitlabs_the_one_whose_secret_it_is_is_heard_whatever_address_it_
     async def whole() -> AsyncIterator[bytes]:
         yield BODY
 
-    door = _door(service, {OTHER: webhooks.Secrets("another"), GITLAB: webhooks.Secrets(TOKEN)})
+    door = _door(service, [(OTHER, webhooks.Secrets("another")), (GITLAB, webhooks.Secrets(TOKEN))])
     headers = KNOWN | {"x-gitlab-instance": "https://what.it.calls.itself"}
     assert asyncio.run(_delivered(door, whole(), headers))[0] == 200
     assert [gitlab for gitlab, *_ in _waiting(service)] == [GITLAB]
 
 
+@pytest.mark.parametrize("instance", ["http://[", "http://[::1", "\xff\xfe", "", "//"])
+def test_a_genuine_delivery_is_kept_whatever_address_it_gives(service: Service, instance: str) -> None:
+    async def whole() -> AsyncIterator[bytes]:
+        yield BODY
+
+    door = _door(service, [(GITLAB, webhooks.Secrets(TOKEN))])
+    assert asyncio.run(_delivered(door, whole(), KNOWN | {"x-gitlab-instance": instance}))[0] == 200
+    assert [gitlab for gitlab, *_ in _waiting(service)] == [GITLAB]
+
+
+def test_projects_of_one_gitlab_with_secrets_of_their_own_are_all_heard(service: Service, tmp_path: Path) -> None:
+    own = {"project": "data/staging", "webhook_token": "made-up-staging"}
+    deployments = {"prod": {"url": "http://prod.example"}, "dev": {"url": "http://dev.example", "gitlab": own}}
+    its = Settings.model_validate({
+        "data_dir": tmp_path, "gitlab": ISSUES | {"webhook_token": TOKEN}, "deployments": deployments,
+    })  # fmt: skip
+    assert hooks.senders(its) == [(GITLAB, webhooks.Secrets(TOKEN)), (GITLAB, webhooks.Secrets("made-up-staging"))]
+
+    async def of(project: int) -> AsyncIterator[bytes]:
+        yield json.dumps(PAYLOAD | {"project": {"id": project}}).encode()
+
+    door = _door(service, hooks.senders(its))
+    for project, token in ((7, TOKEN), (8, "made-up-staging")):
+        assert asyncio.run(_delivered(door, of(project), {"x-gitlab-token": token}))[0] == 200
+    assert sorted(project for _, project, *_ in _waiting(service)) == [7, 8]
+    assert asyncio.run(_delivered(door, of(9), {"x-gitlab-token": "made-up"}))[0] == 401
+
+
 def test_the_secrets_of_the_settings_are_those_that_are_demanded(tmp_path: Path) -> None:
     its = _settings(tmp_path, webhook_token=TOKEN, webhook_signing_token=SIGNING)
-    assert hooks.senders(its) == {GITLAB: webhooks.Secrets(TOKEN, SIGNING)}
+    assert hooks.senders(its) == [(GITLAB, webhooks.Secrets(TOKEN, SIGNING))]
 
 
 def test_the_gitlab_of_a_deployment_is_heard_too(tmp_path: Path) -> None:
@@ -272,5 +300,5 @@ def test_the_gitlab_of_a_deployment_is_heard_too(tmp_path: Path) -> None:
     its = Settings.model_validate({
         "data_dir": tmp_path, "gitlab": ISSUES | {"webhook_token": TOKEN}, "deployments": deployments,
     })  # fmt: skip
-    assert hooks.senders(its) == {GITLAB: webhooks.Secrets(TOKEN), OTHER: webhooks.Secrets("made-up-other")}
+    assert hooks.senders(its) == [(GITLAB, webhooks.Secrets(TOKEN)), (OTHER, webhooks.Secrets("made-up-other"))]
     assert "made-up" not in its.redactor.text("made-up-other-access made-up-other")

@@ -73,6 +73,24 @@ def test_it_holds_so_many_things_and_no_more_until_they_are_old(store: Store, mo
     assert [told.number for told in _waiting(store, NOW + timedelta(days=2))] == [4]
 
 
+def test_what_was_looked_at_makes_room_for_what_is_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy project would fill it within the day, and be heard no more."""
+    monkeypatch.setattr(inbox, "MOST", 4)
+    for number in range(4):
+        inbox.keep(store, replace(ONE, number=number + 1, at=NOW + timedelta(minutes=number)))
+    for told, revision in inbox.waiting(store, NOW + timedelta(hours=1))[:3]:
+        inbox.looked_at(store, told, revision)
+    assert inbox.keep(store, replace(ONE, number=5))
+    assert sorted(told.number for told, _ in store.records(Heard)) == [3, 4, 5]
+
+
+def test_what_concerns_another_project_waits_no_more_after_a_round(store: Store) -> None:
+    inbox.keep(store, ONE)
+    inbox.keep(store, replace(ONE, project=ONE.project + 1))
+    inbox.pass_over(store, NOW, {(ONE.gitlab, ONE.project)})
+    assert [told.project for told in _waiting(store)] == [ONE.project]
+
+
 def test_of_one_thing_so_many_deliveries_are_known_and_no_more(store: Store) -> None:
     for number in range(50):
         inbox.keep(store, replace(ONE, keys=(str(number),)))

@@ -119,15 +119,41 @@ def test_a_webhook_that_works_is_told(gitlab: FakeGitLab) -> None:
         (None, "no webhook of the project leads to /webhooks/gitlab."),
         ({"url": "https://elsewhere.example/x"}, "no webhook of the project leads to /webhooks/gitlab."),
         ({"failures": 4}, "GitLab has switched it off (temporarily_disabled), as it was answered with errors."),
+        ({"signing_key": None}, "it has no signing token, so what it sends is refused here."),
         ({"confidential": False}, "it does not send confidential issues and confidential comments."),
     ],
-    ids=["none", "elsewhere", "switched off", "not the confidential ones"],
+    ids=["none", "elsewhere", "switched off", "not signed", "not the confidential ones"],
 )
 def test_a_webhook_that_does_not_work_is_told(gitlab: FakeGitLab, hook: dict[str, object] | None, says: str) -> None:
     if hook is not None:
-        _hook(gitlab, **hook)  # type: ignore[arg-type]
-    finding = _found(gitlab, webhook_token="x" * 20)["gitlab data/dags webhook"]
+        _hook(gitlab, **{"signing_key": "k"} | hook)  # type: ignore[arg-type]
+    finding = _found(gitlab, webhook_signing_token="x" * 20)["gitlab data/dags webhook"]
     assert (finding.ok, finding.text) == (False, says)
+
+
+def test_of_several_webhooks_the_one_that_leads_here_is_looked_at(gitlab: FakeGitLab) -> None:
+    _hook(gitlab, "https://another.example/webhooks/gitlab", failures=4)
+    _hook(gitlab)
+    settings = _settings(gitlab, webhook_token="x" * 20)
+    settings = settings.model_copy(
+        update={"web": settings.web.model_copy(update={"public_url": "https://triage.example"})}
+    )
+    found = {finding.name: finding for finding in check(settings, NOW)}
+    assert found["gitlab data/dags webhook"].text == "GitLab sends what changes"
+
+
+def test_each_project_is_checked_by_the_token_that_is_set_for_it(gitlab: FakeGitLab) -> None:
+    """A project's own access token, which is the best one, sees no other project."""
+    gitlab.project("data/staging", {"staging_bot": DEVELOPER})
+    own = {"project": "data/staging", "token": gitlab.token("staging_bot")}
+    its = {"url": gitlab.url, "token": gitlab.token("bot"), "project": PROJECT}
+    deployments = {"prod": {"url": "http://a"}, "staging": {"url": "http://b", "gitlab": own}}
+    settings = Settings.model_validate({"data_dir": Path("/nowhere"), "gitlab": its, "deployments": deployments})
+    found = list(check(settings, NOW))
+    assert [finding.text for finding in found if not finding.ok] == []
+    assert [finding.name for finding in found if "/" in finding.name and "webhook" not in finding.name] == [
+        "gitlab data/dags", "gitlab data/staging",
+    ]  # fmt: skip
 
 
 def test_webhooks_that_the_role_may_not_see_are_no_failure(gitlab: FakeGitLab) -> None:

@@ -25,6 +25,9 @@ from triage.suspects import Commit, MergeRequest, Span
 _PAGE = 100  # GitLab's most
 # GitLab's roles from which on labels and assignee are taken; Planner is 15, Reporter 20 (facts of its REST API).
 PLANNER = 15
+# What every GitLab answers: where it is not there, the address is another's.
+_ITSELF = ("who the token belongs to", "its version")
+_FIX_URL = "Correct gitlab.url: it is the address of GitLab's page, without /api."
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class GitLab:
         self._session.close()
 
     def desk(self, project: str) -> Desk:
-        me = self._get("/user", "who the token belongs to")
+        me = self._get("/user", _ITSELF[0])
         its = self._get(_at(project), f"the project {project}")
         if its.get("issues_access_level") == "disabled" or its.get("issues_enabled") is False:
             raise GitLabRefused(
@@ -83,7 +86,7 @@ class GitLab:
 
     def version(self) -> str:
         """Return which GitLab it is."""
-        return str(self._get("/version", "its version")["version"])
+        return str(self._get("/version", _ITSELF[1])["version"])
 
     def token(self) -> Token:
         """Return what our token may do and how long; GitLabRefused or GitLabGone where its kind tells nothing of itself."""
@@ -281,7 +284,7 @@ class GitLab:
         except (RedirectError, GitlabParsingError, KeyError, TypeError, ValueError) as exc:
             raise GitLabUnsure(
                 f"{url} answered nothing that GitLab's API would ({type(exc).__name__}), asked for {what}.",
-                "Correct gitlab.url: it is the address of GitLab's page, without /api.",
+                _FIX_URL,
             ) from exc
         except requests.exceptions.SSLError as exc:
             raise GitLabRefused(
@@ -313,7 +316,9 @@ class GitLab:
                 return GitLabRefused(f"{url} refuses {what} ({said}).", fix, status)
             case 404:
                 fix = "Correct gitlab.project or the route, or make the token's user a member."
-                return GitLabGone(f"{url} has nothing to show for {what} ({said}).", fix)
+                return GitLabGone(
+                    f"{url} has nothing to show for {what} ({said}).", _FIX_URL if what in _ITSELF else fix
+                )
             case 429:
                 return GitLabRefused(f"{url} is asked too often ({said}).", "It is asked again later.", status, wait)
             case _ if 300 <= status < 400:
@@ -377,7 +382,13 @@ _NEEDED = {
 def _webhook(its: dict[str, Any]) -> Webhook:
     until = its.get("disabled_until")
     missing = tuple(words for name, words in _NEEDED.items() if its.get(name) is False)
-    return Webhook(its["url"], its.get("alert_status") or "", _time(until) if until else None, missing)
+    return Webhook(
+        its["url"],
+        its.get("alert_status") or "",
+        _time(until) if until else None,
+        missing,
+        its.get("signing_token_present"),
+    )
 
 
 def _words(message: object) -> str:
@@ -386,6 +397,8 @@ def _words(message: object) -> str:
         message = message.decode("utf-8", "replace")
     if isinstance(message, dict):
         message = "; ".join(f"{name} {_words(its)}" for name, its in message.items())
+    if isinstance(message, str) and message.lstrip()[:1] == "<":
+        return "a page in place of an answer"
     if isinstance(message, list):
         message = ", ".join(_words(one) for one in message)
     return " ".join(str(message).split())[:200]

@@ -6,6 +6,7 @@ long: what is lost here is found by the next look at everything, so nothing depe
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -46,8 +47,19 @@ def _joined(known: Heard, told: Heard) -> Heard:
 
 
 def _has_room(store: Store, now: datetime) -> bool:
+    """Say whether one thing more may be remembered; what was looked at makes room, the longest known half of it first."""
     known = store.records(Heard)
-    return len(known) < MOST or forget(store, now) > 0
+    if len(known) < MOST or forget(store, now) > 0:
+        return True
+    seen = sorted((pair for pair in known if not pair[0].is_waiting), key=lambda pair: (pair[0].at, pair[0].id))
+    return _dropped(store, seen[: (len(seen) + 1) // 2]) > 0
+
+
+def pass_over(store: Store, now: datetime, places: Container[tuple[str, int]]) -> None:
+    """Count what was told of other projects than `places` (a GitLab and the number of a project there) as looked at."""
+    for told, revision in waiting(store, now):
+        if (told.gitlab, told.project) not in places:
+            looked_at(store, told, revision)
 
 
 def waiting(store: Store, now: datetime) -> list[tuple[Heard, int]]:
@@ -63,9 +75,12 @@ def looked_at(store: Store, told: Heard, revision: int) -> None:
 
 def forget(store: Store, now: datetime) -> int:
     """Forget what is older than a day, looked at or not; return how much that was."""
-    old = [(told, revision) for told, revision in store.records(Heard) if now - told.at > LASTS]
+    return _dropped(store, [pair for pair in store.records(Heard) if now - pair[0].at > LASTS])
+
+
+def _dropped(store: Store, known: Iterable[tuple[Heard, int]]) -> int:
     gone = 0
-    for told, revision in old:
+    for told, revision in known:
         with suppress(StaleProblem):
             store.delete(Heard, told.id, revision)
             gone += 1

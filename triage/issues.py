@@ -32,12 +32,16 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook of a project: where it leads, whether GitLab has switched it off, and what we need that it does not send."""
+    """A webhook of a project: where it leads, whether GitLab has switched it off, and what we need that it does not send.
+
+    `is_signed` is None where GitLab is too old to tell.
+    """
 
     url: str
     alert: str = ""
     disabled_until: datetime | None = None
     missing: tuple[str, ...] = ()
+    is_signed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

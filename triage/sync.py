@@ -152,7 +152,9 @@ class Sync:
                     continue
                 with closing(issues), suppress(LeaseLost, StaleProblem):  # whoever has it now goes on
                     _Round(self, issues, renew, report, end, its).run(gitlab, project)
-        inbox.forget(self.service.store, now)
+        store = self.service.store
+        inbox.pass_over(store, now, {(tracker.gitlab, tracker.project_id) for tracker, _ in store.records(Tracker)})
+        inbox.forget(store, now)
         return report
 
     def _places(self) -> list[tuple[str, str]]:
@@ -160,7 +162,13 @@ class Sync:
         routed = [(rules, route.project) for rules in self.rules.values() for route in rules.routes if route.open]
         named = [*((rules, rules.project) for rules in self.rules.values()), *routed]
         found = [(rules.gitlab, project) for rules, project in named if project]
-        found += [(tracker.gitlab, tracker.project) for tracker, _ in self.service.store.records(Tracker)]
+        for tracker, revision in self.service.store.records(Tracker):
+            place = tracker.gitlab, tracker.project
+            if tracker.project_id or place in found:
+                found.append(place)
+            else:  # a name that was wrong and was corrected: nothing was ever done there
+                with suppress(StaleProblem):
+                    self.service.store.delete(Tracker, tracker.id, revision)
         return list(dict.fromkeys(found))
 
 

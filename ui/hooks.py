@@ -33,13 +33,16 @@ _UNSET = "No webhook is set up here. Set gitlab.url, and gitlab.webhook_signing_
 _TOO_LARGE = f"A delivery may have {LARGEST // 1024**2} MiB at most; what it tells is found by the next look at GitLab."
 
 
-def senders(settings: Settings) -> dict[str, Secrets]:
-    """Return the GitLabs whose deliveries are taken, by address, with what they sign them with."""
-    found = {}
+def senders(settings: Settings) -> list[tuple[str, Secrets]]:
+    """Return the GitLabs whose deliveries are taken, by address, with what they sign them with.
+
+    A GitLab may stand there more than once: each deployment's project has a webhook of its own, with secrets of its own.
+    """
+    found = []
     for its in (settings.gitlab, *settings.gitlabs.values()):
         secrets = Secrets(its.webhook_token.get_secret_value(), its.webhook_signing_token.get_secret_value())
-        if its.url and secrets:
-            found[its.url] = secrets
+        if its.url and secrets and (its.url, secrets) not in found:
+            found.append((its.url, secrets))
     return found
 
 
@@ -47,7 +50,11 @@ class Door:
     """The endpoint: one delivery at a time, from a GitLab that is known, into the store."""
 
     def __init__(
-        self, store: Store, senders: dict[str, Secrets], now: Callable[[], datetime], nudge: Callable[[], None] | None
+        self,
+        store: Store,
+        senders: list[tuple[str, Secrets]],
+        now: Callable[[], datetime],
+        nudge: Callable[[], None] | None,
     ) -> None:
         self._store = store
         self._senders = senders
@@ -63,7 +70,7 @@ class Door:
         if request.method != "POST":
             return _refused(405, "A delivery of GitLab comes by POST.", allow="POST")
         now = self._now()
-        if not any(webhooks.may_be_genuine(request.headers, its, now) for its in self._senders.values()):
+        if not any(webhooks.may_be_genuine(request.headers, its, now) for _, its in self._senders):
             return _refused(401, _STRANGER)
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > LARGEST:
@@ -78,9 +85,8 @@ class Door:
             return _refused(408, f"The delivery did not come in whole within {_PATIENCE:g} s.")
 
     def _take(self, request: Request, body: bytes, now: datetime) -> Response:
-        known = [
-            url for url, its in self._senders.items() if webhooks.is_genuine(request.headers, body, its, now)
-        ]  # fmt: skip
+        genuine = (url for url, its in self._senders if webhooks.is_genuine(request.headers, body, its, now))
+        known = list(dict.fromkeys(genuine))
         if not known:
             return _refused(401, _STRANGER)
         try:
@@ -124,8 +130,15 @@ async def _read(request: Request) -> bytes | None:
 
 def _nearest(known: list[str], origin: str) -> Iterator[str]:
     """Yield the GitLabs that a delivery may come from: where several have the same secrets, those at the host it names."""
-    at_host = [url for url in known if urlsplit(url).netloc == urlsplit(origin).netloc]
+    at_host = [url for url in known if _host(url) == _host(origin)]
     yield from at_host or known
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:  # a header may hold anything
+        return ""
 
 
 def _refused(status: int, why: str, **headers: str) -> JSONResponse:

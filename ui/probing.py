@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from collector.mirroring import access
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, TriageError
-from triage.gitlab import GitLab
+from triage.gitlab import Access, GitLab
 from triage.issues import Desk, Token, Webhook
 from triage.settings import Settings
 from triage.settings.gitlab import GitLab as Section
@@ -31,19 +31,31 @@ _PATH = "/webhooks/gitlab"
 
 
 def check(settings: Settings, now: datetime) -> Iterator[Finding]:
-    """Check every GitLab of the settings; says nothing where GitLab is off."""
-    sections = {its.url: its for its in (settings.gitlab, *settings.gitlabs.values()) if its.is_on}
+    """Check every GitLab of the settings, once a token; says nothing where GitLab is off."""
     base = settings.web.api_url or settings.web.public_url
-    door = base + _PATH if base else f"{_PATH} of this page"
-    for url, its in sections.items():
-        projects = sorted(
-            {project for one in settings.gitlabs.values() if one.url == url for project in _projects(one)}
-        )
-        gitlab = GitLab(access(its))
+    door = base.rstrip("/") + _PATH if base else f"{_PATH} of this page"
+    for way, places in _ways(settings).items():
+        gitlab = GitLab(way)
         try:
-            yield from _gitlab(gitlab, its, projects or _projects(its), door, now)
+            yield from _gitlab(gitlab, way.url, places, door, now)
         finally:
             gitlab.close()
+
+
+def _ways(settings: Settings) -> dict[Access, dict[str, Section]]:
+    """Map each way to a GitLab to the projects that are reached by it: a project goes by the token that is set for it."""
+    every = [its for its in (settings.gitlab, *settings.gitlabs.values()) if its.is_on]
+    used = {(its.url, project) for its in settings.gitlabs.values() for project in _projects(its)}
+    urls = {url for url, _ in used}
+    found: dict[Access, dict[str, Section]] = {}
+    placed: set[tuple[str, str]] = set()
+    for its in every:
+        for project in _projects(its):
+            place = its.url, project
+            if place not in placed and (place in used or its.url not in urls):
+                placed.add(place)
+                found.setdefault(access(its), {})[project] = its
+    return found
 
 
 def _projects(its: Section) -> list[str]:
@@ -51,13 +63,13 @@ def _projects(its: Section) -> list[str]:
     return list(dict.fromkeys(filter(None, named)))
 
 
-def _gitlab(gitlab: GitLab, its: Section, projects: list[str], door: str, now: datetime) -> Iterator[Finding]:
-    reached = _try("gitlab", lambda: f"GitLab {gitlab.version()} at {its.url}")
+def _gitlab(gitlab: GitLab, url: str, places: dict[str, Section], door: str, now: datetime) -> Iterator[Finding]:
+    reached = _try("gitlab", lambda: f"GitLab {gitlab.version()} at {url}")
     yield reached
     if not reached.ok:
         return
     yield _token(gitlab, now)
-    for project in projects:
+    for project, its in sorted(places.items()):
         found: list[Desk] = []
         finding = _try(f"gitlab {project}", lambda project=project, found=found: _project(gitlab, project, found))  # type: ignore[misc]
         yield finding
@@ -119,10 +131,11 @@ def _hook(gitlab: GitLab, project: str, its: Section, door: str) -> Finding:
     if not hooks:
         fix = f"Add one to {door} in the project's settings, or take the secrets out of [gitlab]."
         return Finding(name, False, f"no webhook of the project leads to {_PATH}.", fix)
-    return _state(name, hooks[0])
+    ours = [hook for hook in hooks if hook.url.rstrip("/") == door] or hooks
+    return _state(name, ours[0], its)
 
 
-def _state(name: str, hook: Webhook) -> Finding:
+def _state(name: str, hook: Webhook, its: Section) -> Finding:
     if hook.alert not in ("", "executable"):
         until = f" until {hook.disabled_until:%Y-%m-%d %H:%M} UTC" if hook.disabled_until else ""
         return Finding(
@@ -133,6 +146,9 @@ def _state(name: str, hook: Webhook) -> Finding:
         return Finding(
             name, False, f"it does not send {' and '.join(hook.missing)}.", "Tick them in the webhook's settings."
         )
+    if its.webhook_signing_token.get_secret_value() and hook.is_signed is False:
+        fix = "Give it the signing token of gitlab.webhook_signing_token in GitLab, or set gitlab.webhook_token in its place."
+        return Finding(name, False, "it has no signing token, so what it sends is refused here.", fix)
     return Finding(name, True, "GitLab sends what changes")
 
 

@@ -38,6 +38,10 @@ def often(value: object) -> object:
 
 
 def _address(value: str) -> str:
+    if "?" in value or "#" in value:
+        raise ValueError(
+            "it holds a ? or #; the address of GitLab's page is wanted, such as https://gitlab.example.com"
+        )
     return address(value, "token").removesuffix("/api/v4") if value else value
 
 
@@ -49,10 +53,15 @@ def _project(value: str) -> str:
 
 
 def _labels(value: tuple[str, ...]) -> tuple[str, ...]:
-    for label in value:
-        if not label.strip() or "," in label or len(label) > 255:
-            raise ValueError(f"{label!r} is no label: it is empty, holds a comma or is longer than 255 characters")
-    return value
+    labels = tuple(label.strip() for label in value)
+    for label in labels:
+        if not label or "," in label or len(label) > 255:
+            raise ValueError(f"{label[:40]!r} is no label: it is empty, holds a comma or is longer than 255 characters")
+        if label.lower() in ("any", "none"):
+            raise ValueError(
+                f"{label!r} is what GitLab's lists call all labels or no label; no issue would be found by it"
+            )
+    return labels
 
 
 def _username(value: str) -> str:
