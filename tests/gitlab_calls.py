@@ -37,6 +37,14 @@ class Refused(Exception):
         self.answer = Answer(status, {key: message})
 
 
+class Moved(Refused):
+    """Sends a reader on to another address."""
+
+    def __init__(self, to: str) -> None:
+        super().__init__(301, "This resource has been moved permanently")
+        self.answer.headers["Location"] = to
+
+
 @dataclass
 class Call:
     """One authorised request: who asks, with which token, the path's parameters, the query and the body."""
@@ -69,12 +77,26 @@ class Call:
 
     def project(self, key: str | None = None, least: int = 0) -> Project:
         """Return the project of the path, or refuse as GitLab does: what may not be seen is not there."""
-        project = self.fake.state.project_of(key or self.params["id"])
+        name = key or self.params["id"]
+        project = self.fake.state.project_of(name) or self._renamed(name)
         if project is None or (project.visibility == "private" and not self.role_in(project)):
             raise Refused(404, "404 Project Not Found")
         if least and self.role_in(project) < least:
             raise Refused(403, "403 Forbidden")
         return project
+
+    def _renamed(self, name: str) -> Project | None:
+        """Refuse a path that a project had, as GitLab does: a reader is sent on, a writer is not (`find_project!`)."""
+        known = (one for one in self.fake.state.projects.values() if name.lower() in one.former)
+        found = next((one for one in known if one.visibility != "private" or self.role_in(one)), None)
+        if found is None:
+            return None
+        if self.request.writes:
+            raise Refused(405, "405 Non GET methods are not allowed for moved projects")
+        rest = self.request.path.split("/", 3)[3:]
+        query = f"?{urlencode(self.request.query)}" if self.request.query else ""
+        to = "/".join((f"{self.fake.url}/api/v4/projects/{found.id}", *rest)) + query
+        raise Moved(to)
 
 
 def when(value: str) -> datetime:

@@ -189,6 +189,12 @@ class FakeGitLab:
         with self._lock:
             return moved(self._call(by), issue, target)
 
+    def rename(self, project: Project, path: str) -> None:
+        """Give a project another path; the former one leads readers on."""
+        with self._lock:
+            project.former = (*project.former, project.path.lower())
+            project.path = path
+
     def change(self, issue: Issue, by: str, **fields: Any) -> Issue:
         """Change any stored field of an issue, as a user, even what no endpoint offers."""
         with self._lock:

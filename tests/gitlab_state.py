@@ -62,6 +62,7 @@ class Project:
     labels: dict[str, Label] = field(default_factory=dict)
     last_iid: int = 0
     last_merge_request: int = 0
+    former: tuple[str, ...] = ()  # paths that it had
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def test_a_moved_issue_is_found_by_its_new_id(gitlab: FakeGitLab) -> None:  # no
     moved = gitlab.move(gitlab.issues()[0], target, "bot")
     gone = its.issue(PROJECT, issue.iid)
     assert gone.moved_to == moved.id
-    found = its.moved(moved.id, its.desk(PROJECT).bot_id, gone.created_at)
+    found = its.moved(gone)
     assert found is not None
     assert (found.project_id, found.iid) == (target.id, moved.iid)
 

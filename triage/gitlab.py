@@ -58,6 +58,7 @@ class GitLab:
         self._session = _Session()
         self._session.hooks["response"].append(self._hear)
         self._wait: float | None = None
+        self._numbers: dict[str, int] = {}
         self._client = gitlab.Gitlab(
             access.url,
             private_token=access.token,
@@ -72,9 +73,15 @@ class GitLab:
         """Close the connections."""
         self._session.close()
 
+    def know(self, project: str, number: int) -> None:
+        self._numbers[project] = number
+
+    def _at(self, project: str) -> str:
+        return f"/projects/{self._numbers.get(project) or quote(project, safe='')}"
+
     def desk(self, project: str) -> Desk:
         me = self._get("/user", _ITSELF[0])
-        its = self._get(_at(project), f"the project {project}")
+        its = self._get(f"/projects/{quote(project, safe='')}", f"the project {project}")
         if its.get("issues_access_level") == "disabled" or its.get("issues_enabled") is False:
             raise GitLabRefused(
                 f"The project {project} has its issues switched off.",
@@ -98,13 +105,13 @@ class GitLab:
         """Return the webhooks of a project; GitLabRefused below the role Maintainer."""
         return [
             _webhook(its)
-            for its in self._list(f"{_at(project)}/hooks", {"per_page": _PAGE}, f"the webhooks of {project}")
+            for its in self._list(f"{self._at(project)}/hooks", {"per_page": _PAGE}, f"the webhooks of {project}")
         ]
 
     def role(self, project: str, user: int) -> int:
         """Return the role of a user in a project, inherited ones included; 0 for whoever is no member."""
         try:
-            its = self._get(f"{_at(project)}/members/all/{user}", f"the member {user} of {project}")
+            its = self._get(f"{self._at(project)}/members/all/{user}", f"the member {user} of {project}")
         except GitLabGone:
             return 0
         with self._asking(f"the member {user} of {project}"):
@@ -112,7 +119,7 @@ class GitLab:
 
     def award(self, project: str, iid: int, note: int, name: str) -> None:
         """Put an emoji of ours on a comment; what is there already stays, and a comment that is gone gets none."""
-        path = f"{_at(project)}/issues/{iid}/notes/{note}/award_emoji"
+        path = f"{self._at(project)}/issues/{iid}/notes/{note}/award_emoji"
         with suppress(GitLabGone), self._asking(f"an emoji on a comment of #{iid} of {project}", writes=True):
             # "has already been taken" is a 404 (facts of its REST API)
             self._client.http_post(path, post_data={"name": name}, obey_rate_limit=False)
@@ -134,16 +141,18 @@ class GitLab:
         return self._issues(project, {"iids[]": iids, "order_by": "created_at", "sort": "asc"})
 
     def issue(self, project: str, iid: int) -> Issue:
-        return _issue(self._get(f"{_at(project)}/issues/{iid}", f"the issue #{iid} of {project}"))
+        return _issue(self._get(f"{self._at(project)}/issues/{iid}", f"the issue #{iid} of {project}"))
 
-    def moved(self, id: int, by: int, created_at: datetime) -> Issue | None:
-        around = timedelta(minutes=1)  # a moved issue keeps its author and its time
-        query = {
-            "scope": "all", "state": "all", "author_id": by, "per_page": _PAGE,
-            "created_after": (created_at - around).isoformat(), "created_before": (created_at + around).isoformat(),
+    def moved(self, issue: Issue) -> Issue | None:
+        around, at = timedelta(minutes=1), issue.created_at
+        query: dict[str, Any] = {
+            "scope": "all", "state": "all", "per_page": _PAGE,
+            "created_after": (at - around).isoformat(), "created_before": (at + around).isoformat(),
         }  # fmt: skip
+        if issue.author:
+            query["author_username"] = issue.author
         found = self._list("/issues", query, "issues of all projects")
-        return next((_issue(one) for one in found if one["id"] == id), None)
+        return next((_issue(one) for one in found if one["id"] == issue.moved_to), None)
 
     def open(self, project: str, draft: Draft) -> Issue:
         body: dict[str, Any] = {"title": draft.title, "description": draft.description, "labels": list(draft.labels)}
@@ -152,7 +161,7 @@ class GitLab:
         if draft.assignee_id is not None:
             body["assignee_ids"] = [draft.assignee_id]
         with self._asking(f"a new issue in {project}", writes=True):
-            made = self._client.http_post(f"{_at(project)}/issues", post_data=body, obey_rate_limit=False)
+            made = self._client.http_post(f"{self._at(project)}/issues", post_data=body, obey_rate_limit=False)
             return _issue(_object(made))
 
     def edit(
@@ -164,7 +173,7 @@ class GitLab:
         if description is not None:
             body["description"] = description
         with self._asking(f"a change of the issue #{iid} of {project}", writes=True):
-            path = f"{_at(project)}/issues/{iid}"
+            path = f"{self._at(project)}/issues/{iid}"
             return _issue(_object(self._client.http_put(path, post_data=body, obey_rate_limit=False)))
 
     def notes(self, project: str, iid: int, after: int = 0) -> list[Note]:
@@ -173,7 +182,7 @@ class GitLab:
         query = {"order_by": "created_at", "sort": "desc", "per_page": _PAGE}
         what = f"the comments of the issue #{iid} of {project}"
         with self._asking(what):
-            path = f"{_at(project)}/issues/{iid}/notes"
+            path = f"{self._at(project)}/issues/{iid}/notes"
             for one in self._client.http_list(path, query_data=query, iterator=True, obey_rate_limit=False):
                 if one["id"] <= after:
                     break
@@ -182,11 +191,11 @@ class GitLab:
 
     def comment(self, project: str, iid: int, body: str) -> Note:
         with self._asking(f"a comment on the issue #{iid} of {project}", writes=True):
-            path = f"{_at(project)}/issues/{iid}/notes"
+            path = f"{self._at(project)}/issues/{iid}/notes"
             return _note(_object(self._client.http_post(path, post_data={"body": body}, obey_rate_limit=False)))
 
     def turns(self, project: str, iid: int) -> list[Turn]:
-        path = f"{_at(project)}/issues/{iid}/resource_state_events"
+        path = f"{self._at(project)}/issues/{iid}/resource_state_events"
         found = self._list(path, {"per_page": _PAGE}, f"the history of the issue #{iid} of {project}")
         turns = [
             Turn(one["state"] == "reopened", (one.get("user") or {}).get("username") or "", _time(one["created_at"]))
@@ -197,7 +206,7 @@ class GitLab:
 
     def fixes(self, project: str, iid: int) -> list[Fix]:
         what = f"the merge requests that close the issue #{iid} of {project}"
-        found = self._list(f"{_at(project)}/issues/{iid}/closed_by", {"per_page": _PAGE}, what)
+        found = self._list(f"{self._at(project)}/issues/{iid}/closed_by", {"per_page": _PAGE}, what)
         merged = [
             Fix(
                 one["iid"], one["web_url"], (one.get("merged_by") or {}).get("username") or "", _time(one["merged_at"]),
@@ -216,7 +225,7 @@ class GitLab:
         if not project:
             return []
         query = {"ref_name": f"{span.good}..{span.bad}", "path": span.path, "per_page": _PAGE}
-        found = self._list(f"{_at(project)}/repository/commits", query, f"the commits of {project}")
+        found = self._list(f"{self._at(project)}/repository/commits", query, f"the commits of {project}")
         return [
             Commit(one["id"], one["title"], one["author_name"], _time(one["committed_date"]), one["web_url"])
             for one in found
@@ -224,7 +233,7 @@ class GitLab:
 
     def merge_requests(self, repository: str, sha: str) -> list[MergeRequest]:
         project = self._project_at(repository)
-        path = f"{_at(project)}/repository/commits/{sha}/merge_requests"
+        path = f"{self._at(project)}/repository/commits/{sha}/merge_requests"
         found = self._list(path, {"per_page": _PAGE}, f"the merge requests of {project}") if project else []
         return [
             MergeRequest(one["iid"], one["title"], one["web_url"], (one.get("author") or {}).get("name") or "")
@@ -241,7 +250,7 @@ class GitLab:
             return None
         try:
             with self._asking(f"the file {path} of {project}"):
-                where = f"{_at(project)}/repository/files/{quote(path, safe='')}/raw"
+                where = f"{self._at(project)}/repository/files/{quote(path, safe='')}/raw"
                 query = {"ref": "HEAD"}
                 answer = self._client.http_get(where, query_data=query, raw=True, obey_rate_limit=False)
         except GitLabGone:
@@ -258,7 +267,7 @@ class GitLab:
     def _issues(self, project: str, query: dict[str, Any]) -> list[Issue]:
         # By keyset: what comes or goes between two pages shifts no row over their border.
         query |= {"state": "all", "per_page": _PAGE, "pagination": "keyset"}
-        return [_issue(one) for one in self._list(f"{_at(project)}/issues", query, f"the issues of {project}")]
+        return [_issue(one) for one in self._list(f"{self._at(project)}/issues", query, f"the issues of {project}")]
 
     def _get(self, path: str, what: str) -> dict[str, Any]:
         with self._asking(what):
@@ -327,10 +336,6 @@ class GitLab:
             case _ if 400 <= status < 500:
                 return GitLabRefused(f"{url} refuses {what} ({said}).", "Correct what it says.", status)
         return GitLabUnsure(f"{url} failed with {status}, asked for {what}.", "It is asked again.")
-
-
-def _at(project: str) -> str:
-    return f"/projects/{quote(project, safe='')}"
 
 
 def _object(answer: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ did never counts as a person's. Decides about problems through the service alone
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -49,6 +50,8 @@ class Hearing:
         """Bring a problem up to its issue as it was answered now, and return the mirror as it is then saved."""
         if is_outdated(mirror, issue):
             return mirror
+        if issue.id != mirror.issue_id:  # an owner may give the number of a deleted one to another
+            return self.lose(mirror, f"#{mirror.iid} of {self.tracker.project} is another issue by now")
         if issue.moved_to is not None:
             return self._follow(mirror, issue)
         mirror = self.agree(mirror, issue)
@@ -176,17 +179,25 @@ class Hearing:
     def _follow(self, mirror: Mirror, issue: Issue) -> Mirror:
         """Go where an issue was moved to; where we may not look, it is lost."""
         assert issue.moved_to is not None
-        target = self.issues.moved(issue.moved_to, self.tracker.bot_id, issue.created_at)
+        target = self.issues.moved(issue)
         if target is None and self.clock() - issue.updated_at < _BEHIND:
             return mirror  # a replica may not show it yet; it is listened to again
         if target is None:
             return self.lose(mirror, f"#{mirror.iid} was moved to a project that the token may not see")
+        written = self._written(self.tracker.project, mirror.iid)
+        came = _copies(written, self._written(str(target.project_id), target.iid))
+        if len(came) < len(written) and self.clock() - issue.updated_at < _BEHIND:
+            return mirror  # the same of its comments
+        self._commented(mirror, issue)  # what was said until then; there each has another number
         moved = self._saved(
             mirror, project=str(target.project_id), project_id=target.project_id, issue_id=target.id, iid=target.iid,
-            web_url=target.web_url, updated_at=target.created_at,
+            web_url=target.web_url, updated_at=target.created_at, heard=max(came, default=0),
         )  # fmt: skip
         self.ledger.linked(moved, self.clock())
         return moved
+
+    def _written(self, project: str, iid: int) -> list[Note]:
+        return [note for note in self.issues.notes(project, iid) if not note.is_system]
 
     def lose(self, mirror: Mirror, why: str) -> Mirror:
         """Keep that an issue is gone: no other is opened for its problem, unless a person says so."""
@@ -196,7 +207,7 @@ class Hearing:
     def gone(self, mirror: Mirror) -> Mirror:
         """Judge an issue that was answered with 404: it is gone, if its project is still there."""
         try:
-            self.issues.desk(self.tracker.project)
+            self.issues.desk(str(self.tracker.project_id or self.tracker.project))
             issue = self.issues.issue(self.tracker.project, mirror.iid)
         except GitLabGone as exc:
             if "project" in exc.what and "issue" not in exc.what:
@@ -215,6 +226,21 @@ class Hearing:
         if changed != found[0]:
             self.ledger.save(changed, found[1])
         return changed
+
+
+def _copies(written: list[Note], found: list[Note]) -> list[int]:
+    """Return the ids of the comments that came along with an issue, of those found where it is now.
+
+    By author, and time or text: a reference in one is written anew, and whether the time stays was not tried.
+    """
+    times = {(note.author_id, note.created_at) for note in written}
+    texts = Counter((note.author_id, note.body) for note in written)
+    copies = []
+    for note in found:
+        if (note.author_id, note.created_at) in times or texts[note.author_id, note.body] > 0:
+            texts[note.author_id, note.body] -= 1
+            copies.append(note.id)
+    return copies
 
 
 def is_outdated(mirror: Mirror, issue: Issue) -> bool:

@@ -119,8 +119,11 @@ class Issues(Protocol):
     def close(self) -> None:
         """Close the connections; the next question opens others."""
 
+    def know(self, project: str, number: int) -> None:
+        """Ask for a project by its number from now on, but for `desk`: a path leads elsewhere, or nowhere, once it is renamed."""
+
     def desk(self, project: str) -> Desk:
-        """Return who we are in a project, and what it is."""
+        """Return who we are in the project that this path (or number) leads to now, and what it is."""
 
     def made(self, project: str, since: datetime | None, *, by: int | None = None, label: str = "") -> list[Issue]:
         """Return the issues opened since then, oldest first, all of them: a user's, or those with a label."""
@@ -134,8 +137,8 @@ class Issues(Protocol):
     def issue(self, project: str, iid: int) -> Issue:
         """Return one issue."""
 
-    def moved(self, id: int, by: int, created_at: datetime) -> Issue | None:
-        """Return the issue with this id in any project, opened by a user around then; None where we may not see it."""
+    def moved(self, issue: Issue) -> Issue | None:
+        """Return what an issue became in another project, where it keeps its author and its time; None where we may not see it."""
 
     def user(self, name: str) -> int | None:
         """Return the number of the user with this name; None where there is none."""

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from triage import lifecycle, policy
-from triage.mirrors import Mirror, MirrorStatus, tracker_id
+from triage import lifecycle, places, policy
+from triage.mirrors import Mirror, MirrorStatus, Tracker, tracker_id
+from triage.places import Place
 from triage.policy import Case, Judgement, Rules, Verdict
 from triage.query import Members
 from triage.queue import QueueRow
@@ -37,7 +38,12 @@ class Judging:
             return None
         if mirrors is None:
             mirrors = [mirror for mirror, _ in self.service.store.records(Mirror)]
-        return self.judge(row, Rooms(mirrors, now), now)
+        return self.judge(row, Rooms(mirrors, now, self.names()), now)
+
+    def names(self) -> dict[Place, Place]:
+        """Map every name of a project with issues to the one that stands for all, those in the settings first."""
+        trackers = [tracker for tracker, _ in self.service.store.records(Tracker)]
+        return places.names((place for rules in self.rules.values() for place in places.targets(rules)), trackers)
 
     def judge(self, row: QueueRow, rooms: Rooms, now: datetime) -> Judgement | None:
         """Judge a problem; None where the settings give it no GitLab."""
@@ -79,23 +85,26 @@ class Judging:
 class Rooms:
     """How many more issues each project may have under its storm cap."""
 
-    def __init__(self, mirrors: Iterable[Mirror], now: datetime) -> None:
-        self._now = now
-        self._opened: dict[tuple[str, str], list[datetime]] = {}
+    def __init__(self, mirrors: Iterable[Mirror], now: datetime, names: Mapping[Place, Place]) -> None:
+        self._now, self._names = now, names
+        self._opened: dict[Place, list[datetime]] = {}
         for mirror in mirrors:
             if mirror.intended_at <= now - policy.STORM:
                 continue
             is_summary = mirror.problem == storm_id(tracker_id(mirror.gitlab, mirror.project))
             if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED) and not is_summary:
-                self._opened.setdefault((mirror.gitlab, mirror.project), []).append(mirror.intended_at)
+                self._at(mirror.gitlab, mirror.project).append(mirror.intended_at)
 
     def left(self, rules: Rules, project: str) -> int:
         """Return how many more issues a project may have."""
-        return policy.room(self._opened.get((rules.gitlab, project), ()), rules.storm_cap, self._now)
+        return policy.room(self._at(rules.gitlab, project), rules.storm_cap, self._now)
 
     def take(self, judged: Judgement) -> None:
         """Count an issue that is to be opened now."""
-        self._opened.setdefault((judged.gitlab, judged.project), []).append(self._now)
+        self._at(judged.gitlab, judged.project).append(self._now)
+
+    def _at(self, gitlab: str, project: str) -> list[datetime]:
+        return self._opened.setdefault(places.of(self._names, gitlab, project), [])
 
 
 def case_of(row: QueueRow) -> Case:

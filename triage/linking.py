@@ -15,6 +15,7 @@ from triage.issues import Issues
 from triage.judging import Judging
 from triage.ledger import Ledger
 from triage.mirrors import LinkWish, Mirror, MirrorStatus
+from triage.opening import extra_key
 from triage.policy import Verdict
 from triage.queue import QueueRow
 from triage.records import Problem, TriageState
@@ -72,10 +73,13 @@ def link(
                 f"Merge the problems, or part them first with airtriage unlink {other.problem}.",
             )
     known, revision = ledger.mirror(problem.id) or (None, None)
+    said = known.comments if known else ()
+    if known is not None and known.issue_id not in (0, issue.id):
+        said = (*said, extra_key(known.issue_id))  # the one that they gave up stays as it is, our marker in it or not
     mirror = Mirror(
-        problem.id, gitlab, at.project, MirrorStatus.LINKED, now if known is None else known.intended_at,
+        problem.id, gitlab, at.project, MirrorStatus.LINKED, known.intended_at if known else issue.created_at,
         project_id=issue.project_id, issue_id=issue.id, iid=issue.iid, web_url=issue.web_url, is_open=issue.is_open,
-        assignee=issue.assignee, labels=issue.labels, linked_at=now, comments=known.comments if known else (),
+        assignee=issue.assignee, labels=issue.labels, linked_at=now, comments=said,
         heard=max((note.id for note in issues.notes(at.project, at.iid)), default=0),  # what was ordered before is past
     )  # fmt: skip
     revision = ledger.save(mirror, revision)

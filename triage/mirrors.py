@@ -92,7 +92,8 @@ class Tracker:
     Every issue of ours created before `found_until` is known here; whatever changed before `read_until` was heard (both
     GitLab's clock). `checked_at`: when last every linked issue was seen to exist. After a refusal nothing is asked before
     `next_at`. `heard_at` is when it last answered, `steady_at` since when it was asked without a long silence: before that
-    the store may have been restored. Times on our clock but for those two.
+    the store may have been restored. `bots` are the users of former tokens, `labels` those that issues were found by, the
+    newest first. Times on our clock but for those two.
     """
 
     gitlab: str
@@ -110,6 +111,8 @@ class Tracker:
     failures: int = 0
     next_at: datetime | None = None
     troubles: tuple[Trouble, ...] = ()
+    bots: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -8,7 +8,7 @@ answer is lost, nothing is sent before two looks, a minute apart, found none. Wh
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -36,7 +36,7 @@ _LONGEST_SAID = 3600.0  # seconds that GitLab may ask for at once, whatever a pr
 class Opening:
     """The protocol on one project. `marked` says which problem an issue is the mirror of, by its description.
 
-    `renew` raises once the lease is lost. `linked` is told of each new link.
+    `renew` raises once the lease is lost. `labels` are those that an issue of ours may be found by.
     """
 
     ledger: Ledger
@@ -45,7 +45,7 @@ class Opening:
     clock: Callable[[], datetime]
     renew: Callable[[], None]
     marked: Callable[[str], str | None]
-    label: str
+    labels: Sequence[str]
     looked_at: datetime | None = field(default=None, init=False)
 
     def look(self) -> list[tuple[Mirror, Issue]]:
@@ -56,9 +56,9 @@ class Opening:
         self.renew()
         at, project, tracker = self.clock(), self.tracker.project, self.tracker
         since = tracker.found_until and tracker.found_until - _MARGIN
-        ours = self.issues.made(project, since, by=tracker.bot_id)
-        # A token made anew may be another user's: then the label leads to what the former one opened.
-        labelled = self.issues.made(project, since, label=self.label) if self.label else []
+        # A token made anew is another user's: what the former ones opened is found by their names, or else by the labels.
+        ours = [one for bot in (tracker.bot_id, *tracker.bots) for one in self.issues.made(project, since, by=bot)]
+        labelled = [one for label in self.labels for one in self.issues.made(project, since, label=label)]
         strays = [issue for issue in ours if self.marked(issue.description) is None]
         linked = {
             one.issue_id: one.problem for one in self.ledger.mirrors(self.tracker) if one.status is MirrorStatus.LINKED
@@ -95,7 +95,7 @@ class Opening:
     def _close_extra(self, problem: str, issue: Issue) -> None:
         """Close an issue that was opened twice, once: whoever reopens it has a reason."""
         found = self.ledger.mirror(problem)
-        key = f"twice:{issue.id}"
+        key = extra_key(issue.id)
         if found is None or key in found[0].comments:
             return
         self.issues.edit(self.tracker.project, issue.iid, is_open=False)
@@ -218,6 +218,11 @@ class Opening:
         self.ledger.save(linked, revision)
         self.ledger.linked(linked, self.clock())
         return linked
+
+
+def extra_key(issue: int) -> str:
+    """Return what is kept among the keys of comments of an issue that is left alone, though it has our marker."""
+    return f"twice:{issue}"
 
 
 def _dropped(draft: Draft, issue: Issue) -> str:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import inbox, lifecycle, owners, policy
+from triage import inbox, lifecycle, owners, places, policy
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, SettingsError, StaleProblem, TriageError
+from triage.greeting import FORMER, Greeting
 from triage.hearing import Hearing, Listen
 from triage.issues import Draft, Issues
 from triage.judging import Judging, Rooms, case_of
@@ -22,6 +23,7 @@ from triage.ledger import Ledger
 from triage.mirrors import HeardKind, Mirror, MirrorStatus, Tracker
 from triage.obeying import Obeying
 from triage.opening import SILENCE, WAIT, Opening, due, pause
+from triage.places import Place
 from triage.policy import Judgement, Rules, Verdict
 from triage.queue import QueueRow
 from triage.records import Problem
@@ -30,9 +32,7 @@ from triage.storms import Storm
 from triage.telling import Telling, Words
 from triage.watched import Trouble
 
-# GitLab's roles: from Planner on it takes labels and an assignee (facts of its REST API).
-_PLANNER = 15
-_GREET = timedelta(hours=1)  # how often is asked anew who we are in a project
+_YOUNG = timedelta(hours=1)  # a link that is younger needs no look whether its issue exists
 _CHECK = timedelta(days=1)  # how often every linked issue is seen to exist; a deleted one is told of by nothing
 _OVERLAP = timedelta(minutes=2)  # how far behind what was heard is listened again: a replica that lags
 _ASKED = 3  # owners of whom GitLab is asked whether they are its users
@@ -116,7 +116,7 @@ class Sync:
     def plan(self, now: datetime) -> list[Planned]:
         """Judge every problem, the most urgent first; each that opens an issue takes its place under the storm cap."""
         mirrors = {mirror.problem: mirror for mirror, _ in self.service.store.records(Mirror)}
-        rooms = Rooms(mirrors.values(), now)
+        rooms = Rooms(mirrors.values(), now, self.judging.names())
         planned = []
         for row in self.service.queue(now):
             mirror = mirrors.get(row.problem.id)
@@ -132,9 +132,11 @@ class Sync:
         """Make one round over every project that has or gets an issue; what does not fit into `budget` is the next one's."""
         report, now = Report(), self.clock()
         end = now + budget if budget is not None else None
-        planned = self.plan(now)
-        work = _by_project(planned, self.service.store.records(Mirror))
-        every: dict[tuple[str, str], list[Planned]] = {place: [] for place in self._places()}
+        self._forget_misnamed()
+        planned, names = self.plan(now), self.judging.names()
+        work = _by_project(planned, self.service.store.records(Mirror), names)
+        # Those that are set, and those where something was done: a restored store may have forgotten what.
+        every: dict[Place, list[Planned]] = {place: [] for place in names.values()}
         for (gitlab, project), its in (every | work).items():
             issues = self.connect(gitlab, project)
             if issues is None and (gitlab, project) not in work:
@@ -151,25 +153,19 @@ class Sync:
                     report.busy += 1
                     continue
                 with closing(issues), suppress(LeaseLost, StaleProblem):  # whoever has it now goes on
-                    _Round(self, issues, renew, report, end, its).run(gitlab, project)
+                    _Round(self, issues, renew, report, end, its, names).run(gitlab, project)
         store = self.service.store
         inbox.pass_over(store, now, {(tracker.gitlab, tracker.project_id) for tracker, _ in store.records(Tracker)})
         inbox.forget(store, now)
         return report
 
-    def _places(self) -> list[tuple[str, str]]:
-        """Return the projects that are set, and those where something was done: a restored store may have forgotten what."""
-        routed = [(rules, route.project) for rules in self.rules.values() for route in rules.routes if route.open]
-        named = [*((rules, rules.project) for rules in self.rules.values()), *routed]
-        found = [(rules.gitlab, project) for rules, project in named if project]
+    def _forget_misnamed(self) -> None:
+        """Forget the trackers of names that were wrong and were corrected: nothing was ever done there."""
+        named = {place for rules in self.rules.values() for place in places.targets(rules)}
         for tracker, revision in self.service.store.records(Tracker):
-            place = tracker.gitlab, tracker.project
-            if tracker.project_id or place in found:
-                found.append(place)
-            else:  # a name that was wrong and was corrected: nothing was ever done there
+            if not tracker.project_id and (tracker.gitlab, tracker.project) not in named:
                 with suppress(StaleProblem):
                     self.service.store.delete(Tracker, tracker.id, revision)
-        return list(dict.fromkeys(found))
 
 
 @dataclass(slots=True)
@@ -182,6 +178,8 @@ class _Round:
     report: Report
     end: datetime | None
     planned: list[Planned]
+    names: Mapping[Place, Place]
+    is_new: bool = False
     opening: Opening = field(init=False)
     hearing: Hearing = field(init=False)
     storm: Storm = field(init=False)
@@ -212,15 +210,19 @@ class _Round:
         sync, now = self.sync, self.sync.clock()
         silent = tracker.heard_at is None or now - tracker.heard_at > SILENCE
         tracker = replace(tracker, steady_at=now if silent else tracker.steady_at or now)
-        tracker = self._greeted(tracker, now)
-        rules = next((one for one in sync.rules.values() if one.gitlab == tracker.gitlab), Rules(tracker.gitlab))
+        self.is_new = not tracker.project_id
+        rules = self._rules(tracker)
+        labels = dict.fromkeys((*(label for one in rules for label in one.labels[:1]), *tracker.labels))
+        greeting = Greeting(sync.ledger, self.issues, self.names, sync.clock)
+        tracker = greeting.greet(tracker, anew=bool(self._to_open() or self._intended(tracker)))
+        tracker = greeting.gather(replace(tracker, labels=tuple(labels)[:FORMER]))
         self.opening = Opening(
-            sync.ledger, self.issues, tracker, sync.clock, self.renew, sync.words.marked, "".join(rules.labels[:1])
+            sync.ledger, self.issues, tracker, sync.clock, self.renew, sync.words.marked, tracker.labels
         )
         obeying = Obeying(sync.service, self.issues, tracker.project, tracker.bot, tracker.bot_id, sync.clock)
         self.hearing = Hearing(sync.ledger, self.issues, tracker, sync.clock, sync.listen or obeying.listen)
         waiting = [planned.row for planned in self.planned if planned.judged is not None and planned.judged.is_storm]
-        self.storm = Storm(sync.ledger, self.issues, self.hearing, sync.words, sync.clock, waiting, rules.labels)
+        self.storm = Storm(sync.ledger, self.issues, self.hearing, sync.words, sync.clock, waiting, rules[0].labels)
         self._open()
         self._told()
         self._hear()
@@ -229,30 +231,26 @@ class _Round:
         self.storm.tell()
         return self.opening.tracker
 
-    def _greeted(self, tracker: Tracker, now: datetime) -> Tracker:
-        """Ask who we are, once an hour and after a trouble, and say what our role there does not allow."""
-        asked = tracker.greeted_at
-        if asked is not None and now - asked < _GREET and not tracker.failures:
-            return tracker
-        desk = self.issues.desk(tracker.project)
-        troubles: tuple[Trouble, ...] = ()
-        if desk.role is not None and desk.role < _PLANNER:
-            what = f"{desk.bot} is a Guest in {tracker.project}: GitLab leaves labels and assignee out without a word."
-            troubles = (Trouble(what, "Give the token's user the role Reporter."),)
-        return replace(
-            tracker, project_id=desk.project_id, web_url=desk.web_url, bot=desk.bot, bot_id=desk.bot_id,
-            greeted_at=now, troubles=troubles,
-        )  # fmt: skip
+    def _rules(self, tracker: Tracker) -> list[Rules]:
+        """Return the policies that lead to this project; where none does, all of its GitLab."""
+        here, every = (tracker.gitlab, tracker.project), self.sync.rules.values()
+        leads = [one for one in every if here in {places.of(self.names, *to) for to in places.targets(one)}]
+        return leads or [one for one in every if one.gitlab == tracker.gitlab] or [Rules(tracker.gitlab)]
 
     # --- its parts
 
+    def _to_open(self) -> list[Planned]:
+        return [p for p in self.planned if p.judged is not None and p.judged.verdict is Verdict.OPENS]
+
+    def _intended(self, tracker: Tracker) -> list[Mirror]:
+        return [one for one in self.sync.ledger.mirrors(tracker) if one.status is MirrorStatus.INTENDED]
+
     def _open(self) -> None:
         sync, opening = self.sync, self.opening
-        opens = [p for p in self.planned if p.judged is not None and p.judged.verdict is Verdict.OPENS]
-        intended = [m for m in sync.ledger.mirrors(opening.tracker) if m.status is MirrorStatus.INTENDED]
+        opens = self._to_open()
         if (
             not opens
-            and not intended
+            and not self._intended(opening.tracker)
             and not self._is_first_storm()
             and opening.is_steady(sync.clock())
             and not self._is_check_due()
@@ -261,19 +259,33 @@ class _Round:
         for mirror, issue in opening.look():
             self.report.adopted += 1
             self.hearing.hear(mirror, issue)
-        for planned in opens:
-            opening.intend(planned.row.problem.id)
-        if self.storm.waiting:
+        if not self.is_new:  # else another name of it may be known only now
+            self._intend(opens)
+        if self.storm.waiting and not self.is_new:
             opening.intend(self.storm.id)
         for mirror in due(sync.ledger.mirrors(opening.tracker), sync.clock()):
             if self._is_over():
                 break
             with self._one_by_one(mirror):
                 self.report.opened += opening.proceed(mirror.problem, partial(self._draft, mirror.problem))
-        for mirror in sync.ledger.mirrors(opening.tracker):
-            if mirror.status is MirrorStatus.INTENDED:
-                steady = opening.tracker.steady_at
-                self.report.soon(mirror.next_at or (steady and steady + WAIT))
+        steady = opening.tracker.steady_at and opening.tracker.steady_at + WAIT
+        for mirror in self._intended(opening.tracker):
+            self.report.soon(mirror.next_at or steady)
+        if self.is_new and opens:
+            self.report.soon(steady)
+
+    def _intend(self, opens: list[Planned]) -> None:
+        """Save the intents for what is to be opened, as far as there is room yet: another process, or a look, may have taken it."""
+        if not opens:
+            return
+        sync, now = self.sync, self.sync.clock()
+        rooms = Rooms((mirror for mirror, _ in sync.service.store.records(Mirror)), now, self.names)
+        for planned in opens:
+            rules, judged = sync.judging.rules_for(planned.row), planned.judged
+            assert judged is not None
+            is_free = rules is not None and rooms.left(rules, judged.project) > 0
+            if is_free and self.opening.intend(planned.row.problem.id):
+                rooms.take(judged)
 
     def _is_first_storm(self) -> bool:
         return bool(self.storm.waiting) and self.sync.ledger.mirror(self.storm.id) is None
@@ -291,7 +303,9 @@ class _Round:
             return None
         case = sync.judging.read(case_of(row), row)
         judged = policy.asked(case, rules) if is_asked else policy.judge(case, rules, 1, now)
-        if judged.verdict is Verdict.NEVER or judged.project != self.opening.tracker.project:
+        tracker = self.opening.tracker
+        is_here = places.of(self.names, judged.gitlab, judged.project) == (tracker.gitlab, tracker.project)
+        if judged.verdict is Verdict.NEVER or not is_here:
             return None
         names = (judged.assignee,) if judged.assignee else owners.assignees(row.owned)[:_ASKED]
         known = (self.issues.user(name) for name in names)
@@ -302,7 +316,7 @@ class _Round:
         linked = self._linked()
         if not linked:
             return
-        since = tracker.read_until or min(mirror.updated_at or mirror.intended_at for mirror in linked.values())
+        since = tracker.read_until or min(one.updated_at or one.linked_at or one.intended_at for one in linked.values())
         until = since
         for issue in self.issues.changed(tracker.project, since - _OVERLAP):
             mirror = linked.get(issue.id)
@@ -336,7 +350,7 @@ class _Round:
         tracker, now = self.opening.tracker, self.sync.clock()
         if not self._is_check_due():
             return
-        old = [mirror for mirror in self._linked().values() if mirror.linked_at and now - mirror.linked_at > _GREET]
+        old = [mirror for mirror in self._linked().values() if mirror.linked_at and now - mirror.linked_at > _YOUNG]
         known = sorted(old, key=lambda mirror: mirror.iid)
         for first in range(0, len(known), _SEVERAL):
             part = known[first : first + _SEVERAL]
@@ -423,16 +437,15 @@ class _OneByOne:
 
 
 def _by_project(
-    planned: Iterable[Planned], mirrors: Iterable[tuple[Mirror, int]]
-) -> dict[tuple[str, str], list[Planned]]:
+    planned: Iterable[Planned], mirrors: Iterable[tuple[Mirror, int]], names: Mapping[Place, Place]
+) -> dict[Place, list[Planned]]:
     """Sort what is planned by the project that it concerns; a mirror whose problem has no failures left counts too."""
-    found: dict[tuple[str, str], list[Planned]] = {}
+    found: dict[Place, list[Planned]] = {}
     for mirror, _ in mirrors:
         if mirror.status in (MirrorStatus.INTENDED, MirrorStatus.LINKED):
-            found.setdefault((mirror.gitlab, mirror.project), [])
+            found.setdefault(places.of(names, mirror.gitlab, mirror.project), [])
     for one in planned:
-        if one.mirror is not None:
-            found.setdefault((one.mirror.gitlab, one.mirror.project), []).append(one)
-        elif one.judged is not None and (one.judged.verdict is Verdict.OPENS or one.judged.is_storm):
-            found.setdefault((one.judged.gitlab, one.judged.project), []).append(one)
+        judged = one.judged if one.judged and (one.judged.verdict is Verdict.OPENS or one.judged.is_storm) else None
+        if its := one.mirror or judged:
+            found.setdefault(places.of(names, its.gitlab, its.project), []).append(one)
     return found

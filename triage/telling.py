@@ -91,7 +91,7 @@ class Telling:
         """Bring an issue up to its problem; what a person did there meanwhile is heard first, and goes before."""
         issue = self.issues.issue(self._project, mirror.iid)
         mirror = self.hearing.hear(mirror, issue)
-        if issue.moved_to is not None:
+        if issue.id != mirror.issue_id or issue.moved_to is not None:
             return
         found = self.words.now(mirror.problem)
         if found is None:
