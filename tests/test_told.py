@@ -27,7 +27,7 @@ TOKEN, SIGNING = "made-up-token", "whsec_bWFkZS11cC1rZXktb2YtdGhlLWhvb2s="
 @contextmanager
 def _served(world: World) -> Iterator[str]:
     """Serve the door on loopback; the address of the webhook."""
-    door = Door(world.store, {world.fake.url: Secrets(TOKEN, SIGNING)}, world.fake.now, None)
+    door = Door(world.store, [(world.fake.url, Secrets(TOKEN, SIGNING))], world.fake.now, None)
     app = Starlette(routes=[Route("/webhooks/gitlab", door.answer, methods=["POST"])])
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
