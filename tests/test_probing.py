@@ -131,6 +131,14 @@ def test_a_webhook_that_does_not_work_is_told(gitlab: FakeGitLab, hook: dict[str
     assert (finding.ok, finding.text) == (False, says)
 
 
+def test_a_project_that_was_renamed_is_told_with_its_address(gitlab: FakeGitLab) -> None:
+    gitlab.rename(next(its for its in gitlab.state.projects.values() if its.path == PROJECT), "data/pipelines")
+    found = _found(gitlab)["gitlab data/dags"]
+    assert (found.ok, found.text) == (
+        True, f"bot is Maintainer there, and may open issues with labels; it was renamed, correct gitlab.project: {gitlab.url}/data/pipelines",
+    )  # fmt: skip
+
+
 def test_of_several_webhooks_the_one_that_leads_here_is_looked_at(gitlab: FakeGitLab) -> None:
     _hook(gitlab, "https://another.example/webhooks/gitlab", failures=4)
     _hook(gitlab)

@@ -114,7 +114,9 @@ def _project(gitlab: GitLab, project: str, found: list[Desk]) -> str:
             f"{desk.bot} is {role} there: GitLab leaves labels and assignees out of its issues without a word.",
             "Give it the role Reporter in the project.",
         )
-    return f"{desk.bot} is {role} there, and may open issues with labels"
+    is_former = not project.isdigit() and not desk.web_url.lower().endswith(f"/{project.lower()}")
+    renamed = f"; it was renamed, correct gitlab.project: {desk.web_url}" if is_former else ""
+    return f"{desk.bot} is {role} there, and may open issues with labels{renamed}"
 
 
 def _hook(gitlab: GitLab, project: str, its: Section, door: str) -> Finding:
