@@ -68,6 +68,8 @@ _WRITTEN = {
     "confidential": BOOL,
     "due_date": either(DAY, {"const": ""}),
     "issue_type": {"enum": ["issue", "incident", "task"]},
+    "weight": INT,
+    "milestone_id": INT,
 }
 _ISSUES = PAGED | {
     "labels": "text",
@@ -75,6 +77,7 @@ _ISSUES = PAGED | {
     "author_id": "int",
     "author_username": "text",
     "assignee_id": "int",
+    "milestone": "text",
     "search": "text",
     "in": "title|description|title,description|description,title",
     "iids[]": "int",

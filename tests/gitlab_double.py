@@ -28,12 +28,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import gitlab
 
 # Each of them registers its routes.
-from tests import gitlab_issues, gitlab_lists, gitlab_notes, gitlab_projects, gitlab_repository  # noqa: F401
+from tests import gitlab_issues, gitlab_lists, gitlab_notes, gitlab_projects, gitlab_repository, gitlab_threads  # noqa: F401
 from tests.gitlab_calls import ROUTES, Answer, Call, Refused
 from tests.gitlab_contract import Contract, matched
 from tests.gitlab_faults import MESSAGES, Entry, Fault, Faults, Request
 from tests.gitlab_hooks import Hooks
-from tests.gitlab_issues import moved, saved
+from tests.gitlab_issues import moved, saved, turned
 from tests.gitlab_state import MAINTAINER, Deployment, Issue, Lag, MergeRequest, Note, Project, State, Token, User
 from tests.gitlab_text import Effect, effects
 
@@ -162,7 +162,18 @@ class FakeGitLab:
             if merged_by is not None:
                 made = replace(made, state="merged", merged_at=now, merged_by=self.user(merged_by).id)
             self.hooks.merge_request(user, made, "merge" if merged_by else "open")
-            return self.state.put("merge_request", made)
+            self.state.put("merge_request", made)
+            if merged_by is not None and made.target_branch == project.default_branch:
+                self._closed_by(made, project, merged_by)
+            return made
+
+    def _closed_by(self, merged: MergeRequest, project: Project, name: str) -> None:
+        """Close what a merge request closes, as GitLab does at once when it is merged into the default branch."""
+        call = self._call(name)
+        for iid in merged.closes:
+            issue = self.state.issue_of(project.id, iid)
+            if issue is not None and issue.state == "opened":
+                saved(call, issue, turned(call, issue, "close"))
 
     def deployment(
         self, project: Project, user: str, environment: str, sha: str, status: str = "success"

@@ -14,15 +14,18 @@ import random
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import requests
 
-from tests.gitlab_state import Deployment, Issue, MergeRequest, Note, Project, User
+from tests.gitlab_state import Deployment, Issue, MergeRequest, Note, Project, User, stamp
 
 if TYPE_CHECKING:
     from tests.gitlab_double import FakeGitLab
+
+
+_IN_A_ROW, _FOR_GOOD = 4, 40  # failures that switch a webhook off (GitLab's MR 166329)
 
 
 def old_stamp(when: datetime) -> str:
@@ -41,6 +44,7 @@ class Hook:
     signing_key: str | None = None
     confidential: bool = True
     failures: int = 0
+    disabled_until: datetime | None = None
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def shown(self) -> dict[str, Any]:
@@ -55,9 +59,28 @@ class Hook:
             "deployment_events": True,
             "merge_requests_events": True,
             "signing_token_present": self.signing_key is not None,
-            "alert_status": "temporarily_disabled" if self.failures >= 4 else "executable",
-            "disabled_until": None,
+            "alert_status": self.alert,
+            "disabled_until": stamp(self.disabled_until),
         }
+
+    @property
+    def alert(self) -> str:
+        return (
+            "disabled"
+            if self.failures >= _FOR_GOOD
+            else "temporarily_disabled"
+            if self.failures >= _IN_A_ROW
+            else "executable"
+        )
+
+    def heard(self, is_well: bool, now: datetime) -> None:
+        """Count an answer: four bad ones in a row switch it off for a minute, then for twice as long, forty for good."""
+        self.failures = 0 if is_well else self.failures + 1
+        away = min(timedelta(minutes=2 ** max(self.failures - _IN_A_ROW, 0)), timedelta(days=1))
+        self.disabled_until = now + away if self.failures >= _IN_A_ROW else None
+
+    def is_on(self, now: datetime) -> bool:
+        return self.failures < _FOR_GOOD and (self.disabled_until is None or now >= self.disabled_until)
 
 
 @dataclass(frozen=True)
@@ -146,13 +169,13 @@ class Hooks:
             ).status_code
         except requests.RequestException:
             found = 0
-        delivery.hook.failures = 0 if 200 <= found < 300 else delivery.hook.failures + 1
+        delivery.hook.heard(200 <= found < 300, self._fake.now())
         self.sent.append((delivery, found))
         return found
 
     def _happened(self, project: int, event: str, payload: dict[str, Any]) -> None:
         for hook in self.of(project):
-            if event.startswith("Confidential") and not hook.confidential:
+            if not hook.is_on(self._fake.now()) or (event.startswith("Confidential") and not hook.confidential):
                 continue
             id = str(uuid.UUID(int=random.Random(f"{hook.id}-{len(self.waiting)}-{len(self.sent)}").getrandbits(128)))
             self.waiting.append(Delivery(hook, event, id, json.dumps(payload).encode(), self._fake.url))

@@ -52,7 +52,8 @@ def shown(call: Call, issue: Issue, details: bool = False) -> dict[str, Any]:
         "closed_at": stamp(issue.closed_at),
         "closed_by": user_shown(call, issue.closed_by),
         "labels": labels if details else list(issue.labels),
-        "milestone": None,
+        "milestone": milestone_shown(call, issue.milestone),
+        "weight": issue.weight,
         "assignees": assignees,
         "assignee": assignees[0] if assignees else None,
         "author": user_shown(call, issue.author),
@@ -82,6 +83,18 @@ def shown(call: Call, issue: Issue, details: bool = False) -> dict[str, Any]:
         },
         "_links": {"self": f"{base}/issues/{issue.iid}", "notes": f"{base}/issues/{issue.iid}/notes", "project": base},
     }
+
+
+def milestone_shown(call: Call, id: int | None) -> dict[str, Any] | None:
+    found = call.fake.state.rows("milestone").get(id) if id else None
+    if found is None:
+        return None
+    project = call.fake.state.projects[found.project]
+    return {
+        "id": found.id, "iid": found.iid, "project_id": found.project, "title": found.title, "description": "", "state": "active",
+        "created_at": stamp(found.created_at), "updated_at": stamp(found.created_at), "due_date": None, "start_date": None,
+        "expired": False, "web_url": f"{call.fake.url}/{project.path}/-/milestones/{found.iid}",
+    }  # fmt: skip
 
 
 @route("GET", ONE)
@@ -122,6 +135,7 @@ def create(call: Call) -> Answer:
     made = act(call, project, made, [c for c in commands if c.name not in ("close", "reopen")])
     call.fake.acted += [Effect("quick action", c.name, f"description of #{iid}") for c in commands]
     state.put("issue", made)
+    _noted(call, made, weight=None, milestone=None)
     call.fake.shown(made.title, f"title of #{iid}", title=True)
     call.fake.shown(text or "", f"description of #{iid}")
     call.fake.hooks.issue(call.user, None, made, "open")
@@ -168,11 +182,19 @@ def _applied(call: Call, project: Project, issue: Issue, body: dict[str, Any]) -
         issue = replace(issue, assignees=tuple(ids[:1] if call.fake.free_tier else ids))
     if "due_date" in body:
         issue = replace(issue, due_date=body["due_date"] or None)
+    if "weight" in body:
+        issue = replace(issue, weight=body["weight"])
+    if "milestone_id" in body:
+        known = call.fake.state.rows("milestone").get(body["milestone_id"])
+        issue = replace(issue, milestone=known.id if known and known.project == project.id else None)
     return issue
 
 
 def named(call: Call, project: Project, name: str) -> Label:
-    """Return a project's label, made where there was none."""
+    """Return a project's label or one of its group's, made in the project where there was none."""
+    above = call.fake.state.group_labels.get(project.path.rpartition("/")[0], {})
+    if name in above and name not in project.labels:
+        return above[name]
     if name not in project.labels:
         project.labels[name] = Label(call.fake.state.new_id(), name)
     return project.labels[name]
@@ -268,6 +290,7 @@ def saved(call: Call, old: Issue, new: Issue) -> Issue:
     for name in old.labels:
         if name not in new.labels:
             happened("label", "remove", name)
+    _noted(call, new, weight=old.weight, milestone=old.milestone)
     for changed, text in (
         (new.title != old.title, "changed title"),
         (new.description != old.description, "changed the description"),
@@ -283,6 +306,16 @@ def saved(call: Call, old: Issue, new: Issue) -> Issue:
     action = {"closed": "close", "opened": "reopen"}[new.state] if new.state != old.state else "update"
     call.fake.hooks.issue(call.user, old, new, action)
     return new
+
+
+def _noted(call: Call, issue: Issue, **was: int | None) -> None:
+    """Note the events of an issue's weight and milestone, next to what they were."""
+    state = call.fake.state
+    for kind, old in was.items():
+        if (new := getattr(issue, kind)) != old:
+            action, number = ("add", new) if new is not None else ("remove", old)
+            made = Event(state.new_id(), issue.id, call.user.id, kind, action, call.fake.now(), number=number)
+            state.put("event", made)
 
 
 @route("DELETE", ONE)

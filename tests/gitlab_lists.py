@@ -61,6 +61,8 @@ def _wanted(call: Call, issue: Issue, scope: str) -> bool:
         return False
     if "assignee_id" in query and int(query["assignee_id"]) not in issue.assignees:
         return False
+    if "milestone" in query and not _planned(call, issue, query["milestone"]):
+        return False
     if scope == "created_by_me" and issue.author != call.user.id:
         return False
     if scope == "assigned_to_me" and call.user.id not in issue.assignees:
@@ -75,6 +77,11 @@ def _wanted(call: Call, issue: Issue, scope: str) -> bool:
         if (after and moment < after) or (before and moment > before):
             return False
     return "search" not in query or _found(issue, query["search"], query.get("in", "title,description"))
+
+
+def _planned(call: Call, issue: Issue, title: str) -> bool:
+    found = call.fake.state.rows("milestone").get(issue.milestone)
+    return found is not None and found.title == title
 
 
 def _labelled(issue: Issue, name: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.gitlab_calls import Answer, Call, Refused, issue_in, note_in, paged, route
-from tests.gitlab_issues import ONE, act, named, saved, shown, user_shown
+from tests.gitlab_issues import ONE, act, milestone_shown, named, saved, shown, user_shown
 from tests.gitlab_state import PLANNER, REPORTER, Award, Event, Issue, Label, Link, Note, Project, stamp
 from tests.gitlab_text import Effect, quick_actions
 
@@ -22,7 +22,7 @@ def note_shown(call: Call, note: Note) -> dict[str, Any]:
     issue = call.fake.state.rows("issue").get(note.issue)
     return {
         "id": note.id,
-        "type": None,
+        "type": "DiscussionNote" if note.discussion else None,
         "body": note.body,
         "attachment": None,
         "author": user_shown(call, note.author),
@@ -58,6 +58,11 @@ def notes(call: Call) -> Answer:
 
 @route("POST", NOTES)
 def comment(call: Call) -> Answer:
+    return said(call)
+
+
+def said(call: Call, discussion: str = "") -> Answer:
+    """Write what the body of a call says on an issue, in a thread where one is named."""
     project = call.project()
     issue = issue_in(call, project)
     role = call.role_in(project)
@@ -72,7 +77,16 @@ def comment(call: Call) -> Answer:
         saved(call, issue, changed)
         return Answer(202, {"commands_changes": {c.name: c.arg for c in commands}, "summary": ["Applied commands."]})
     state, now = call.fake.state, call.fake.now()
-    made = Note(state.new_id(), issue.id, call.user.id, text, now, now, internal=bool(call.body.get("internal")))
+    made = Note(
+        state.new_id(),
+        issue.id,
+        call.user.id,
+        text,
+        now,
+        now,
+        internal=bool(call.body.get("internal")),
+        discussion=discussion,
+    )
     state.put("note", made)
     saved(call, issue, changed)
     state.put("issue", replace(state.rows("issue")[issue.id], updated_at=now))
@@ -96,7 +110,10 @@ def note(call: Call) -> Any:
 
 @route("PUT", f"{NOTES}/{{note}}")
 def reword(call: Call) -> Any:
-    issue, old = _own_note(call)
+    return reworded(call, *own_note(call))
+
+
+def reworded(call: Call, issue: Issue, old: Note) -> Any:
     changed = replace(old, body=_worded(call.body["body"]), updated_at=call.fake.now())
     call.fake.shown(changed.body, f"note on #{issue.iid}")
     call.fake.hooks.note(call.user, issue, changed, "update")
@@ -105,12 +122,16 @@ def reword(call: Call) -> Any:
 
 @route("DELETE", f"{NOTES}/{{note}}")
 def unsay(call: Call) -> Answer:
-    _, old = _own_note(call)
+    return unsaid(call)
+
+
+def unsaid(call: Call) -> Answer:
+    _, old = own_note(call)
     call.fake.state.drop("note", old.id)
     return Answer(204)
 
 
-def _own_note(call: Call) -> tuple[Issue, Note]:
+def own_note(call: Call) -> tuple[Issue, Note]:
     """Return a note that the caller may change: their own, or any as a Maintainer; system notes are nobody's."""
     project = call.project()
     issue = issue_in(call, project)
@@ -172,13 +193,13 @@ def participants(call: Call) -> Answer:
     return paged(call, list(dict.fromkeys([issue.author, *issue.assignees, *said])), lambda id: user_shown(call, id))
 
 
-def _events(call: Call, kind: str) -> list[Event]:
+def events_of(call: Call, kind: str) -> list[Event]:
     issue = issue_in(call, call.project())
     rows = call.fake.state.rows("event", call.lag).values()
     return [event for event in rows if event.issue == issue.id and event.kind == kind]
 
 
-def _event_shown(call: Call, event: Event) -> dict[str, Any]:
+def event_shown(call: Call, event: Event) -> dict[str, Any]:
     common = {
         "id": event.id,
         "user": user_shown(call, event.user),
@@ -186,6 +207,10 @@ def _event_shown(call: Call, event: Event) -> dict[str, Any]:
         "resource_type": "Issue",
         "resource_id": event.issue,
     }
+    if event.kind == "weight":
+        return common | {"issue_id": event.issue, "weight": event.number}
+    if event.kind == "milestone":
+        return common | {"action": event.action, "milestone": milestone_shown(call, event.number), "state": "opened"}
     if event.kind == "state":
         return common | {"state": event.action, "source_commit": None, "source_merge_request_id": None}
     project = call.fake.state.projects[call.fake.state.rows("issue")[event.issue].project]
@@ -195,19 +220,19 @@ def _event_shown(call: Call, event: Event) -> dict[str, Any]:
 
 @route("GET", f"{ONE}/resource_state_events")
 def state_events(call: Call) -> Answer:
-    return paged(call, _events(call, "state"), lambda event: _event_shown(call, event))
+    return paged(call, events_of(call, "state"), lambda event: event_shown(call, event))
 
 
 @route("GET", f"{ONE}/resource_label_events")
 def label_events(call: Call) -> Answer:
-    return paged(call, _events(call, "label"), lambda event: _event_shown(call, event))
+    return paged(call, events_of(call, "label"), lambda event: event_shown(call, event))
 
 
 @route("GET", f"{ONE}/resource_label_events/{{event}}")
 def label_event(call: Call) -> Any:
-    for event in _events(call, "label"):
+    for event in events_of(call, "label"):
         if event.id == int(call.params["event"]):
-            return _event_shown(call, event)
+            return event_shown(call, event)
     raise Refused(404, "404 Not found")
 
 

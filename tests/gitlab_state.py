@@ -86,6 +86,8 @@ class Issue:
     due_date: str | None = None
     locked: bool = False
     severity: str = "UNKNOWN"
+    weight: int | None = None
+    milestone: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,21 @@ class Note:
     updated_at: datetime
     system: bool = False
     internal: bool = False
+    discussion: str = ""  # the thread that it is a part of
+
+
+@dataclass(frozen=True)
+class Milestone:
+    id: int
+    iid: int
+    project: int
+    title: str
+    created_at: datetime
 
 
 @dataclass(frozen=True)
 class Event:
-    """A change of an issue's state or labels, as the resource events tell it."""
+    """A change of an issue's state, labels, weight or milestone, as the resource events tell it."""
 
     id: int
     issue: int
@@ -111,6 +123,7 @@ class Event:
     action: str
     created_at: datetime
     label: str | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -191,8 +204,9 @@ class State:
         self.users: dict[int, User] = {}
         self.tokens: dict[str, Token] = {}
         self.projects: dict[int, Project] = {}
+        self.group_labels: dict[str, dict[str, Label]] = {}
         self.tables: dict[str, dict[int, Any]] = {
-            name: {} for name in ("issue", "note", "event", "award", "link", "merge_request", "deployment")
+            name: {} for name in ("issue", "note", "event", "award", "link", "merge_request", "deployment", "milestone")
         }
         self.history: list[Change] = []
         self._ids = 1000

@@ -25,6 +25,7 @@ from tests.gitlab_contract import ENDPOINTS
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, Plan, refusal
 from tests.gitlab_state import DEVELOPER, GUEST, MAINTAINER, OWNER, Lag
+from triage.gitlab import Access, GitLab
 
 T = datetime(2026, 11, 22, 8, tzinfo=UTC)
 
@@ -439,3 +440,44 @@ def test_somebody_acts_right_before_a_request_or_after_it(gitlab: FakeGitLab, wh
     issue.description = "ours"
     issue.save()
     assert gitlab.issues()[0].description == stands
+
+
+def test_an_answer_in_a_thread_is_among_the_notes_and_orders_as_any(gitlab: FakeGitLab) -> None:
+    gitlab.do("anna", "POST", "/projects/data%2Fdags/issues", {"title": "t"})
+    base = "/projects/data%2Fdags/issues/1"
+    thread = gitlab.do("anna", "POST", f"{base}/discussions", {"body": "why?"})
+    gitlab.do("anna", "POST", f"{base}/discussions/{thread['id']}/notes", {"body": "/airtriage mute 7d"})
+    assert [note.body for note in GitLab(Access(gitlab.url, gitlab.token("bot"))).notes("data/dags", 1)] == [
+        "why?",
+        "/airtriage mute 7d",
+    ]
+
+
+def test_a_merge_request_closes_what_it_says_when_it_is_merged_into_the_default_branch(gitlab: FakeGitLab) -> None:
+    project = next(iter(gitlab.state.projects.values()))
+    for _ in range(2):
+        gitlab.do("anna", "POST", "/projects/data%2Fdags/issues", {"title": "t"})
+    gitlab.merge_request(project, "anna", "Fix", "fix", merged_by="anna", closes=(1,))
+    gitlab.merge_request(project, "anna", "Fix", "fix", merged_by="anna", closes=(2,), target_branch="release")
+    assert [issue.state for issue in gitlab.issues()] == ["closed", "opened"]
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("PUT", 405)])
+def test_a_former_path_of_a_project_leads_on_who_reads_and_refuses_who_writes(
+    gitlab: FakeGitLab, method: str, status: int
+) -> None:
+    gitlab.do("anna", "POST", "/projects/data%2Fdags/issues", {"title": "t"})
+    gitlab.rename(next(iter(gitlab.state.projects.values())), "data/pipelines")
+    address = f"{gitlab.url}/api/v4/projects/data%2Fdags/issues/1"
+    headers = {"PRIVATE-TOKEN": gitlab.token("anna")}
+    answer = requests.request(
+        method, address, headers=headers, json={"title": "u"} if method == "PUT" else None, timeout=5
+    )
+    assert answer.status_code == status
+    stranger = {"PRIVATE-TOKEN": gitlab.token(gitlab.user("stranger").username)}
+    assert (
+        requests.request(
+            method, address, headers=stranger, json={"title": "u"} if method == "PUT" else None, timeout=5
+        ).status_code
+        == 404
+    )

@@ -8,7 +8,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,15 @@ def test_a_hook_that_fails_four_times_is_shown_as_disabled(gitlab: FakeGitLab, r
     gitlab.hooks.deliver(times=2)
     (hook,) = gitlab.client().projects.get("data/dags").hooks.list(get_all=True)
     assert hook.alert_status == "temporarily_disabled"
+    assert hook.disabled_until
+    happened(gitlab)
+    assert gitlab.hooks.waiting == [], "nothing is kept for a webhook that is switched off"
+    gitlab.now = lambda: datetime.now(UTC) + timedelta(hours=2)
+    receiver.status = 200
+    happened(gitlab)
+    gitlab.hooks.deliver()
+    (hook,) = gitlab.client().projects.get("data/dags").hooks.list(get_all=True)
+    assert (hook.alert_status, hook.disabled_until) == ("executable", None)
 
 
 def test_a_hook_whose_receiver_is_away_counts_as_failed(gitlab: FakeGitLab) -> None:
