@@ -107,8 +107,9 @@ class Fault:
 
 def refusal(status: int, when: str = "before", *, retry_after: int | None = None, **more: Any) -> Fault:
     """Return a fault that answers with a status; for 429, with a Retry-After or without one."""
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return Fault("status", status, when, headers=headers, **more)
+    if retry_after is not None:
+        more["headers"] = {"Retry-After": str(retry_after)}
+    return Fault("status", status, when, **more)
 
 
 # Weighted by how often each was seen or reported, roughly; a plan may bring its own.

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import contextlib
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, refusal
@@ -12,7 +21,7 @@ from tests.gitlab_fixture import gitlab  # noqa: F401
 from tests.gitlab_state import GUEST
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, GitLabUnsure
 from triage.gitlab import Access, GitLab
-from triage.issues import Draft
+from triage.issues import Draft, Token
 
 PROJECT = "data/dags"
 
@@ -97,6 +106,85 @@ def test_each_failure_says_whether_something_may_have_been_made(
     assert says in str(found.value)
     assert len(gitlab.faults.requests("POST")) <= 1  # one that hangs is noted when it ends
     assert len(gitlab.issues()) == (error is GitLabUnsure and fault.when == "after")
+
+
+ODD = ({"ok": True}, [{"ok": True}], ["x"], {"message": None}, "<html>Please log in</html>", "", '[{"id": 1,', 7, None)
+
+
+@pytest.mark.parametrize("body", ODD, ids=repr)
+@pytest.mark.parametrize("ask", [
+    lambda its: its.desk(PROJECT), lambda its: its.issue(PROJECT, 1), lambda its: its.made(PROJECT, None),
+    lambda its: its.notes(PROJECT, 1), lambda its: its.turns(PROJECT, 1), lambda its: its.fixes(PROJECT, 1),
+    lambda its: its.user("anna"), lambda its: its.role(PROJECT, 1), lambda its: its.token(), lambda its: its.webhooks(PROJECT),
+    lambda its: its.edit(PROJECT, 1, is_open=False), lambda its: its.comment(PROJECT, 1, "x"),
+    lambda its: its.open(PROJECT, Draft("x", "y")), lambda its: its.version(),
+])  # fmt: skip
+def test_what_a_proxy_answers_in_gitlabs_place_is_one_sentence(
+    gitlab: FakeGitLab, ask: Callable[[GitLab], object], body: object  # noqa: F811
+) -> None:  # fmt: skip
+    gitlab.faults.add(refusal(200, body=body))
+    with contextlib.suppress(GitLabUnsure):  # or nothing is in it, of a list
+        assert ask(way(gitlab)) in ([], None, 0, Token(()))
+
+
+@pytest.mark.parametrize("drop", ["the header Link", "nothing"])
+def test_a_list_whose_header_was_dropped_is_read_to_its_end(
+    gitlab: FakeGitLab, drop: str, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    its = way(gitlab)
+    for n in range(200):
+        its.open(PROJECT, Draft(f"Error {n}", "y"))
+    if drop != "nothing":
+        monkeypatch.setattr("tests.gitlab_calls._link", lambda links: "")
+    assert len(its.made(PROJECT, None)) == 200
+    assert len(its.several(PROJECT, list(range(1, 101)))) == 100
+    for n in range(150):
+        its.comment(PROJECT, 1, f"n {n}")
+    assert [note.body for note in its.notes(PROJECT, 1)] == [f"n {n}" for n in range(150)]
+
+
+@pytest.mark.parametrize("status", [408, 499])
+def test_a_proxy_that_gave_up_does_not_say_that_nothing_was_made(gitlab: FakeGitLab, status: int) -> None:  # noqa: F811
+    gitlab.faults.add(refusal(status, "after", method="POST"))
+    with pytest.raises(GitLabUnsure):
+        way(gitlab).open(PROJECT, Draft("x", "y"))
+
+
+def test_tls_that_breaks_off_after_the_request_does_not_say_that_nothing_was_made(tmp_path: Path) -> None:
+    authority, certificate = trustme.CA(), tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            plain, _ = listening.accept()
+            secure = context.wrap_socket(plain, server_side=True)
+            while b'"description"' not in b"".join(heard):
+                heard.append(secure.recv(65536))
+            os.write(secure.fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)  # no record that could be read
+            secure.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(GitLabUnsure, match="broke TLS off"):
+            GitLab(Access(url, "t", str(certificate), timeout=5)).open(PROJECT, Draft("x", "y"))
+        thread.join()
+    assert heard[0].startswith(b"POST ")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("7", 7.0), (format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), 86_400.0), ("soon", None), ("²", None),
+     ("Thu, 01 Jan 2026 00:00:00 GMT", 0.0), ("", None)],
+)  # fmt: skip
+def test_how_long_to_wait_is_said_in_seconds_or_as_a_date(gitlab: FakeGitLab, said: str, told: float | None) -> None:  # noqa: F811
+    gitlab.faults.add(refusal(429, headers={"Retry-After": said}))
+    with pytest.raises(GitLabRefused) as found:
+        way(gitlab).issue(PROJECT, 1)
+    assert found.value.retry_after == (None if told is None else pytest.approx(told, abs=300))
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(7, 7.0), (None, None)])

@@ -6,23 +6,29 @@ Asks by path rather than through python-gitlab's objects: those drop parameters 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urljoin
 
 import gitlab
 import requests
 from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabHttpError, GitlabParsingError, RedirectError
 
-from triage import links
+from triage import gitlab_answers, links
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, GitLabUnsure
 from triage.issues import Desk, Draft, Fix, Issue, Note, Token, Turn, Webhook
 from triage.suspects import Commit, MergeRequest, Span
 
+_T = TypeVar("_T")
 _PAGE = 100  # GitLab's most
+# Seconds in which GitLab takes a connection, or not: what is sent later than that could come in after the look for it.
+_CONNECT = 10.0
+# What a proxy answers that waited for GitLab, or whose client went: nobody knows whether it was done.
+_TIMED_OUT = (408, 499)
 # GitLab's roles from which on labels and assignee are taken; Planner is 15, Reporter 20 (facts of its REST API).
 PLANNER = 15
 # What every GitLab answers: where it is not there, the address is another's.
@@ -41,7 +47,12 @@ class Access:
 
 
 class _Session(requests.Session):
-    """Follows no redirect to another host: requests would take the header with the token along."""
+    """Waits for no connection for long, and follows no redirect to another host: requests would take the token along."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        if isinstance(timeout := kwargs.get("timeout"), int | float):
+            kwargs["timeout"] = (min(timeout, _CONNECT), timeout)
+        return super().send(request, **kwargs)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)
@@ -80,42 +91,34 @@ class GitLab:
         return f"/projects/{self._numbers.get(project) or quote(project, safe='')}"
 
     def desk(self, project: str) -> Desk:
-        me = self._get("/user", _ITSELF[0])
-        its = self._get(f"/projects/{quote(project, safe='')}", f"the project {project}")
-        if its.get("issues_access_level") == "disabled" or its.get("issues_enabled") is False:
-            raise GitLabRefused(
-                f"The project {project} has its issues switched off.",
-                "Switch them on in its settings, or correct gitlab.project.",
-            )
-        granted = its.get("permissions") or {}
-        roles = [its["access_level"] for its in (granted.get("project_access"), granted.get("group_access")) if its]
-        return Desk(its["id"], its.get("web_url") or "", me["username"], me["id"], max(roles, default=None))
+        who, bot = self._get("/user", _ITSELF[0], lambda me: (int(me["id"]), str(me["username"])))
+        return self._get(
+            f"/projects/{quote(project, safe='')}",
+            f"the project {project}",
+            lambda its: gitlab_answers.desk(its, project, bot, who),
+        )
 
     def version(self) -> str:
         """Return which GitLab it is."""
-        return str(self._get("/version", _ITSELF[1])["version"])
+        return self._get("/version", _ITSELF[1], lambda its: str(its["version"]))
 
     def token(self) -> Token:
         """Return what our token may do and how long; GitLabRefused or GitLabGone where its kind tells nothing of itself."""
-        its = self._get("/personal_access_tokens/self", "the token itself")
-        ends = its.get("expires_at")
-        return Token(tuple(its.get("scopes") or ()), date.fromisoformat(ends[:10]) if ends else None)
+        return self._get("/personal_access_tokens/self", "the token itself", gitlab_answers.token)
 
     def webhooks(self, project: str) -> list[Webhook]:
         """Return the webhooks of a project; GitLabRefused below the role Maintainer."""
-        return [
-            _webhook(its)
-            for its in self._list(f"{self._at(project)}/hooks", {"per_page": _PAGE}, f"the webhooks of {project}")
-        ]
+        path, what = f"{self._at(project)}/hooks", f"the webhooks of {project}"
+        return self._list(path, {"per_page": _PAGE}, what, gitlab_answers.webhook)
 
     def role(self, project: str, user: int) -> int:
         """Return the role of a user in a project, inherited ones included; 0 for whoever is no member."""
         try:
-            its = self._get(f"{self._at(project)}/members/all/{user}", f"the member {user} of {project}")
+            return self._get(
+                f"{self._at(project)}/members/all/{user}", f"the member {user} of {project}", gitlab_answers.role
+            )
         except GitLabGone:
             return 0
-        with self._asking(f"the member {user} of {project}"):
-            return int(its["access_level"]) if its.get("membership_state", "active") == "active" else 0
 
     def award(self, project: str, iid: int, note: int, name: str) -> None:
         """Put an emoji of ours on a comment; what is there already stays, and a comment that is gone gets none."""
@@ -141,7 +144,7 @@ class GitLab:
         return self._issues(project, {"iids[]": iids, "order_by": "created_at", "sort": "asc"})
 
     def issue(self, project: str, iid: int) -> Issue:
-        return _issue(self._get(f"{self._at(project)}/issues/{iid}", f"the issue #{iid} of {project}"))
+        return self._get(f"{self._at(project)}/issues/{iid}", f"the issue #{iid} of {project}", gitlab_answers.issue)
 
     def moved(self, issue: Issue) -> Issue | None:
         around, at = timedelta(minutes=1), issue.created_at
@@ -151,8 +154,8 @@ class GitLab:
         }  # fmt: skip
         if issue.author:
             query["author_username"] = issue.author
-        found = self._list("/issues", query, "issues of all projects")
-        return next((_issue(one) for one in found if one["id"] == issue.moved_to), None)
+        found = self._list("/issues", query, "issues of all projects", gitlab_answers.issue)
+        return next((one for one in found if one.id == issue.moved_to), None)
 
     def open(self, project: str, draft: Draft) -> Issue:
         body: dict[str, Any] = {"title": draft.title, "description": draft.description, "labels": list(draft.labels)}
@@ -162,7 +165,7 @@ class GitLab:
             body["assignee_ids"] = [draft.assignee_id]
         with self._asking(f"a new issue in {project}", writes=True):
             made = self._client.http_post(f"{self._at(project)}/issues", post_data=body, obey_rate_limit=False)
-            return _issue(_object(made))
+            return gitlab_answers.issue(_object(made))
 
     def edit(
         self, project: str, iid: int, *, is_open: bool | None = None, description: str | None = None, title: str | None = None
@@ -174,71 +177,59 @@ class GitLab:
             body["description"] = description
         with self._asking(f"a change of the issue #{iid} of {project}", writes=True):
             path = f"{self._at(project)}/issues/{iid}"
-            return _issue(_object(self._client.http_put(path, post_data=body, obey_rate_limit=False)))
+            return gitlab_answers.issue(_object(self._client.http_put(path, post_data=body, obey_rate_limit=False)))
 
     def notes(self, project: str, iid: int, after: int = 0) -> list[Note]:
         """Newest first from GitLab, so that few of many comments are read; a comment's id only ever grows."""
         found: list[Note] = []
-        query = {"order_by": "created_at", "sort": "desc", "per_page": _PAGE}
+        query: dict[str, Any] = {"order_by": "created_at", "sort": "desc", "per_page": _PAGE}
         what = f"the comments of the issue #{iid} of {project}"
         with self._asking(what):
             path = f"{self._at(project)}/issues/{iid}/notes"
-            for one in self._client.http_list(path, query_data=query, iterator=True, obey_rate_limit=False):
+            for one in self._rows(path, query):
                 if one["id"] <= after:
                     break
-                found.append(_note(one))
+                found.append(gitlab_answers.note(one))
         return found[::-1]
 
     def comment(self, project: str, iid: int, body: str) -> Note:
         with self._asking(f"a comment on the issue #{iid} of {project}", writes=True):
             path = f"{self._at(project)}/issues/{iid}/notes"
-            return _note(_object(self._client.http_post(path, post_data={"body": body}, obey_rate_limit=False)))
+            return gitlab_answers.note(
+                _object(self._client.http_post(path, post_data={"body": body}, obey_rate_limit=False))
+            )
 
     def turns(self, project: str, iid: int) -> list[Turn]:
         path = f"{self._at(project)}/issues/{iid}/resource_state_events"
-        found = self._list(path, {"per_page": _PAGE}, f"the history of the issue #{iid} of {project}")
-        turns = [
-            Turn(one["state"] == "reopened", (one.get("user") or {}).get("username") or "", _time(one["created_at"]))
-            for one in found
-            if one["state"] in ("closed", "reopened")
-        ]
-        return sorted(turns, key=lambda turn: turn.at)
+        found = self._list(
+            path, {"per_page": _PAGE}, f"the history of the issue #{iid} of {project}", gitlab_answers.turn
+        )
+        return sorted((turn for turn in found if turn), key=lambda turn: turn.at)
 
     def fixes(self, project: str, iid: int) -> list[Fix]:
         what = f"the merge requests that close the issue #{iid} of {project}"
-        found = self._list(f"{self._at(project)}/issues/{iid}/closed_by", {"per_page": _PAGE}, what)
-        merged = [
-            Fix(
-                one["iid"], one["web_url"], (one.get("merged_by") or {}).get("username") or "", _time(one["merged_at"]),
-                one.get("merge_commit_sha") or one.get("squash_commit_sha") or one.get("sha") or "",
-            )
-            for one in found if one["state"] == "merged" and one.get("merged_at")
-        ]  # fmt: skip
-        return sorted(merged, key=lambda fix: fix.merged_at)
+        found = self._list(f"{self._at(project)}/issues/{iid}/closed_by", {"per_page": _PAGE}, what, gitlab_answers.fix)
+        return sorted((fix for fix in found if fix), key=lambda fix: fix.merged_at)
 
     def user(self, name: str) -> int | None:
-        found = self._list("/users", {"username": name}, f"the user {name}")
-        return found[0]["id"] if found else None
+        found = self._list("/users", {"username": name}, f"the user {name}", lambda its: int(its["id"]))
+        return found[0] if found else None
 
     def commits(self, span: Span) -> list[Commit]:
         project = self._project_at(span.repository)
         if not project:
             return []
         query = {"ref_name": f"{span.good}..{span.bad}", "path": span.path, "per_page": _PAGE}
-        found = self._list(f"{self._at(project)}/repository/commits", query, f"the commits of {project}")
-        return [
-            Commit(one["id"], one["title"], one["author_name"], _time(one["committed_date"]), one["web_url"])
-            for one in found
-        ]
+        return self._list(
+            f"{self._at(project)}/repository/commits", query, f"the commits of {project}", gitlab_answers.commit
+        )
 
     def merge_requests(self, repository: str, sha: str) -> list[MergeRequest]:
         project = self._project_at(repository)
         path = f"{self._at(project)}/repository/commits/{sha}/merge_requests"
-        found = self._list(path, {"per_page": _PAGE}, f"the merge requests of {project}") if project else []
-        return [
-            MergeRequest(one["iid"], one["title"], one["web_url"], (one.get("author") or {}).get("name") or "")
-            for one in found
-        ]
+        if not project:
+            return []
+        return self._list(path, {"per_page": _PAGE}, f"the merge requests of {project}", gitlab_answers.merge_request)
 
     def file(self, repository: str, path: str) -> bytes | None:
         """Return a file on the default branch of the repository with this address; None where there is no such file.
@@ -267,20 +258,38 @@ class GitLab:
     def _issues(self, project: str, query: dict[str, Any]) -> list[Issue]:
         # By keyset: what comes or goes between two pages shifts no row over their border.
         query |= {"state": "all", "per_page": _PAGE, "pagination": "keyset"}
-        return [_issue(one) for one in self._list(f"{self._at(project)}/issues", query, f"the issues of {project}")]
+        return self._list(f"{self._at(project)}/issues", query, f"the issues of {project}", gitlab_answers.issue)
 
-    def _get(self, path: str, what: str) -> dict[str, Any]:
+    def _get(self, path: str, what: str, read: Callable[[dict[str, Any]], _T]) -> _T:
         with self._asking(what):
-            return _object(self._client.http_get(path, obey_rate_limit=False))
+            return read(_object(self._client.http_get(path, obey_rate_limit=False)))
 
-    def _list(self, path: str, query: dict[str, Any], what: str) -> list[dict[str, Any]]:
+    def _list(self, path: str, query: dict[str, Any], what: str, read: Callable[[dict[str, Any]], _T]) -> list[_T]:
         with self._asking(what):
-            found = self._client.http_list(path, query_data=query, iterator=True, obey_rate_limit=False)
-            return [dict(one) for one in found]
+            return [read(_object(one)) for one in self._rows(path, query)]
+
+    def _rows(self, path: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a list, page by page.
+
+        What leads on stands in the header Link. A proxy that drops it would make the first page all there is, so after a
+        full one the next is asked for by its number.
+        """
+        seen, last = 0, None
+        for one in self._client.http_list(path, query_data=query, iterator=True, obey_rate_limit=False):
+            seen, last = seen + 1, one
+            yield one
+        query = {name: value for name, value in query.items() if name != "pagination"}
+        while seen and seen % _PAGE == 0 and seen != len(query.get("iids[]", ())):
+            query["page"] = seen // _PAGE + 1
+            page = self._client.http_list(path, query_data=query, get_all=False, obey_rate_limit=False)
+            if not isinstance(page, list) or not page or page[-1] == last:
+                return  # the end, or a server that knows no numbers
+            seen, last = seen + len(page), page[-1]
+            yield from page
 
     def _hear(self, answer: requests.Response, *_: object, **__: object) -> None:
         said = answer.headers.get("Retry-After", "")
-        self._wait = float(said) if answer.status_code == 429 and said.isdigit() else None
+        self._wait = _seconds(said, answer.headers.get("Date", "")) if answer.status_code == 429 else None
 
     @contextmanager
     def _asking(self, what: str, *, writes: bool = False) -> Iterator[None]:
@@ -296,11 +305,13 @@ class GitLab:
                 _FIX_URL,
             ) from exc
         except requests.exceptions.SSLError as exc:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(exc):  # it may break off after what was asked was heard
+                raise GitLabUnsure(f"{url} broke TLS off, asked for {what}.", "It is asked again.") from exc
             raise GitLabRefused(
                 f"The certificate of {url} is not trusted.", "Set gitlab.ca_file to the authority that signed it."
             ) from exc
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, OSError) as exc:
-            if isinstance(exc, OSError) and not isinstance(exc, requests.RequestException):
+            if not isinstance(exc, requests.RequestException | ConnectionError | TimeoutError):
                 raise GitLabRefused(f"{url} cannot be asked: {exc}.", "Check gitlab.ca_file and its rights.") from exc
             why = (
                 "gave no answer in time"
@@ -333,7 +344,7 @@ class GitLab:
             case _ if 300 <= status < 400:
                 fix = "Set gitlab.url to the address that GitLab itself has; the token is sent to no other."
                 return GitLabRefused(f"{url} sends whoever asks for {what} to another host.", fix, status)
-            case _ if 400 <= status < 500:
+            case _ if 400 <= status < 500 and status not in _TIMED_OUT:
                 return GitLabRefused(f"{url} refuses {what} ({said}).", "Correct what it says.", status)
         return GitLabUnsure(f"{url} failed with {status}, asked for {what}.", "It is asked again.")
 
@@ -344,56 +355,17 @@ def _object(answer: Any) -> dict[str, Any]:
     return answer
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _seconds(said: str, at: str) -> float | None:
+    """Return how long a header Retry-After asks to wait, in seconds: a number of them, or a date as that of the answer is.
 
-
-def _issue(its: dict[str, Any]) -> Issue:
-    assignees = its.get("assignees") or []
-    return Issue(
-        id=its["id"],
-        iid=its["iid"],
-        project_id=its["project_id"],
-        title=its["title"],
-        description=its.get("description") or "",
-        is_open=its["state"] != "closed",
-        web_url=its["web_url"],
-        author=(its.get("author") or {}).get("username") or "",
-        created_at=_time(its["created_at"]),
-        updated_at=_time(its["updated_at"]),
-        labels=tuple(its.get("labels") or ()),
-        assignee=assignees[0]["username"] if assignees else "",
-        closed_at=_time(its["closed_at"]) if its.get("closed_at") else None,
-        closed_by=(its.get("closed_by") or {}).get("username") or "",
-        moved_to=its.get("moved_to_id"),
-        confidential=bool(its.get("confidential")),
-    )
-
-
-def _note(its: dict[str, Any]) -> Note:
-    author = its.get("author") or {}
-    return Note(
-        its["id"], its["body"], author.get("username") or "", author.get("id") or 0, _time(its["created_at"]),
-        bool(its.get("system")),
-    )  # fmt: skip
-
-
-_NEEDED = {
-    "issues_events": "issues", "confidential_issues_events": "confidential issues", "note_events": "comments",
-    "confidential_note_events": "confidential comments",
-}  # fmt: skip
-
-
-def _webhook(its: dict[str, Any]) -> Webhook:
-    until = its.get("disabled_until")
-    missing = tuple(words for name, words in _NEEDED.items() if its.get(name) is False)
-    return Webhook(
-        its["url"],
-        its.get("alert_status") or "",
-        _time(until) if until else None,
-        missing,
-        its.get("signing_token_present"),
-    )
+    None where it says neither.
+    """
+    if said.isascii() and said.isdecimal():
+        return float(said)
+    try:
+        return max(0.0, (parsedate_to_datetime(said) - parsedate_to_datetime(at)).total_seconds())
+    except (ValueError, TypeError):  # one of them without its zone is a TypeError
+        return None
 
 
 def _words(message: object) -> str:
