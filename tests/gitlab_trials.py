@@ -113,6 +113,7 @@ class Trial:
     closed: dict[str, tuple[datetime, bool]] = field(
         default_factory=dict
     )  # by whom people last turned a problem's issue
+    decided: dict[str, tuple[datetime, str]] = field(default_factory=dict)  # what people last decided here
     deleted: set[str] = field(default_factory=set)
     unmarked: set[str] = field(default_factory=set)
     failed: dict[str, datetime] = field(default_factory=dict)  # when a problem's newest try started
@@ -252,6 +253,7 @@ class Trial:
             kept.backup(db)
         self.world.store.close()
         self.world.store = fresh
+        self.decided.clear()  # some of it is not in the copy
         is_old = self.clock() - at > timedelta(seconds=130)
         self.pass_time(self.random.choice((5, 5, 121, 3600) if is_old else (121, 3600)))
         for n, when in self.facts:
@@ -282,6 +284,7 @@ class Trial:
         with suppress(InputError):
             getattr(self.world.service, verb)(row.problem.id, "ann", self.clock())
             self.closed.pop(row.problem.id, None)
+            self.decided[row.problem.id] = (self.clock(), verb)
             self.injected["decided here"] += 1
             self.did.append(f"{verb} {row.problem.title}")
 
@@ -290,7 +293,9 @@ class Trial:
 
     def _turns(self, issue: Issue) -> None:
         self._put(issue, state_event="close" if issue.state == "opened" else "reopen")
-        self.closed[self._problem(issue)] = (self.clock(), issue.state == "opened")
+        problem = self._problem(issue)
+        self.closed[problem] = (self.clock(), issue.state == "opened")
+        self.decided.pop(problem, None)
 
     def _writes(self, issue: Issue) -> None:
         said = f"words of anna {len(self.did)}"
@@ -416,6 +421,21 @@ class Trial:
             and (not was_closed or self.failed[problem.id] <= at)
         ):
             self.wrong.append(f"{OVERWRITTEN}: problem {n}: what anna did at {at:%H:%M:%S} is undone")
+        self._stands(n, problem)
+
+    def _stands(self, n: int, problem: Problem) -> None:
+        """Check that what was decided here last stands, unless a try that started later failed."""
+        at, verb = self.decided.get(problem.id, (None, ""))
+        state = problem.state
+        stands = {
+            "resolve": state is TriageState.RESOLVED,
+            "mute": state is TriageState.MUTED,
+            "reopen": state is not TriageState.RESOLVED,
+            "unmute": state not in (TriageState.RESOLVED, TriageState.MUTED),
+        }
+        is_back = verb == "resolve" and at is not None and self.failed[problem.id] > at
+        if verb and not stands[verb] and not is_back:
+            self.wrong.append(f"{OVERWRITTEN}: problem {n} is {state}, though it was last decided here to {verb} it")
 
     def _ours(self) -> list[Issue]:
         mine = (self.project.id, self.other.id)

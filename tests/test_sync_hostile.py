@@ -182,6 +182,51 @@ def test_who_reopens_what_we_closed_without_hearing_that_we_did_is_heard(world: 
     assert (found.state is TriageState.RESOLVED, found.state_by) == (False, "anna")
 
 
+def test_who_closes_and_reopens_within_seconds_of_the_opening_is_heard(world: World) -> None:
+    id = world.fail()
+    while not world.fake.issues():
+        world.round()
+    world.service.resolve(id, "ann", world.clock(), "fixed")
+    for event, seconds in (("close", 1), ("reopen", 3)):
+        world.clock.forward(seconds=seconds)
+        anna(world, state_event=event)
+    world.settle()
+    found = world.service.find(id)
+    assert (issue(world).state, found.state is TriageState.RESOLVED, found.state_by) == ("opened", False, "anna")
+
+
+@pytest.mark.parametrize("events", [("close",), ("close", "reopen")])
+def test_what_is_decided_here_after_a_turn_in_gitlab_that_was_not_heard_stands(
+    world: World, events: tuple[str, ...]
+) -> None:
+    id, _ = opened(world)
+    if events == ("close",):
+        world.service.resolve(id, "ann", world.clock(), "fixed")
+    for event in events:
+        world.clock.forward(seconds=10)
+        anna(world, state_event=event)
+    world.clock.forward(seconds=10)
+    verb = world.service.reopen if events == ("close",) else world.service.resolve
+    verb(id, "ann", world.clock(), "as I said")
+    world.settle()
+    found = world.service.find(id)
+    assert (found.state_by, found.reason) == ("ann", "as I said")
+    assert (issue(world).state == "closed") is (found.state is TriageState.RESOLVED) is (len(events) == 2)
+
+
+def test_a_turning_back_whose_history_lags_is_heard_once_it_shows(world: World) -> None:
+    id, _ = opened(world)
+    world.service.resolve(id, "ann", world.clock(), "fixed")
+    world.clock.forward(seconds=10)
+    anna(world, state_event="close")
+    world.clock.forward(seconds=60)
+    anna(world, state_event="reopen")
+    world.fake.faults.add(Fault("stale", lag=Lag(seconds=50), path="resource_state_events", times=1))
+    world.settle()
+    found = world.service.find(id)
+    assert (issue(world).state, found.state is TriageState.RESOLVED, found.state_by) == ("opened", False, "anna")
+
+
 def test_a_reopening_whose_history_lags_is_heard_once_it_shows(world: World) -> None:
     id, _ = opened(world)
     for verb in (world.service.resolve, world.service.reopen, world.service.resolve):

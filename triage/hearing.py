@@ -1,8 +1,8 @@
 """What comes back from GitLab: an issue that people closed, reopened, assigned, labelled, moved or deleted.
 
-Owns how both sides agree. Each remembers what they last agreed on; the side that differs from that has changed since, so
-neither overrules the other: closed and reopened are only two, and where both changed they agree again. What our own user
-did never counts as a person's. Decides about problems through the service alone.
+Owns how both sides agree. Each remembers what they last agreed on, so the side that differs from that has changed since;
+where people decided on both, who did so last counts. What our own user did never counts as a person's. Decides about
+problems through the service alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from triage import lifecycle
 from triage.errors import GitLabGone, GitLabRefused, InputError, StaleProblem
 from triage.issues import Issue, Issues, Note, Turn
 from triage.ledger import Ledger
@@ -31,8 +32,6 @@ _OPENING = ("opened", "regressed", "reopened")
 _BEHIND = timedelta(minutes=5)
 # A webhook is quicker than a replica: the comment that it told of may not be in a list yet.
 _FRESH = timedelta(seconds=30)
-# GitLab dates a turn right after the change of the issue that it tells of.
-_SAME = timedelta(seconds=2)
 Listen = Callable[[Problem, Issue, Note], None]
 
 
@@ -96,19 +95,30 @@ class Hearing:
         return Turn(issue.is_open, "somebody", issue.updated_at)
 
     def _undid(self, mirror: Mirror, issue: Issue) -> Turn | None:
-        """Return a person's turning back of what we turned and never heard was done; None where there is none."""
+        """Return a person's turning back of what they or we turned unheard; None where there is none.
+
+        A turn that was heard may be dated right behind what was heard of its issue; it decides nothing twice.
+        """
         if mirror.updated_at is None or issue.updated_at <= mirror.updated_at:
             return None
-        unheard = [turn for turn in self._turns(issue) if turn.at > mirror.updated_at + _SAME]
-        if len(unheard) < 2 or unheard[-1].is_open != issue.is_open or unheard[-1].who == self.tracker.bot:
+        unheard = [turn for turn in self._turns(issue) if turn.at > mirror.updated_at]
+        if not unheard or unheard[-1].who == self.tracker.bot:
             return None
+        if unheard[-1].is_open != issue.is_open:
+            raise StaleProblem(issue.web_url)  # the history lags
         return unheard[-1]
 
     def _turns(self, issue: Issue) -> list[Turn]:
         return self.issues.turns(self.tracker.project, issue.iid)
 
     def _decide(self, problem: Problem, issue: Issue, turn: Turn) -> None:
-        """Resolve or reopen as the person did, as of when they did; done once, whatever breaks off in between."""
+        """Resolve or reopen as the person did, as of when they did; done once, whatever breaks off in between.
+
+        What a person decided here since stands.
+        """
+        is_ours = problem.state_by == lifecycle.AIRTRIAGE
+        if not is_ours and self.ledger.service.server_now(problem.scope, turn.at) < problem.state_at:
+            return
         done = "reopened" if turn.is_open else "closed"
         why = f"{done} #{issue.iid} in GitLab on {turn.at:%Y-%m-%d %H:%M:%S} UTC"
         history = self.ledger.service.history(problem)
