@@ -322,6 +322,22 @@ def test_undo_puts_back_what_stood_and_the_history_tells_both(service: Service) 
     ]  # fmt: skip
 
 
+def test_what_failed_while_something_else_stood_counts_once_that_is_undone(service: Service) -> None:
+    service.record([occurrence(1, at=NOW), occurrence(2, at=NOW, fingerprint="1:bb")])
+    service.settle(NOW)
+    fixed, accepted = (row.problem.id for row in service.queue(NOW))
+    service.resolve(fixed, "ann", NOW)
+    service.reopen(fixed, "bob", NOW)
+    service.mute(accepted, "ann", NOW, spread=True)
+    service.mute(accepted, "bob", NOW)
+    later = NOW + timedelta(hours=1)
+    prints = [service.find(id).fingerprint for id in (fixed, accepted)]
+    service.record([occurrence(n, at=later, fingerprint=prints[n - 3], dag="billing") for n in (3, 4)])
+    service.settle(later)
+    assert service.undo(fixed, "bob", later).state is TriageState.REGRESSED
+    assert service.undo(accepted, "bob", later).state is TriageState.ONGOING
+
+
 def test_a_kill_between_a_decision_and_its_entry_loses_no_entry(store: Store) -> None:
     service = Service(store)
     service.record([occurrence(1)])

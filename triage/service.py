@@ -277,8 +277,12 @@ class Service:
         return self._change(id, now, lambda problem, _, at: lifecycle.close(problem, Actor(who, at, why, origin)))
 
     def undo(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Put back what stood before a person's last decision; InputError where something was decided since."""
-        return self._change(id, now, lambda problem, _, at: lifecycle.undo(problem, who, at, why, origin))
+        """Put back what stood before a person's last decision; InputError where something was decided since.
+
+        What failed meanwhile is held against it at once: it was decided about while something else stood.
+        """
+        undone = self._change(id, now, lambda problem, _, at: lifecycle.undo(problem, who, at, why, origin))
+        return self.wake(undone.id, now) or undone
 
     def note(self, id: str, who: str, now: datetime, text: str, origin: str = "command") -> Change:
         """Add what a person wrote to a problem's history, redacted; InputError where it is empty or too long."""
