@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import sys
 import threading
 import traceback
@@ -43,7 +44,15 @@ API = "/api/v4"
 class FakeGitLab:
     """One GitLab. What a test may set is public; `state` holds what GitLab would keep in its database."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        root: str = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Make one; `root` is the path below which it lies (a relative URL root), `tls` what it proves itself with."""
+        self.root, self.tls = root, tls
         self.now = clock
         self.born = clock()
         self.state = State(clock)
@@ -83,7 +92,7 @@ class FakeGitLab:
     def start(self) -> None:
         self._server = _Server(self, self._port)
         self._port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._port}{self.root}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -297,6 +306,8 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> Any:
         connection, address = super().get_request()
+        if self.fake.tls is not None:
+            connection = self.fake.tls.wrap_socket(connection, server_side=True)
         self._open.add(connection)
         return connection, address
 
@@ -330,7 +341,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(
             self.server.number(),
             self.command,
-            split.path.removeprefix(API),
+            split.path.removeprefix(fake.root).removeprefix(API),
             tuple(parse_qsl(split.query, keep_blank_values=True)),
             dict(self.headers),
             json.loads(body) if body else None,

@@ -243,3 +243,52 @@ def test_a_redirect_on_the_same_host_is_followed(gitlab: FakeGitLab) -> None:  #
     to = f"{gitlab.url}/api/v4/projects/{project.id}"
     gitlab.faults.add(Fault("status", 301, path="dags$", headers={"Location": to}, times=1))
     assert way(gitlab).desk(PROJECT).project_id == project.id
+
+
+def test_a_gitlab_below_a_path_is_used_as_any() -> None:
+    with FakeGitLab(root="/gitlab") as fake:
+        fake.user("bot", bot=True)
+        fake.project(PROJECT)
+        its = way(fake)
+        made = its.open(PROJECT, Draft("x", "y", ("airtriage",)))
+        assert made.web_url == f"{fake.url}/{PROJECT}/-/issues/1"
+        for n in range(101):
+            its.open(PROJECT, Draft(f"n {n}", ""))
+        assert len(its.made(PROJECT, None)) == 102, "the next page's address has the path too"
+        assert its.desk(PROJECT).web_url == f"{fake.url}/{PROJECT}"
+        its.close()
+
+
+def test_a_certificate_of_an_authority_of_ones_own_is_trusted_where_that_is_named(tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    (tmp_path / "empty.pem").write_text("no certificate\n")
+    with FakeGitLab(tls=context) as fake:
+        fake.user("bot", bot=True)
+        fake.project(PROJECT)
+        assert way(fake, ca_file=str(tmp_path / "ca.pem")).desk(PROJECT).bot == "bot"
+        for file, says in (
+            ("", "is not trusted. Set gitlab.ca_file"), (str(tmp_path / "other.pem"), "is not trusted. Set gitlab.ca_file"),
+            (str(tmp_path / "none.pem"), "Check gitlab.ca_file"), (str(tmp_path / "empty.pem"), "is not trusted. Set gitlab.ca_file"),
+        ):  # fmt: skip
+            with pytest.raises(GitLabRefused) as caught:
+                way(fake, ca_file=file).desk(PROJECT)
+            assert says in str(caught.value)
+            assert fake.token("bot") not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "::::"])
+def test_a_proxy_of_the_environment_that_leads_nowhere_is_named(
+    gitlab: FakeGitLab,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: str,
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(GitLabUnsure, match="is not reached through the proxy that the environment names"):
+        way(gitlab).desk(PROJECT)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert way(gitlab).desk(PROJECT).bot == "bot"

@@ -33,6 +33,7 @@ _TIMED_OUT = (408, 499)
 PLANNER = 15
 # What every GitLab answers: where it is not there, the address is another's.
 _ITSELF = ("who the token belongs to", "its version")
+_ON_THE_WAY = (requests.exceptions.ProxyError, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL)
 _FIX_URL = "Correct gitlab.url: it is the address of GitLab's page, without /api."
 
 
@@ -299,6 +300,11 @@ class GitLab:
             yield
         except (GitlabHttpError, GitlabAuthenticationError) as exc:
             raise self._refusal(exc, what, writes) from exc
+        except _ON_THE_WAY as exc:  # the address itself was checked with the settings
+            raise GitLabUnsure(
+                f"{url} is not reached through the proxy that the environment names, asked for {what}.",
+                "Correct HTTPS_PROXY or HTTP_PROXY, or name GitLab's host in NO_PROXY.",
+            ) from exc
         except (RedirectError, GitlabParsingError, KeyError, TypeError, ValueError) as exc:
             raise GitLabUnsure(
                 f"{url} answered nothing that GitLab's API would ({type(exc).__name__}), asked for {what}.",
@@ -310,7 +316,7 @@ class GitLab:
             raise GitLabRefused(
                 f"The certificate of {url} is not trusted.", "Set gitlab.ca_file to the authority that signed it."
             ) from exc
-        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, OSError) as exc:
+        except OSError as exc:
             if not isinstance(exc, requests.RequestException | ConnectionError | TimeoutError):
                 raise GitLabRefused(f"{url} cannot be asked: {exc}.", "Check gitlab.ca_file and its rights.") from exc
             why = (
