@@ -60,7 +60,9 @@ def _waiting(service: Service) -> list[tuple[str, int, HeardKind, int]]:
     return [(it.gitlab, it.project, it.kind, it.number) for it, _ in inbox.waiting(service.store, NOW)]
 
 
-@pytest.mark.parametrize("path", ["/webhooks/gitlab", "/triage/webhooks/gitlab"])
+@pytest.mark.parametrize(
+    "path", ["/webhooks/gitlab", "/triage/webhooks/gitlab", "/webhooks/gitlab/", "/triage/webhooks/gitlab/"]
+)
 def test_what_gitlab_tells_is_kept(service: Service, client: TestClient, path: str) -> None:
     answer = client.post(path, content=BODY, headers=KNOWN)
     assert (answer.status_code, answer.json()) == (200, {"kept": True})

@@ -67,11 +67,18 @@ def test_a_signature_by_the_published_example_of_standard_webhooks_is_genuine() 
     assert is_genuine(headers, body, Secrets(signing=key), datetime.fromtimestamp(1614265330, UTC))
 
 
-@pytest.mark.parametrize("key", [b"made-up-key", b"\x00\x01\xfe\xff-of-bytes"])
+@pytest.mark.parametrize("key", [b"made-up-key-of-24-letters", b"\x00\x01\xfe\xff-of-sixteen-bytes"])
 def test_the_key_may_be_the_token_as_it_is_written_or_what_its_base64_stands_for(key: bytes) -> None:
     written = "whsec_" + base64.b64encode(key).decode()
     assert is_genuine(signed(key=key), BODY, Secrets(signing=written), NOW)
     assert is_genuine(signed(key=written.encode()), BODY, Secrets(signing=written), NOW)
+
+
+@pytest.mark.parametrize("signing", ["whsec_", "whsec_AA==", "whsec_!"])
+def test_what_is_left_of_a_token_that_was_cut_off_is_no_key(signing: str) -> None:
+    for key in (b"", b"\0"):
+        assert not is_genuine(signed(key=key), BODY, Secrets(signing=signing), NOW)
+    assert is_genuine(signed(key=signing.encode()), BODY, Secrets(signing=signing), NOW)
 
 
 def test_one_right_signature_among_several_is_enough() -> None:
@@ -95,6 +102,16 @@ def test_one_right_signature_among_several_is_enough() -> None:
 )
 def test_a_signature_over_anything_else_is_not_genuine(change: dict[str, str]) -> None:
     assert not is_genuine(signed() | change, BODY, Secrets(signing=SIGNING), NOW)
+
+
+def test_the_parts_that_are_signed_cannot_be_parted_elsewhere() -> None:
+    """What somebody wrote into an issue may look like the time of a later delivery and its body."""
+    early = NOW - timedelta(days=30)
+    stamp, later = int(early.timestamp()), int(NOW.timestamp())
+    body = f"x.{later}.{{}}".encode()
+    caught = signed(body, at=early)
+    forged = caught | {"webhook-id": f"evt-1.{stamp}.x", "webhook-timestamp": str(later)}
+    assert not is_genuine(forged, b"{}", Secrets(signing=SIGNING), NOW)
 
 
 def test_a_signature_is_over_the_raw_bytes() -> None:

@@ -59,7 +59,12 @@ def api_routes(desk: Desk, nudge: Callable[[], None] | None) -> list[Route]:
             for path, endpoint, methods in SearchApi(desk).paths()
         ),
         *(Route(start + path, endpoint) for start in prefixes(desk.settings) for path, endpoint in routes),
-        *(Route(f"{start}/webhooks/gitlab", door.answer, methods=_METHODS) for start in prefixes(desk.settings)),
+        # With a slash at the end too: GitLab follows no redirect.
+        *(
+            Route(f"{start}/webhooks/gitlab{end}", door.answer, methods=_METHODS)
+            for start in prefixes(desk.settings)
+            for end in ("", "/")
+        ),
     ]
 
 
