@@ -311,6 +311,8 @@ class GitLab:
                 _FIX_URL,
             ) from exc
         except requests.exceptions.SSLError as exc:
+            if "NO_CERTIFICATE" in str(exc):
+                raise GitLabRefused(f"{self._access.ca_file} holds no certificate.", "Correct gitlab.ca_file.") from exc
             if "CERTIFICATE_VERIFY_FAILED" not in str(exc):  # it may break off after what was asked was heard
                 raise GitLabUnsure(f"{url} broke TLS off, asked for {what}.", "It is asked again.") from exc
             raise GitLabRefused(
