@@ -236,19 +236,10 @@ class FakeGitLab:
 
     def handle(self, request: Request, lag: Lag | None = None) -> Answer:
         """Answer a request, checked on both sides of the contract."""
-        found = matched(request.method, request.path)
-        if found is None:
-            self._violated(request, "no such endpoint in the contract")
-            return Answer(404, {"error": "404 Not Found"})
-        template, params = found
-        # GitLab repeats the path's parameters in the query of its Link headers; so they come back.
-        repeated = set(params.values())
-        query = tuple(p for p in request.query if p[0] not in ("id", "issue_iid") or p[1] not in repeated)
-        request = replace(request, query=query)
-        wrong = self._contract.request(request.method, template, list(query), request.body)
-        if wrong:
-            self._violated(request, *wrong)
-            return Answer(400, {"error": "; ".join(wrong)})
+        found = self.checked(request)
+        if isinstance(found, Answer):
+            return found
+        request, template, params = found
         with self._lock:
             self.state.request += 1
             try:
@@ -262,6 +253,22 @@ class FakeGitLab:
         for words in self._contract.answer(request.method, template, answer.status, body):
             self._violated(request, f"answer {answer.status}: {words}")
         return answer
+
+    def checked(self, request: Request) -> tuple[Request, str, dict[str, str]] | Answer:
+        """Hold a request against the contract, also one that a fault keeps from being carried out."""
+        found = matched(request.method, request.path)
+        if found is None:
+            self._violated(request, "no such endpoint in the contract")
+            return Answer(404, {"error": "404 Not Found"})
+        template, params = found
+        # GitLab repeats the path's parameters in the query of its Link headers; so they come back.
+        repeated = set(params.values())
+        query = tuple(p for p in request.query if p[0] not in ("id", "issue_iid") or p[1] not in repeated)
+        wrong = self._contract.request(request.method, template, list(query), request.body)
+        if wrong:
+            self._violated(request, *wrong)
+            return Answer(400, {"error": "; ".join(wrong)})
+        return replace(request, query=query), template, params
 
     def _answered(self, request: Request, template: str, params: dict[str, str], lag: Lag | None) -> Answer:
         token = self.state.tokens.get(_secret(request.headers))
@@ -360,7 +367,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.act is not None and fault.when == "before":
             fault.act()
         committed = fault.when == "after" or fault.kind in ("slow", "stale", "duplicate", "meanwhile")
-        answer = fake.handle(request, fault.lag if fault.kind == "stale" else None) if committed else Answer(0)
+        answer = Answer(0)
+        if committed:
+            answer = fake.handle(request, fault.lag if fault.kind == "stale" else None)
+        else:
+            fake.checked(request)
         if fault.act is not None and fault.when == "after":
             fault.act()
         if fault.kind == "duplicate":

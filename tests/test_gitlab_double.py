@@ -351,6 +351,20 @@ def test_a_request_beside_the_contract_is_an_error_even_if_the_client_swallows_i
     gitlab.errors.clear()
 
 
+@pytest.mark.parametrize("fault", [Fault("cut", when="before"), refusal(503, "before"), refusal(503, "after")])
+def test_a_request_that_a_fault_met_is_held_against_the_contract_too(gitlab: FakeGitLab, fault: Fault) -> None:
+    gitlab.faults.add(fault)
+    with suppress(requests.ConnectionError):
+        requests.post(
+            f"{gitlab.url}/api/v4/projects/data%2Fdags/issues",
+            json={"title": "t", "label": "x"},
+            headers={"PRIVATE-TOKEN": "glpat-bot"},
+            timeout=5,
+        )
+    assert "Additional properties" in gitlab.errors[0]
+    gitlab.errors.clear()
+
+
 def test_a_wrong_answer_of_the_double_is_an_error_too(gitlab: FakeGitLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ROUTES, ("GET", "/projects/{id}/issues"), lambda call: {"not": "a list"})
     with pytest.raises(KeyError):
