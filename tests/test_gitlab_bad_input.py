@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault
@@ -20,6 +21,7 @@ from triage.gitlab import Access, GitLab
 from triage.mirrors import Mirror, Tracker
 from triage.policy import Rules
 from triage.records import TriageState
+from triage.settings import Settings
 from ui.cli import cli
 
 
@@ -145,6 +147,23 @@ def test_a_setting_that_cannot_be_is_refused_at_the_start_with_its_name(
     assert done.exception is not None
     assert says in str(done.exception)
     assert "made-up-access" not in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        ({"url": "https://g.example", "token": "made-up-access"}, "deployments.prod.gitlab names no project, and neither does gitlab"),
+        ({"project": "data/dags"}, "deployments.prod.gitlab names no url, and neither does gitlab"),
+        ({"url": "https://g.example", "token": "made-up-access", "project": "a/b", "labels": []}, "deployments.prod.gitlab has no labels"),
+        ({"url": "https://g.example", "project": "a/b"}, "another GitLab needs a token of its own"),
+    ],
+)  # fmt: skip
+def test_a_deployments_part_that_makes_no_whole_is_refused_with_its_name(own: dict[str, object], says: str) -> None:
+    deployments = {"prod": {"url": "http://a", "gitlab": own}}
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"data_dir": Path("/nowhere"), "deployments": deployments})
+    assert says in str(caught.value)
+    assert "made-up-access" not in str(caught.value)
 
 
 def test_a_project_whose_name_was_corrected_is_asked_for_no_more(world: World) -> None:

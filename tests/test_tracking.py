@@ -48,7 +48,9 @@ class Bench:
     def steady(self) -> None:
         """Let the project be one that was asked all the while, so that nothing is waited for."""
         now = datetime.now(UTC)
-        known = Tracker(self.fake.url, "data/dags", heard_at=now, steady_at=now - timedelta(hours=1))
+        project = self.fake.state.project_of("data/dags")
+        assert project is not None
+        known = Tracker(self.fake.url, "data/dags", project.id, heard_at=now, steady_at=now - timedelta(hours=1))
         self.service.store.save(known, None)
 
     @property

@@ -33,7 +33,7 @@ from triage.errors import SettingsError
 from triage.owners import Ownership, Repository
 from triage.redact import Redactor, added
 from triage.settings.elastic import Elastic
-from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute, ours
+from triage.settings.gitlab import GitLab, GitLabChanges, GitLabRoute, misfit, ours
 from triage.settings.section import Section, Span
 from triage.settings.sections import Deployment, Grouping, Owning, Redaction, Web
 from triage.settings.values import broker, hidden, password_in, spans, split
@@ -135,6 +135,13 @@ class Settings(Section):
     @classmethod
     def _is_broker(cls, value: str) -> str:
         return broker(value) if value else value
+
+    @model_validator(mode="after")
+    def _has_whole_gitlabs(self) -> Self:
+        for name, one in self.deployments.items():
+            if one.gitlab and (why := misfit(one.gitlab, self.gitlab.over(one.gitlab))):
+                raise ValueError(f"deployments.{name}.gitlab {why}")
+        return self
 
     @model_validator(mode="after")
     def _is_one_broker(self) -> Self:

@@ -229,6 +229,19 @@ class GitLab(Section):
         return self
 
 
+def misfit(its: GitLabChanges, whole: GitLab) -> str:
+    """Say why a deployment's part does not make a whole section of its own, `whole` being what comes of it; empty where it does."""
+    if not its.model_fields_set:
+        return ""
+    if not whole.url:
+        return "names no url, and neither does gitlab"
+    if not whole.project and not any(one.project for one in whole.routes.values() if one.open):
+        return "names no project, and neither does gitlab"
+    if not whole.labels:
+        return "has no labels; one at least is needed to find the issues again"
+    return ""
+
+
 def _secrets(its: GitLab | GitLabChanges) -> set[str]:
     return {one.get_secret_value() for one in (its.token, its.webhook_token, its.webhook_signing_token)} - {""}
 
