@@ -1,4 +1,4 @@
-"""Foreign text in GitLab's Markdown: 2,624 attacks in every place of an issue, and any text at all; nothing comes to life."""
+"""Foreign text in GitLab's Markdown: 2,656 attacks in every place of an issue, and any text at all; nothing comes to life."""
 
 from __future__ import annotations
 
