@@ -101,8 +101,16 @@ def test_what_a_template_leaves_open_is_closed_so_that_a_persons_words_are_none_
         "{% for a in range(999) %}{% for b in range(999) %}{% for c in range(999) %}{% endfor %}{% endfor %}{% endfor %}", "{{ 10**10**8 }}", "{{ 'x' * 10000000 }}",
         "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{% for a in range(9999) %}{{ evidence|fence }}{% endfor %}", "{% for a in range(99999) %}" + "x" * 1_000 + "{% endfor %}", "{{ [1] * 100000000 }}",
+        "{{ '%2000000000d' % 1 }}", "{{ '%2000000000d'|format(1) }}", "{{ '%.*f' % (2000000000, 1) }}",
     ],
 )  # fmt: skip
 def test_a_template_that_would_take_for_ever_is_one_sentence(template: str) -> None:
     with pytest.raises(SettingsError, match=r"^the template of the body does not render"):
         rendered(template, {"evidence": "words\n" * 5_000})
+
+
+def test_a_template_may_count_multiply_and_format() -> None:
+    said = rendered(
+        "{{ 2 ** 3 }} {{ 'ab' * 2 }} {{ '%+.1f' % 2 }} {{ '%s.'|format('x') }} {{ 'x'|center(5) }} {{ 7 % 4 }}", {}
+    )
+    assert said.replace("\\", "") == "8 abab +2.0 x. x 3"

@@ -7,6 +7,7 @@ render is one SettingsError that names the field, the line and what is wrong.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -22,6 +23,7 @@ from jinja2 import (
     Undefined,
     pass_context,
 )
+from jinja2.filters import do_format
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
@@ -250,7 +252,7 @@ def _compiled(template: str) -> Template:
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, in which no template takes for ever: each call and each number of a range is a step."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call what a template calls."""
@@ -261,13 +263,30 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return found
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Multiply, unless what comes of it is larger than any template needs."""
+        """Multiply or format, unless what comes of it is larger than any template needs."""
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         if operator == "**" and not (numbers and abs(left) <= 1_000 and abs(right) <= 6):
             raise OverflowError("the power is too large")
+        if operator == "%" and isinstance(left, str):
+            _check_widths(left)
         if operator == "*" and not numbers and _size(left) * _size(right) > _LONGEST:
             raise OverflowError("the text or list is too long")
         return super().call_binop(context, operator, left, right)
+
+
+def _check_widths(text: str) -> None:
+    """Refuse a text to be formatted with a width or precision that fills the memory, or that is only known then."""
+    if re.search(r"%[^a-zA-Z%]*(?:\d{5}|\*)", text):
+        raise OverflowError("the width is too large")
+
+
+def _formatted(value: object, *args: Any, **kwargs: Any) -> str:
+    _check_widths(str(value))
+    return do_format(str(value), *args, **kwargs)
+
+
+def _centred(value: object, width: int = 80) -> str:
+    return str(value).center(min(width, _LONGEST))
 
 
 def _size(value: Any) -> int:
@@ -278,6 +297,7 @@ def _size(value: Any) -> int:
 def _environment() -> SandboxedEnvironment:
     made = _Sandbox(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize)
     made.filters |= {name: _by_pen(name) for name in ("plain", "code", "codes", "fence")} | {"many": many}
+    made.filters |= {"format": _formatted, "center": _centred}
     made.globals = {"link": _by_pen("link"), "range": made.globals["range"]}
     return made
 
