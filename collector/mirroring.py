@@ -80,12 +80,14 @@ class Repositories:
     settings: Settings
 
     def file(self, repository: str, path: str) -> bytes | None:
-        known = {its.url: its for its in (self.settings.gitlab, *self.settings.gitlabs.values()) if its.url}
-        its = next((known[url] for url in known if repository.startswith(f"{links.home(url)}/")), None)
-        if its is None:
-            return None
-        with closing(GitLab(access(its))) as way:
-            return way.file(repository, path)
+        """Ask with each token that is set for the GitLab, as one of them may see what another, a project's own, does not."""
+        every = [its for its in (self.settings.gitlab, *self.settings.gitlabs.values()) if its.url]
+        here = (access(its) for its in every if repository.startswith(f"{links.home(its.url)}/"))
+        for one in dict.fromkeys(here):
+            with closing(GitLab(one)) as way:
+                if (found := way.file(repository, path)) is not None:
+                    return found
+        return None
 
 
 def ask_owners(settings: Settings, service: Service, now: datetime) -> list[Trouble]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
+from collector.mirroring import Repositories
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault
-from tests.gitlab_state import GUEST, Project
+from tests.gitlab_history import dag_repository
+from tests.gitlab_state import DEVELOPER, GUEST, Project
 from tests.mirroring import Clock, World
 from triage.errors import GitLabGone
 from triage.gitlab import Access, GitLab
@@ -209,3 +211,22 @@ def test_the_command_refuses_in_one_sentence_and_makes_nothing(gitlab: FakeGitLa
         assert "Traceback" not in said
         assert status != 2 or done.stderr.count("\n") == 1
     assert gitlab.issues() == []
+
+
+def test_a_file_is_read_with_whichever_token_of_its_gitlab_sees_it(gitlab: FakeGitLab, tmp_path: Path) -> None:
+    """A project's own access token, which is the best one, sees no other project."""
+    _project(gitlab).repository = dag_repository(tmp_path / "dags", datetime(2026, 11, 1, tzinfo=UTC)).path
+    gitlab.project("data/staging", {"staging_bot": DEVELOPER})
+    own = {"project": "data/staging", "token": gitlab.token("staging_bot")}
+    settings = Settings.model_validate({
+        "data_dir": tmp_path, "gitlab": {"url": gitlab.url, "token": gitlab.token("bot"), "project": "data/dags"},
+        "deployments": {"prod": {"url": "http://a"}, "staging": {"url": "http://b", "gitlab": own}},
+    })  # fmt: skip
+    (name, *_) = [
+        its["path"]
+        for its in gitlab.do("bot", "GET", "/projects/data%2Fdags/repository/tree", recursive="true")
+        if its["type"] == "blob"
+    ]
+    assert Repositories(settings).file(f"{gitlab.url}/data/dags", name)
+    assert Repositories(settings).file(f"{gitlab.url}/data/dags", "none.py") is None
+    assert Repositories(settings).file("https://elsewhere.example/data/dags", name) is None
