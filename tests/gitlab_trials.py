@@ -21,14 +21,18 @@ from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, Plan, Request, refusal
 from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag, Project
 from tests.mirroring import Clock, PlainWords, World
+from triage import inbox
 from triage.errors import InputError, TriageError
-from triage.mirrors import Mirror, MirrorStatus
-from triage.records import Problem, TriageState
+from triage.mirrors import Heard, HeardKind, Mirror, MirrorStatus
+from triage.policy import Route, Rules
+from triage.records import Change, Problem, TriageState
 from triage.remarks import wanted
 from triage.store import Store, open_store
 from triage.store.sqlite import SqliteStore
 from triage.words import Written
 
+# Seconds of the real clock that an answer is waited for, and that one which is too late takes.
+_PATIENCE, _LATE = 0.6, 0.8
 # How far a replica lags at most: behind the wait of a minute that the protocol bets on.
 FAULTS: tuple[tuple[int, Callable[[], Fault]], ...] = (
     (3, lambda: refusal(502)),
@@ -43,6 +47,9 @@ FAULTS: tuple[tuple[int, Callable[[], Fault]], ...] = (
     (4, lambda: Fault("stale", lag=Lag(seconds=50))),
     (1, lambda: refusal(403)),
     (1, lambda: refusal(401)),
+    (1, lambda: Fault("slow", seconds=0.05)),
+    (1, lambda: Fault("hang", when="before", seconds=_LATE)),
+    (1, lambda: Fault("hang", when="after", seconds=_LATE)),
 )
 
 
@@ -119,16 +126,29 @@ class Trial:
     failed: dict[str, datetime] = field(default_factory=dict)  # when a problem's newest try started
     facts: list[tuple[int, datetime]] = field(default_factory=list)
     copies: list[tuple[datetime, sqlite3.Connection]] = field(default_factory=list)
-    late: list[Request] = field(default_factory=list)
+    late: list[tuple[datetime, Request]] = field(default_factory=list)
     was_late: bool = False
+    told: list[Heard] = field(default_factory=list)  # what the webhook tells, on its way
+    ordered: dict[str, str] = field(
+        default_factory=dict
+    )  # the notes that people ordered by comment, and for which problem
+    bots: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         number = len(self.fake.state.projects)
-        self.project = self.fake.project(f"data/dags-{number}", {"bot": MAINTAINER, "anna": DEVELOPER})
-        self.other = self.fake.project(f"data/other-{number}", {"bot": MAINTAINER, "anna": DEVELOPER})
+        roles = {"bot": MAINTAINER, "newbot": MAINTAINER, "anna": DEVELOPER}
+        self.project = self.fake.project(f"data/dags-{number}", roles)
+        self.other = self.fake.project(f"data/other-{number}", roles)
+        self.bots = {self.fake.user(name).id for name in ("bot", "newbot")}
         is_real = self.seed % 4 == 0  # with the texts that are sent; with plain ones it is a little faster
-        self.world = World(self.fake, self.clock, project=self.project.path, words=Written if is_real else PlainWords)
+        to = self.random.choice((self.other.path, self.other.path.upper(), str(self.other.id)))
+        routes = (Route("other", dag="crm*", project=to),) if self.random.random() < 0.4 else ()
+        self.world = World(
+            self.fake, self.clock, project=self.project.path, words=Written if is_real else PlainWords, timeout=_PATIENCE,
+            rules=Rules(self.fake.url, self.project.path, routes=routes),
+        )  # fmt: skip
+        self.is_renewed = self.random.random() < 0.3  # another token comes into force
 
     # --- what happens
 
@@ -141,6 +161,7 @@ class Trial:
             + [self.eight, self.copy, self.restore]
             + [self.person] * 5
             + [self.decide] * 2
+            + [self.renew] * (2 if self.is_renewed else 0)
         )
         if self.random.random() < 0.5:  # an issue is there already; else what goes wrong meets its opening
             for _ in range(3):
@@ -172,19 +193,18 @@ class Trial:
         if self.was_late:
             return False
         self.was_late = True
-        self.late.append(request)
+        self.late.append((self.clock() + timedelta(seconds=self.random.choice((5, 20, 55))), request))
         return True
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass; what was held back on its way comes through within the time that a server works on it."""
-        if self.late:
-            self.clock.forward(seconds=min(seconds, 20))
-            for request in self.late:
-                self.fake.handle(request)
-                self.injected["carried out after the sender gave up"] += 1
-            self.late = []
-            seconds = max(0.0, seconds - 20)
-        self.clock.forward(seconds=seconds)
+        """Let time pass; what was held back on its way comes through within the minute that a server works on it."""
+        end = self.clock() + timedelta(seconds=seconds)
+        for at, request in [one for one in self.late if one[0] <= end]:
+            self.clock.now = max(at, self.clock.now)
+            self.fake.handle(request)
+            self.injected["carried out after the sender gave up"] += 1
+        self.late = [one for one in self.late if one[0] > end]
+        self.clock.now = end
 
     def fail(self) -> None:
         n = self.random.randint(1, 2)
@@ -194,17 +214,37 @@ class Trial:
         self.did.append(f"fails of {n}")
 
     def _record(self, n: int, at: datetime) -> None:
-        problem = self.world.fail(n, at=at)
+        problem = self.world.fail(n, at=at, dag="crm_orders" if n == 2 else "orders")
         self.failed[problem] = max(self.failed.get(problem, at), at - timedelta(seconds=5))
+
+    def renew(self) -> None:
+        """Set a token that was made anew, which is another user's."""
+        self.world.token = "newbot"
+        self.injected["a token made anew"] += 1
+        self.did.append("a token made anew")
+
+    def deliver(self) -> None:
+        """Let the webhook tell what it told: in any order, some of it twice, later, or never."""
+        self.random.shuffle(self.told)
+        late = []
+        for told in self.told:
+            how = self.random.choice(("told", "told twice", "told late", "not told"))
+            self.injected[f"webhook {how}"] += 1
+            for _ in range({"told": 1, "told twice": 2}.get(how, 0)):
+                inbox.keep(self.world.store, replace(told, at=self.clock()))
+            late += [told] if how == "told late" else []
+        self.told = late
 
     def round(self) -> None:
         self.pass_time(self.random.choice((5, 30, 30, 61, 130)))
+        self.deliver()
         self.world.sync().run()
         self.did.append("round")
 
     def kill(self) -> None:
         """Kill a round between any two steps, and begin anew with the same store."""
         self.pass_time(self.random.choice((5, 30, 61)))
+        self.deliver()
         doom = Doom(self.random.randint(1, 60), self.random.random() < 0.5)
         whole, self.world.wrap = self.world.store, doom.over
         self.world.store = doom.over(whole)
@@ -219,6 +259,7 @@ class Trial:
     def eight(self) -> None:
         """Let eight syncers work at once."""
         self.pass_time(self.random.choice((30, 61)))
+        self.deliver()
         ways = [self.world.sync() for _ in range(8)]
         threads = [threading.Thread(target=self._quietly, args=(way.run,)) for way in ways]
         for thread in threads:
@@ -272,6 +313,9 @@ class Trial:
             (self._turns, self._turns, self._writes, self._writes, self._unlabels, self._unmarks, self._comments, self._titles, self._moves, self._deletes)
         )  # fmt: skip
         act(issue)
+        kind = HeardKind.NOTE if act == self._comments else HeardKind.ISSUE
+        key, by = f"delivery {len(self.did)}", self.fake.user("anna").id
+        self.told.append(Heard(self.fake.url, issue.project, kind, issue.iid, self.clock(), by, (key,)))
         self.injected[f"a person {act.__name__.strip('_')}"] += 1
         self.did.append(f"a person {act.__name__.strip('_')} #{issue.iid}")
         self.pass_time(1)
@@ -304,6 +348,8 @@ class Trial:
         self._put(issue, description=f"{said}\n{text}" if self.random.random() < 0.5 else f"{text}\n{said}")
 
     def _unlabels(self, issue: Issue) -> None:
+        if self.is_renewed:
+            return  # with neither the author nor the label of ours nothing leads to it
         self._put(issue, remove_labels="airtriage")
 
     def _unmarks(self, issue: Issue) -> None:
@@ -321,7 +367,9 @@ class Trial:
 
     def _comments(self, issue: Issue) -> None:
         path = f"/projects/{issue.project}/issues/{issue.iid}/notes"
-        self.fake.do("anna", "POST", path, {"body": "words of anna"})
+        order = f"as anna says {len(self.did)}"
+        self.ordered[order] = self._problem(issue)
+        self.fake.do("anna", "POST", path, {"body": f"words of anna\n\n/airtriage note {order}"})
 
     def _titles(self, issue: Issue) -> None:
         found = self.world.store.get(Mirror, self._problem(issue))
@@ -343,6 +391,7 @@ class Trial:
             with self.fake._lock:
                 self.fake.state.drop("issue", issue.id)
             self.closed.pop(problem, None)
+            self.ordered = {order: its for order, its in self.ordered.items() if its != problem}
             found = self.world.store.get(Mirror, problem)
             if found is not None and found[0].issue_id:  # else nobody knew of it: another is right
                 self.deleted.add(problem)
@@ -351,11 +400,12 @@ class Trial:
 
     def heal(self) -> None:
         """End every fault, and make rounds until nothing is to come."""
-        self.pass_time(30)
+        self.pass_time(60)
         self.injected += Counter(self.fake.faults.injected())
         self.fake.faults.clear()
         self.fake.faults.log.clear()
         self.fake.lag = None
+        self.deliver()
         quiet = 0
         for _ in range(40):
             # A day, after which each issue is seen to exist; then what waits for a minute, twice.
@@ -369,11 +419,16 @@ class Trial:
     def check(self) -> None:
         for row in self.world.service.queue(self.clock()):
             self._check(row.problem)
+        for order, problem in self.ordered.items():
+            changes = [change for change, _ in self.world.store.records(Change, parent=problem)]
+            done = sum(change.what == "noted" and change.why == order for change in changes)
+            if done != 1:
+                self.wrong.append(f"{TWICE if done else LOST}: what anna ordered, {order!r}, was done {done} times")
         bodies = Counter(
             (note.issue, note.body)
             for issue in self._ours()
             for note in self.fake.notes(issue)
-            if not note.system and note.author == self._bot
+            if not note.system and note.author in self.bots
         )
         self.wrong += [
             f"{TWICE}: the comment {body!r} stands {count} times" for (_, body), count in bodies.items() if count > 1
@@ -439,11 +494,7 @@ class Trial:
 
     def _ours(self) -> list[Issue]:
         mine = (self.project.id, self.other.id)
-        return [one for one in self.fake.issues() if one.author == self._bot and one.project in mine]
-
-    @property
-    def _bot(self) -> int:
-        return self.fake.user("bot").id
+        return [one for one in self.fake.issues() if one.author in self.bots and one.project in mine]
 
     def _problem(self, issue: Issue) -> str:
         n = int(issue.title.split(",")[0].split()[1])
@@ -461,7 +512,8 @@ def trial(seed: int) -> Trial:
     """Run the trial of a seed on a double of its own."""
     clock = Clock()
     with FakeGitLab(clock) as fake:
-        fake.user("bot", bot=True)
+        for name in ("bot", "newbot"):
+            fake.user(name, bot=True)
         its = Trial(seed, fake, clock)
         its.run()
         its.world.store.close()

@@ -90,6 +90,8 @@ class World:
     listen: Listen | None = None
     wrap: Callable[[Issues], Issues] = lambda issues: issues
     words: Callable[[Service, Clock], Words] = PlainWords
+    token: str = "bot"
+    timeout: float = 2.0
     runs: int = 0
 
     @property
@@ -107,9 +109,9 @@ class World:
             row.problem.id for row in self.service.queue(self.clock()) if row.problem.fingerprint == fingerprint
         )
 
-    def sync(self, token: str = "bot") -> Sync:
+    def sync(self, token: str = "") -> Sync:
         rules = self.rules or Rules(self.fake.url, self.project)
-        access = Access(self.fake.url, self.fake.token(token), timeout=2.0)
+        access = Access(self.fake.url, self.fake.token(token or self.token), timeout=self.timeout)
         service = self.service
         return Sync(
             service, {"prod": rules}, lambda gitlab, project: self.wrap(GitLab(access)),

@@ -44,6 +44,10 @@ STEPS: tuple[tuple[str, Mirrored, str], ...] = (
     ("to be closed", _its(TriageState.RESOLVED), "#41 is closed at the next round."),
     ("closed", _its(TriageState.RESOLVED, is_open=False), "If it fails again, #41 is reopened."),
     ("to be reopened", _its(TriageState.REGRESSED, is_open=False), "#41 is reopened at the next round."),
+    (
+        "turned often", _its(TriageState.REGRESSED, is_open=False, turned=(NOW,) * 6, next_at=SOON),
+        "#41 is reopened in 3 min, as airtriage turned it 6 times within the hour.",
+    ),
     ("muted", _its(TriageState.MUTED), "While the problem is muted, #41 stays as it is."),
     ("intended", _its(mirror=INTENDED), "It is opened at the next round."),
     ("refused", _its(mirror=INTENDED, said="GitLab refuses it.", next_at=SOON), "It is tried again, in 3 min."),

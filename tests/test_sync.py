@@ -325,6 +325,66 @@ def test_a_regression_reopens_the_same_issue_and_says_why_once(world: World) -> 
     assert world.service.find(id).state is TriageState.REGRESSED
 
 
+def comments(world: World, its: Issue) -> list[str]:
+    return [note.body for note in world.fake.notes(its) if not note.system]
+
+
+def test_an_issue_that_something_closes_again_and_again_is_reopened_six_times_an_hour_at_most(world: World) -> None:
+    id, its = opened(world)
+    for _ in range(50):
+        if issue(world).state == "opened":
+            person(world, issue(world), state_event="close")
+        world.round()
+        world.fail()
+        world.round(12)
+    said = len(comments(world, its))
+    assert 6 <= said <= 7
+    assert world.service.find(id).state is TriageState.REGRESSED
+    world.clock.forward(hours=1)
+    world.settle()
+    assert (issue(world).state, len(comments(world, its))) == ("opened", said + 1)
+
+
+def test_a_problem_that_is_resolved_and_reopened_again_and_again_is_told_few_times(world: World) -> None:
+    id, its = opened(world)
+    for _ in range(50):
+        world.service.resolve(id, "ann", world.clock())
+        world.round()
+        world.service.reopen(id, "ann", world.clock())
+        world.round()
+    world.settle()
+    assert len(comments(world, its)) <= 8
+    assert len(world.fake.faults.requests("PUT")) <= 14
+    world.clock.forward(hours=1)
+    world.settle()
+    assert issue(world).state == "opened"
+
+
+def test_two_airtriages_that_share_a_problem_do_not_quarrel_without_end(world: World) -> None:
+    id, its = opened(world)
+    other = World(world.fake, world.clock)
+    other.fail()
+    other.settle()
+    assert other.mirror(id).iid == its.iid
+    other.service.resolve(id, "ann", world.clock())
+    for _ in range(120):
+        world.round(15)
+        other.round(15)
+    assert posts(world) == 1
+    assert len(comments(world, its)) <= 12
+    assert len(world.fake.faults.requests("PUT")) <= 16
+
+
+def test_what_is_wrong_with_an_issue_is_said_until_it_is_done(world: World) -> None:
+    id, _ = opened(world)
+    world.fake.faults.add(refusal(403, method="PUT", times=1))
+    world.service.resolve(id, "ann", world.clock())
+    world.round()
+    assert "refuses a change of the issue" in world.mirror(id).said
+    world.settle()
+    assert (issue(world).state, world.mirror(id).said) == ("closed", "")
+
+
 def test_a_comment_that_was_lost_and_is_out_of_date_is_not_waited_for(world: World) -> None:
     id, _ = opened(world)
     world.service.resolve(id, "ann", world.clock())

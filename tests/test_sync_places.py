@@ -66,9 +66,11 @@ def link(world: World, id: str, on: Issue) -> None:
     linking.link(world.service, issues, words, world.fake.url, problem, at, "ann", world.clock())
 
 
-def rounds(world: World, count: int = 6, token: str = "bot", rules: dict[str, Rules] | None = None) -> None:
+def rounds(
+    world: World, count: int = 6, token: str = "bot", rules: dict[str, Rules] | None = None, seconds: float = 62
+) -> None:
     for _ in range(count):
-        world.clock.forward(seconds=62)
+        world.clock.forward(seconds=seconds)
         its = world.sync(token)
         Sync(its.service, rules or its.rules, its.connect, its.words, its.clock, its.listen).run()
 
@@ -193,6 +195,29 @@ def test_two_names_of_one_project_share_its_cap_and_its_summary(world: World, na
     rounds(world)
     errors = [one for one in world.fake.issues() if one.title.startswith("Error")]
     assert (len(errors), len(world.fake.issues())) == (2, 3)
+
+
+# --- two installations
+
+
+@pytest.mark.parametrize("token", ["bot", "newbot"])
+def test_two_airtriages_with_other_deployments_leave_each_others_issues_alone(world: World, token: str) -> None:
+    id, its = opened(world)
+    other = World(world.fake, world.clock, token=token)
+    other.service.record([occurrence(deployment="staging", at=world.clock(), fingerprint="1:01", title="Error 1")])
+    other.service.settle(world.clock())
+    for _ in range(8):
+        rounds(world, 1, seconds=15)
+        rounds(other, 1, token, {"staging": Rules(world.fake.url, "data/dags")}, seconds=15)
+    theirs = next(one for one in world.fake.issues() if one.id != its.id)
+    says(world, its, "/airtriage note once")
+    world.service.resolve(id, "ann", world.clock())
+    for _ in range(8):
+        rounds(world, 1, seconds=15)
+        rounds(other, 1, token, {"staging": Rules(world.fake.url, "data/dags")}, seconds=15)
+    assert [(one.id, one.state) for one in world.fake.issues()] == [(its.id, "closed"), (theirs.id, "opened")]
+    assert other.service.queue(world.clock())[0].problem.state is TriageState.NEW
+    assert len([note for note in world.fake.notes(its) if not note.system]) == 2
 
 
 # --- tokens and labels that change

@@ -45,7 +45,8 @@ def turn(its: dict[str, Any]) -> Turn | None:
     """Read when an issue was closed or reopened; None for an event of another kind."""
     if its["state"] not in ("closed", "reopened"):
         return None
-    return Turn(its["state"] == "reopened", (its.get("user") or {}).get("username") or "", time(its["created_at"]))
+    by = its.get("user") or {}
+    return Turn(its["state"] == "reopened", by.get("username") or "", time(its["created_at"]), by.get("id") or 0)
 
 
 def fix(its: dict[str, Any]) -> Fix | None:
@@ -86,6 +87,8 @@ def issue(its: dict[str, Any]) -> Issue:
         assignee=assignees[0]["username"] if assignees else "",
         closed_at=time(its["closed_at"]) if its.get("closed_at") else None,
         closed_by=(its.get("closed_by") or {}).get("username") or "",
+        closed_by_id=(its.get("closed_by") or {}).get("id") or 0,
+        author_id=(its.get("author") or {}).get("id") or 0,
         moved_to=its.get("moved_to_id"),
         confidential=bool(its.get("confidential")),
     )

@@ -76,7 +76,7 @@ class Hearing:
             return mirror
         if problem is not None and not problem.merged_into and wanted(problem, mirror) != issue.is_open:
             turn = self._turn(issue)
-            if turn.who != self.tracker.bot:  # our own, and the problem changed since: it is told
+            if not self.tracker.is_ours(turn.who_id):  # our own, and the problem changed since: it is told
                 self._decide(problem, issue, turn)
         return self._saved(mirror, is_open=issue.is_open)
 
@@ -86,7 +86,7 @@ class Hearing:
 
     def _turn(self, issue: Issue) -> Turn:
         if not issue.is_open and issue.closed_at is not None and issue.closed_by:
-            return Turn(False, issue.closed_by, issue.closed_at)
+            return Turn(False, issue.closed_by, issue.closed_at, issue.closed_by_id)
         turns = self._turns(issue)
         if turns and turns[-1].is_open == issue.is_open:
             return turns[-1]
@@ -102,7 +102,7 @@ class Hearing:
         if mirror.updated_at is None or issue.updated_at <= mirror.updated_at:
             return None
         unheard = [turn for turn in self._turns(issue) if turn.at > mirror.updated_at]
-        if not unheard or unheard[-1].who == self.tracker.bot:
+        if not unheard or self.tracker.is_ours(unheard[-1].who_id):
             return None
         if unheard[-1].is_open != issue.is_open:
             raise StaleProblem(issue.web_url)  # the history lags
@@ -180,7 +180,7 @@ class Hearing:
         problem = self._problem(mirror)
         if self.listen is not None and problem is not None:
             for note in self.issues.notes(self.tracker.project, mirror.iid, after=mirror.heard):
-                if not note.is_system and note.author_id != self.tracker.bot_id:
+                if not note.is_system and not self.tracker.is_ours(note.author_id):
                     self.listen(problem, issue, note)
                 heard = max(heard, note.id)
         is_fresh = self.clock() - issue.updated_at < _FRESH

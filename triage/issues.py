@@ -62,6 +62,8 @@ class Issue:
     assignee: str = ""
     closed_at: datetime | None = None
     closed_by: str = ""
+    closed_by_id: int = 0
+    author_id: int = 0
     moved_to: int | None = None
     confidential: bool = False
 
@@ -85,6 +87,7 @@ class Turn:
     is_open: bool
     who: str
     at: datetime
+    who_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

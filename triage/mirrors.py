@@ -34,7 +34,7 @@ class Mirror:
     as both sides last agreed, `updated_at` the issue's own time as last seen (GitLab's clock), `is_fresh` while that is so new that its comments are read once more. `block` is the digest of the
     block of ours that was last written, at `written_at`, `told` the digest of what it was made from; `dags` in how many the problem was when that was last told; `comments` the keys
     of the comments made, `saying` that of one that is being made since `saying_at`, `heard` the id of the last comment
-    listened to. `next_at`: nothing is done before. `said` is what
+    listened to, `turned` when we last closed or reopened it. `next_at`: nothing is done before. `said` is what
     went wrong. `asked_by` is the person who asked for it, whatever the policy says. Times on our clock.
     """
 
@@ -65,6 +65,7 @@ class Mirror:
     dags: int = 0
     comments: tuple[str, ...] = ()
     heard: int = 0
+    turned: tuple[datetime, ...] = ()
     next_at: datetime | None = None
     said: str = ""
     asked_by: str = ""
@@ -117,6 +118,10 @@ class Tracker:
     @property
     def id(self) -> str:
         return tracker_id(self.gitlab, self.project)
+
+    def is_ours(self, user: int) -> bool:
+        """Say whether this user, by number, is or was ours: what it does there is no person's doing."""
+        return user in (self.bot_id, *self.bots)
 
 
 def tracker_id(gitlab: str, project: str) -> str:

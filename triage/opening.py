@@ -83,11 +83,11 @@ class Opening:
             return None
         adopted = None
         if mirror is None or mirror.status is MirrorStatus.INTENDED:
-            first = min(found.values(), key=lambda issue: (issue.author != self.tracker.bot, issue.iid))
+            first = min(found.values(), key=lambda issue: (not self.tracker.is_ours(issue.author_id), issue.iid))
             mirror = self.link(mirror or self._intent(problem, first.created_at), revision, first)
             adopted = mirror, first
         for issue in found.values():
-            is_ours = issue.author == self.tracker.bot and issue.moved_to is None
+            is_ours = self.tracker.is_ours(issue.author_id) and issue.moved_to is None
             if issue.id != mirror.issue_id and is_ours and issue.is_open:
                 self._close_extra(problem, issue)
         return adopted
@@ -213,7 +213,7 @@ class Opening:
             mirror, status=MirrorStatus.LINKED, gitlab=self.tracker.gitlab, project=self.tracker.project,
             project_id=issue.project_id, issue_id=issue.id, iid=issue.iid, web_url=issue.web_url, is_open=True,
             assignee=issue.assignee, labels=issue.labels, updated_at=issue.created_at, linked_at=self.clock(),
-            sent_at=None, looked_at=None, next_at=None, said=_dropped(draft, issue) if draft else "",
+            sent_at=None, looked_at=None, next_at=None, attempts=0, said=_dropped(draft, issue) if draft else "",
         )  # fmt: skip
         self.ledger.save(linked, revision)
         self.ledger.linked(linked, self.clock())

@@ -81,7 +81,8 @@ def _turn(row: QueueRow, mirror: Mirror) -> Remark | None:
 def _growth(row: QueueRow) -> Remark | None:
     if row.growth is None or row.problem.state not in lifecycle.OPEN:
         return None
-    return Remark(CommentKind.ESCALATED, row.problem.id, row.growth.since.isoformat(), row.growth.why)
+    day = row.growth.since.date().isoformat()  # one that comes and goes is told of once a day
+    return Remark(CommentKind.ESCALATED, row.problem.id, day, row.growth.why)
 
 
 def _spread(row: QueueRow, mirror: Mirror) -> Remark | None:

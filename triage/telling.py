@@ -29,6 +29,11 @@ from triage.report import CommentKind
 REFRESH = timedelta(hours=1)
 
 
+# An issue is closed and reopened by us so often within an hour at most, each time with a comment: whatever closes it again
+# and again (another program, another airtriage) would make us talk without end.
+TURNS, _TURNED = 6, timedelta(hours=1)
+
+
 class Words(Protocol):
     """What an issue says; `words` makes it of what is known, tests of little."""
 
@@ -97,6 +102,9 @@ class Telling:
         if found is None:
             return
         row = found
+        if (until := self._held(mirror.problem, row)) is not None:
+            self._save(mirror.problem, next_at=until)
+            return
         remarks = due(row, self._mirror(mirror.problem)[0], self.clock())
         for remark in remarks:
             self._remark(row, remark)
@@ -108,11 +116,19 @@ class Telling:
             self._save(mirror.problem, title=title)
         self._refresh(mirror.problem, row)
 
+    def _held(self, problem: str, row: QueueRow) -> datetime | None:
+        """Return until when an issue is not turned, as we turned it too often; None where nothing holds it back."""
+        mirror, _ = self._mirror(problem)
+        if wanted(row.problem, mirror) == mirror.is_open or len(mirror.turned) < TURNS:
+            return None
+        until = mirror.turned[0] + _TURNED
+        return until if until > self.clock() else None
+
     def _turn(self, problem: str, row: QueueRow) -> None:
         mirror, _ = self._mirror(problem)
         if (is_open := wanted(row.problem, mirror)) != mirror.is_open:
             self.issues.edit(self._project, mirror.iid, is_open=is_open)
-            self._save(problem, is_open=is_open)
+            self._save(problem, is_open=is_open, turned=(*mirror.turned, self.clock())[-TURNS:])
 
     def _refresh(self, problem: str, row: QueueRow) -> None:
         """Write our block anew, if it says something else than when it was last written."""
@@ -133,6 +149,7 @@ class Telling:
             written_at=self.clock(),
             attempts=0,
             next_at=None,
+            said="" if mirror.attempts else mirror.said,  # what was refused is done now
             dags=mirror.dags or len(row.dags),
         )
 

@@ -18,6 +18,7 @@ from triage.queue import QueueRow
 from triage.records import Problem, TriageState
 from triage.service import Service
 from triage.settings import Settings
+from triage.telling import TURNS
 from ui.format import ago, iso
 
 OFF = "GitLab is not set up. With url, token and project in [gitlab] each problem that deserves it gets one issue."
@@ -80,7 +81,7 @@ def next_step(its: Mirrored, now: datetime) -> str:
         case MirrorStatus.INTENDED:
             return _opening(its.mirror, now)
         case MirrorStatus.LINKED:
-            return _linked(its.problem.state, its.mirror)
+            return _linked(its.problem.state, its.mirror, now)
         case MirrorStatus.LOST:
             return "No other issue is opened by itself: link one, or part them."
     return "No other issue is opened by itself, as somebody parted them."
@@ -93,14 +94,17 @@ def _opening(mirror: Mirror, now: datetime) -> str:
     return f"It is tried again{when or ' at the next round'}." if mirror.said else "It is opened at the next round."
 
 
-def _linked(state: TriageState, mirror: Mirror) -> str:
+def _linked(state: TriageState, mirror: Mirror, now: datetime) -> str:
     name = named(mirror)
+    when = ago(mirror.next_at, now) if mirror.next_at and mirror.next_at > now else "at the next round"
+    if len(mirror.turned) == TURNS and when.startswith("in "):
+        when += f", as airtriage turned it {TURNS} times within the hour"
     if state is TriageState.MUTED:
         return f"While the problem is muted, {name} stays as it is."
     if state is TriageState.RESOLVED:
-        return f"{name} is closed at the next round." if mirror.is_open else f"If it fails again, {name} is reopened."
+        return f"{name} is closed {when}." if mirror.is_open else f"If it fails again, {name} is reopened."
     if not mirror.is_open:
-        return f"{name} is reopened at the next round."
+        return f"{name} is reopened {when}."
     return f"{name} is kept up to date, and closed when the problem is resolved."
 
 
