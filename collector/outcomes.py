@@ -29,6 +29,7 @@ def ask(service: Service, source: Source, deployment: str, now: Callable[[], dat
     due = asking.due(service, deployment, now(), limit)
     for one in due:
         asking.keep(service, _answer(service, source, one, now()), one.revision)
+        service.wake(one.problem, now() - timedelta(seconds=source.offset))  # it may wait for a success in a deploy
     return len(due)
 
 

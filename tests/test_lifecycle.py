@@ -192,6 +192,8 @@ def test_a_deploy_is_seen_by_a_success_in_it_and_older_code_may_fail_for_good() 
     assert (seen.state, seen.deploy.seen_at, seen.state_at) == (TriageState.RESOLVED, LATER, NOW)
     assert "orders.load in DAG version 15" in seen.deploy.seen
     assert not lifecycle.awaits_answers(seen)
+    both = seen_by(problem, ran_(NOW + deploys.WITHIN + DAY, 14), now=NOW + deploys.WITHIN + DAY, answers=[well])
+    assert both.state is TriageState.RESOLVED, "old code that fails late, in the same look as the deploy is seen"
     late = NOW + deploys.WITHIN + DAY
     assert seen_by(seen, ran_(late, 14), now=late, answers=[well]) == seen
     assert seen_by(seen, ran_(late, 15), now=late).state is TriageState.REGRESSED

@@ -93,9 +93,10 @@ def _observe_resolved(
 ) -> Decision | None:
     if tally is None or problem.resolved_at is None:
         return None
-    if why := deploys.regression(problem.deploy, problem.resolved_at, tally):
+    seen = deploys.seen(problem.deploy, problem.resolved_at, answers) if problem.deploy else None
+    if why := deploys.regression(seen or problem.deploy, problem.resolved_at, tally):
         return _move(problem, Event.REGRESSED, "regressed", _self(now, why))
-    if problem.deploy is not None and (seen := deploys.seen(problem.deploy, problem.resolved_at, answers)):
+    if seen is not None:
         changed = replace(problem, deploy=seen)
         return _stay(problem, changed, Event.DEPLOYED, "saw the deploy", _self(now, f"{seen.seen} succeeded"))
     return None
