@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from collector.readers import Errand
+from collector.reading import ran
 from collector.source import Source
 from triage import asking, logs
 from triage.comparison import Difference
@@ -46,7 +47,8 @@ def compare(service: Service, source: Source, wish: Comparison, now: Callable[[]
     """Return what became of one wish."""
     good: Good | None = None
     try:
-        good = source.last_good(wish.key, wish.began)
+        if good := source.last_good(wish.key, wish.began):
+            good = ran(good, (), source)
         done = _differ(service, source, wish, good) if good else replace(wish, status=ComparisonStatus.NONE)
     except LogGone:
         done = replace(wish, status=ComparisonStatus.GONE, good=good)
@@ -72,5 +74,6 @@ def _differ(service: Service, source: Source, wish: Comparison, good: Good) -> C
     if not read.has_body:
         return replace(wish, status=ComparisonStatus.GONE, good=good)
     is_short = difference.is_cut or read.unread
+    good = ran(good, read.lines, source)
     said = "The good run's log is very long: what stands only in its rest is marked as new too." if is_short else ""
     return replace(wish, status=ComparisonStatus.SHOWN, good=good, new=difference.new, lines=len(kept), said=said)

@@ -7,15 +7,16 @@ any thread and is repeated freely.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from collector.source import Source
-from triage import logs
+from triage import logs, suspects
 from triage.editions import CURRENT, Signer
-from triage.errors import LogGone, SourceError, StorageAway, TriageError
-from triage.model import Absence, LogStatus, Occurrence, Signature
+from triage.errors import LogGone, SourceError, SourceForbidden, StorageAway, TriageError
+from triage.model import Absence, LogLine, LogStatus, Occurrence, Signature
 from triage.redact import PLAIN, Redactor
 
 # A failure whose log stays away is shown after this long, provisionally.
@@ -32,6 +33,18 @@ logger = logging.getLogger(__name__)
 
 class Unreadable(SourceError):
     """One log that airtriage itself stumbles over."""
+
+
+def ran(fact: suspects.R, lines: Iterable[LogLine], source: Source) -> suspects.R:
+    """Return a try with the bundle that it ran: its log's word, else its run's, else what its DAG version points to.
+
+    Asks the source only where the log does not tell and the bundle has versions.
+    """
+    bundle = suspects.loaded(lines)
+    if not bundle and fact.bundle_version:
+        with suppress(SourceForbidden):
+            bundle = source.bundle(fact.key.dag_id, fact.key.run_id)
+    return suspects.placed(fact, bundle) if bundle else fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +79,8 @@ class Reader:
         fact = occurrence
         try:
             fact = self.source.describe(fact)
-            log = logs.read(self.source.read_log(fact.key), self.redactor)
-            kept = logs.keep(log, redactor=self.redactor, telling=self.signer.rules.telling)
-        except LogGone:
-            return self._judge(fact, replace(logs.keep(()), absence=Absence.UNKNOWN_TRY)), None
+            kept = self._keep(fact)
+            fact = ran(fact, kept.lines, self.source)
         except StorageAway as exc:
             return self._await_storage(fact, replace(logs.keep(()), absence=Absence.STORAGE), exc)
         except SourceError as exc:
@@ -81,6 +92,13 @@ class Reader:
             )
             return self._await_storage(fact, kept, away)
         return self._judge(fact, kept), None
+
+    def _keep(self, fact: Occurrence) -> logs.Kept:
+        try:
+            log = logs.read(self.source.read_log(fact.key), self.redactor)
+            return logs.keep(log, redactor=self.redactor, telling=self.signer.rules.telling)
+        except LogGone:
+            return replace(logs.keep(()), absence=Absence.UNKNOWN_TRY)
 
     def is_late(self, fact: Occurrence) -> bool:
         """Say whether a log that was given up is due for its one last question."""

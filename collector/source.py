@@ -40,6 +40,9 @@ class Source(Protocol):
     def read_log(self, key: TaskTry) -> Iterator[bytes | Unread]:
         """Yield the log in chunks, `Unread` for bytes left out; LogGone where the server is sure that there is none."""
 
+    def bundle(self, dag_id: str, run_id: str) -> str:
+        """Return the version of the bundle that a run's tasks are loaded from; empty where Airflow tells none."""
+
     def successes(self, dag_id: str, task_id: str, since: datetime) -> Successes:
         """Count the task instances of a task that succeeded in a try started from `since` on (the server's clock)."""
 

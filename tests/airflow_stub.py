@@ -89,6 +89,7 @@ class Stub:
         self.dags: dict[str, Row] = {
             "etl": {"dag_id": "etl", "owners": ["data-platform"], "tags": [{"name": "team:x"}]}
         }
+        self.runs: dict[str, Row] = {}
         self.downstream: dict[str, list[str]] = {}
         self.logs: dict[tuple[str, int, int], bytes] = {}
         self.imports: list[Row] = []
@@ -234,6 +235,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, {"tasks": tasks, "total_entries": len(tasks)})
         elif found := re.fullmatch(r"/dags/([^/]+)", path):
             self._found(stub.dags.get(unquote(found[1])))
+        elif found := re.fullmatch(r"/dags/[^/]+/dagRuns/([^/]+)", path):
+            self._found(stub.runs.get(unquote(found[1])))
         elif found := re.fullmatch(r"/dags/([^/]+)/dagRuns/([^/]+)/taskInstances", path):
             self._list(unquote(found[1]), unquote(found[2]), query)
         elif found := re.fullmatch(r"/dags/[^/]+/dagRuns/([^/]+)/taskInstances/([^/]+)/(.+)", path):

@@ -188,7 +188,7 @@ def test_quiet_is_told_from_paused_and_from_gone(
     assert (outcome.next_run_at is not None) is (kind is OutcomeKind.IDLE)
 
 
-def test_a_quiet_task_costs_two_questions_of_one_row_and_the_dearest_one_four(service: Service, stub: Stub) -> None:
+def test_a_quiet_task_costs_two_questions_of_one_row_and_the_dearest_one_five(service: Service, stub: Stub) -> None:
     keep(service, occurrence(1))
     ask(service, stub)
     assert [(path, query.get("limit")) for path, query in stub.queries if path != "/version"] == [
@@ -200,6 +200,7 @@ def test_a_quiet_task_costs_two_questions_of_one_row_and_the_dearest_one_four(se
     ask(service, stub, LATER + HOUR)
     assert sorted(query.get("limit", ["-"])[0] for path, query in stub.queries if path != "/version") == [
         "-",
+        "-",  # the run of the newest success, for the bundle that it ran; kept for a minute
         "1",
         "1",
         "100",
@@ -263,6 +264,26 @@ def test_a_wish_waits_for_a_collector_and_is_wished_once(service: Service) -> No
     assert asking.want(service, id[:6], fact.key.id, "bob", LATER + HOUR) == wish
     assert asking.comparison(service, fact.key.id) == wish
     assert asking.wanted(service, "dev", LATER) == []
+
+
+def test_a_good_run_ran_the_bundle_that_its_log_names_else_that_of_its_run(service: Service, stub: Stub) -> None:
+    sha = "b" * 40
+    id = keep(service, failed(1, "boom"))
+    stub.instances = [row("good", "success", start=NOW - HOUR)]
+    stub.runs = {"good": {"dag_run_id": "good", "bundle_version": "c" * 40}}
+    stub.logs["load", -1, 1] = log("begin", "done")
+    asking.want(service, id, "", "ann", LATER)
+    good = serve(service, stub).good
+    assert good is not None
+    assert (good.bundle_version, good.bundle_url) == (
+        "c" * 40,
+        f"https://gitlab.example.com/data/dags/-/tree/{'c' * 40}/dags",
+    )
+    stub.logs["load", -1, 1] = log(f"Filling up the DagBag from /b/versions/{sha}/etl.py", "done")
+    asking.want(service, id, "", "ann", LATER)
+    good = serve(service, stub).good
+    assert good is not None
+    assert good.bundle_version == sha
 
 
 def test_the_lines_that_the_last_good_run_lacks_are_found(service: Service, stub: Stub) -> None:
@@ -387,14 +408,27 @@ def test_all_tasks_are_asked_about_of_a_problem_that_is_to_be_resolved_when_quie
     }
 
 
-def test_the_version_of_the_newest_success_is_kept_so_that_a_deploy_is_seen(service: Service, stub: Stub) -> None:
+def test_of_the_newest_success_its_runs_bundle_counts_and_not_the_one_that_airflow_points_to(
+    service: Service, stub: Stub
+) -> None:
+    id = keep(service, occurrence(1, dag_version=3, bundle_version="9ab1e0d42c"))
+    service.resolve(id, "ann", NOW, next_deploy=True)
+    stub.instances = [row("run_9", "success", dag_version={"version_number": 3, "bundle_version": "9ab1e0d42c"})]
+    stub.runs = {"run_9": {"dag_run_id": "run_9", "bundle_version": "77aa00bb11"}}
+    assert ask(service, stub, LATER + HOUR).bundle_version == "77aa00bb11"
+    deploy = service.find(id).deploy
+    assert deploy is not None
+    assert deploy.seen == "orders.load in DAG version 3 of orders (bundle 77aa00bb11)"
+
+
+def test_a_deploy_is_seen_by_the_version_of_the_newest_success_without_another_failure(
+    service: Service, stub: Stub
+) -> None:
     id = keep(service, occurrence(1, dag_version=3))
     service.resolve(id, "ann", NOW, next_deploy=True)
     version = {"version_number": 4, "bundle_version": "9ab1e0d42c"}
     stub.instances = [row("run_9", "success", dag_version=version)]
     outcomes.ask(service, source(stub), "prod", lambda: LATER + HOUR)
-    service.record([occurrence(1, dag_version=3, host="w-1")])
-    service.settle(LATER + HOUR)
     deploy = service.find(id).deploy
     assert deploy is not None
     assert (deploy.seen_at, deploy.seen) == (LATER, "orders.load in DAG version 4 of orders (bundle 9ab1e0d42c)")

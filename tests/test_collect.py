@@ -63,6 +63,8 @@ class Script:
     most: int = 0
     read: list[TaskTry] = field(default_factory=list)
     since: list[datetime] = field(default_factory=list)
+    bundles: dict[str, str] = field(default_factory=dict)
+    ran: list[str] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -113,6 +115,11 @@ class Script:
 
     def schedule(self, dag_id: str) -> Schedule:
         return Schedule()
+
+    def bundle(self, dag_id: str, run_id: str) -> str:
+        self._ask("bundle")
+        self.ran.append(run_id)
+        return self.bundles.get(run_id, "")
 
     def last_good(self, key: TaskTry, before: datetime) -> Good | None:
         return Good(replace(key, run_id="good", try_number=1), before)
@@ -174,6 +181,35 @@ def test_a_pass_keeps_reads_signs_and_opens_the_problem(service: Service, clock:
     assert health.health.version == "3.3.2"
     assert health.health.imports[0].file == "bad.py"
     assert not health.is_stale(clock())
+
+
+def test_a_try_ran_the_bundle_that_its_log_names_else_that_of_its_run_and_only_where_bundles_have_versions(
+    service: Service, clock: Clock
+) -> None:
+    pointed, ran, of_run = "a" * 40, "b" * 40, "c" * 40
+    more = {"bundle_version": pointed, "bundle_url": f"https://gitlab.example.com/dags/-/tree/{pointed}"}
+    told, silent, gone = failed(1, **more), failed(2, **more), failed(3, **more)
+    said = {"event": f"Filling up the DagBag from /b/versions/{ran}/etl.py", "level": "info"}
+    lines = whole_log().splitlines(keepends=True)
+    source = Script([told, silent, gone, failed(4)], bundles={"run_2": of_run, "run_3": of_run})
+    source.logs[told.key] = b"".join([*lines[:3], json.dumps(said).encode() + b"\n", *lines[3:]])
+    source.logs[gone.key] = LogGone("It is gone.")
+    make_pass(service, source, clock)
+    found = {one.key.run_id: one for one in service.store.search(EVERYTHING, 10)}
+    assert {run: one.bundle_version for run, one in found.items()} == {
+        "run_1": ran, "run_2": of_run, "run_3": of_run, "run_4": "",
+    }  # fmt: skip
+    assert found["run_1"].bundle_url.endswith(f"/-/tree/{ran}")
+    assert sorted(source.ran) == ["run_2", "run_3"]
+
+
+def test_a_run_that_the_account_may_not_read_leaves_the_bundle_that_airflow_points_to(
+    service: Service, clock: Clock
+) -> None:
+    source = Script([failed(1, bundle_version="a" * 40)], fails={"bundle": SourceForbidden("No DAG Runs.")})
+    assert make_pass(service, source, clock).troubles == []
+    (found,) = service.store.search(EVERYTHING, 10)
+    assert (found.bundle_version, found.log) == ("a" * 40, LogStatus.WHOLE)
 
 
 def test_ten_passes_are_one_pass(service: Service, clock: Clock) -> None:

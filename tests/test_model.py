@@ -103,6 +103,13 @@ def test_the_surer_time_of_the_end_wins() -> None:
     )
 
 
+def test_the_bundle_of_the_better_reading_counts_in_any_order() -> None:
+    listed = fact(bundle_version="a", bundle_url="https://g/a")
+    read = fact(log=LogStatus.WHOLE, fetches=1, log_bytes=9, bundle_version="b", bundle_url="https://g/b")
+    for merged in (merge(listed, read), merge(read, listed), merge(merge(listed, read), listed)):
+        assert (merged.bundle_version, merged.bundle_url) == ("b", "https://g/b")
+
+
 def test_a_later_lesser_reading_never_replaces_a_better_one() -> None:
     whole = fact(
         log=LogStatus.WHOLE, fetches=1, log_bytes=9, signature=Signature(1, "1:a", "t", "c"), kept=(LogLine(1, "x"),)

@@ -16,7 +16,7 @@ from tests.store_contract import NOW, occurrence
 from triage.errors import GitLabGone, GitLabUnsure
 from triage.gitlab import Access, GitLab
 from triage.model import Frame, LogLine, Occurrence, Raised, TaskTry
-from triage.records import Comparison, ComparisonStatus, Good
+from triage.records import Comparison, ComparisonStatus, Good, TriageState
 from triage.service import Service
 from triage.store import open_store
 from triage.suspecting import Suspecting
@@ -72,6 +72,9 @@ class Told:
         if self.error:
             raise self.error
         return self.commits_
+
+    def renamed_from(self, repository: str, sha: str, path: str) -> str:
+        return ""
 
     def merge_requests(self, repository: str, sha: str) -> list[MergeRequest]:
         return []
@@ -149,3 +152,31 @@ def test_a_repository_that_may_not_be_read_has_no_suspects_and_one_that_is_away_
     assert its.suspects(fact) is None
     assert its.suspects(fact) is None
     assert told.asked == 2
+
+
+def test_of_a_problem_that_came_back_the_good_run_is_one_from_after_it_was_fixed(service: Service) -> None:
+    fact, told = failed(service), Told([COMMIT])
+    its = Suspecting(service, lambda: NOW, {"prod": WEB}, lambda deployment: told)
+    its.suspects(fact)
+    compared(service)
+    id, hour = service.problem_of(fact), timedelta(hours=1)
+    service.resolve(id, "ann", NOW + hour)
+    again = replace(fact, key=replace(fact.key, run_id="run_2"), started_at=NOW + 2 * hour, ended_at=NOW + 3 * hour)
+    service.record([again])
+    service.settle(NOW + 3 * hour)
+    assert service.find(id).state is TriageState.REGRESSED
+    assert its.suspects(again) is None
+    wishes = {wish.key.run_id: wish.began for wish, _ in service.store.records(Comparison)}
+    assert wishes == {fact.key.run_id: fact.ended_at, "run_2": again.started_at}
+    assert its.suspects(fact) is not None
+    assert told.asked == 1
+
+
+def test_what_is_told_of_the_last_good_run_shows_in_the_edition_of_an_issue(service: Service) -> None:
+    fact = failed(service)
+    its = Suspecting(service, lambda: NOW, {"prod": WEB}, lambda deployment: Told([COMMIT]))
+    its.suspects(fact)
+    assert its.answered(service.problem_of(fact)) == ""
+    compared(service)
+    told = Suspecting(service, lambda: NOW).answered(service.problem_of(fact))
+    assert told == (NOW - timedelta(days=1)).isoformat()

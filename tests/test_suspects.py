@@ -10,7 +10,7 @@ import pytest
 
 from triage.model import Evidence, Frame, LogLine, Occurrence, Raised, Signature, TaskTry
 from triage.records import Good
-from triage.suspects import SHOWN, Commit, MergeRequest, Source, Span, Suspect, source, span, suspects
+from triage.suspects import SHOWN, Commit, MergeRequest, Source, Span, Suspect, loaded, placed, source, span, suspects
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
 BAD, GOOD = "b" * 40, "a" * 40
@@ -98,6 +98,29 @@ def test_no_line_is_guessed(fact: Occurrence) -> None:
     assert source(fact, WEB) is None
 
 
+def test_a_task_ran_the_commit_that_its_log_says_it_was_loaded_from_first() -> None:
+    """As Airflow 3.3 writes it, before the task has the word."""
+    said = ["DAG bundles loaded: dags", f"Filling up the DagBag from {BUNDLES}/dags/etl.py", "Task says",
+            f"Filling up the DagBag from /x/versions/{GOOD}/dags/etl.py"]  # fmt: skip
+    assert loaded(LogLine(n, text) for n, text in enumerate(said, 1)) == BAD
+    for text in ("Filling up the DagBag from /opt/airflow/dags/versions/2/etl.py", f"see /versions/{BAD}/etl.py", ""):
+        assert loaded([LogLine(1, text)]) == ""
+
+
+def test_the_address_of_a_bundle_goes_with_its_version() -> None:
+    pointed = failed(version=GOOD, url=f"{WEB}/-/tree/{GOOD}/dags")
+    moved = placed(pointed, BAD)
+    assert (moved.bundle_version, moved.bundle_url) == (BAD, f"{WEB}/-/tree/{BAD}/dags")
+    bare = placed(Good(pointed.key, AT), BAD)
+    assert (bare.bundle_version, bare.bundle_url) == (BAD, "")
+
+
+def test_a_line_is_linked_where_airflow_points_to_another_commit() -> None:
+    found = source(failed((f"{BUNDLES}/dags/etl.py", 12), version=GOOD, url=f"{WEB}/-/tree/{GOOD}/dags"))
+    assert found is not None
+    assert found.url == f"{WEB}/-/blob/{BAD}/dags/etl.py#L12"
+
+
 def test_a_path_is_quoted() -> None:
     found = source(failed((f"{BUNDLES}/dags/a b)](x)#1.py", 12)))
     assert found is not None
@@ -120,10 +143,16 @@ class Told:
 
     list: Sequence[Commit]
     requests: dict[str, list[MergeRequest]] = field(default_factory=dict)
+    renames: dict[tuple[str, str], str] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
     asked: int = 0
 
     def commits(self, span: Span) -> Sequence[Commit]:
+        self.spans.append(span)
         return self.list
+
+    def renamed_from(self, repository: str, sha: str, path: str) -> str:
+        return self.renames.get((sha, path), "")
 
     def merge_requests(self, repository: str, sha: str) -> Sequence[MergeRequest]:
         self.asked += 1
@@ -132,6 +161,16 @@ class Told:
 
 def commit(n: int) -> Commit:
     return Commit(f"{n:040x}", f"change {n}", "Ann", AT + timedelta(hours=n), f"{WEB}/-/commit/{n:040x}")
+
+
+def test_a_file_is_followed_to_its_former_names_and_not_for_ever() -> None:
+    told = Told([commit(2), commit(1)], renames={(commit(1).sha, "dags/etl.py"): "etl.py"})
+    found = suspects(told, Span(WEB, "dags/etl.py", GOOD, BAD))
+    assert told.spans == [Span(WEB, "dags/etl.py", GOOD, BAD), Span(WEB, "etl.py", GOOD, commit(1).sha)]
+    assert [one.commits for one in found.found] == [(commit(2),), (commit(1),)]
+    told = Told([commit(1)], renames={(commit(1).sha, a): b for a, b in (("a", "b"), ("b", "a"))})
+    assert suspects(told, Span(WEB, "a", GOOD, BAD)).found == (Suspect((commit(1),)),)
+    assert len(told.spans) == 4
 
 
 def test_the_commits_of_a_merge_request_are_one_suspect_and_the_newest_comes_first() -> None:

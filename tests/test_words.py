@@ -178,5 +178,5 @@ def test_suspects_come_into_the_issue_once_the_last_good_run_is_known(world: Spo
     world.store.save(replace(wish, status=ComparisonStatus.SHOWN, good=good), revision)
     world.clock.forward(hours=2)
     world.settle()
-    assert f"from `{history.shas[0][:10]}`, the last good run's commit" in world.description(id)
+    assert f"from `{history.shas[0][:10]}`, the commit of the last good run before it began" in world.description(id)
     assert "Load twice as much, by Anna" in world.description(id)

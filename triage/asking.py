@@ -114,8 +114,8 @@ def keep(service: Service, answer: Outcomes, revision: int | None) -> None:
 def want(service: Service, id: str, occurrence: str, who: str, now: datetime) -> Comparison:
     """Wish for the comparison of a failed try of problem `id` with the last good run of its task; by default the newest.
 
-    Returns the wish, or the one that is still open. InputError where the log of the try is not known: nothing could be
-    compared.
+    Returns the wish, or the one that is still open. The good run is from before the problem began, of one that came back
+    from before this try. InputError where the log of the try is not known: nothing could be compared.
     """
     view = service.problem(id, now)
     fact = service.store.occurrence(occurrence) if occurrence else service.readable(view)
@@ -131,10 +131,19 @@ def want(service: Service, id: str, occurrence: str, who: str, now: datetime) ->
     found = service.store.get(Comparison, fact.key.id)
     if found and found[0].status is ComparisonStatus.WANTED:
         return found[0]
-    wish = Comparison(fact.key, view.row.problem.id, view.row.first_seen, now, who)
+    fixed_at = over(service, view.row.problem)
+    began = view.row.first_seen if fixed_at is None or fact.ended_at <= fixed_at else fact.started_at or fact.ended_at
+    wish = Comparison(fact.key, view.row.problem.id, began, now, who)
     with suppress(StaleProblem):  # somebody else wished for the same just now
         service.store.save(wish, found[1] if found else None)
     return wish
+
+
+def over(service: Service, problem: Problem) -> datetime | None:
+    """Return when a problem was last resolved that came back since; None for one that never came back."""
+    told = iter(service.history(problem))
+    came_back = any(change.what == "regressed" for change in told)
+    return next((change.at for change in told if change.what.startswith("resolved")), None) if came_back else None
 
 
 def comparison(service: Service, occurrence: str) -> Comparison | None:

@@ -2,8 +2,8 @@
 
 Owns what is known of DAG versions and bundles when a problem is resolved, and which failure afterwards is a regression.
 The number of a DAG version only moves when the DAG's structure changes, so that a fix inside a task is told by the bundle's
-version alone; Airflow moves a version's bundle along in place, so that a bundle counts only for tries that started
-later. Pure; times are on the Airflow server's clock.
+version alone. Of that, only tries that started after the resolution count, as what Airflow itself says of it is moved
+along in place: where neither log nor run tells, it is a guess. Pure; times are on the Airflow server's clock.
 """
 
 from __future__ import annotations

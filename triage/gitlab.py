@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urljoin
 
@@ -224,6 +225,16 @@ class GitLab:
         return self._list(
             f"{self._at(project)}/repository/commits", query, f"the commits of {project}", gitlab_answers.commit
         )
+
+    def renamed_from(self, repository: str, sha: str, path: str) -> str:
+        project = self._project_at(repository)
+        if not project:
+            return ""
+        where = f"{self._at(project)}/repository/commits/{sha}/diff"
+        with self._asking(f"the changes of {sha} in {project}"):
+            rows = islice(self._rows(where, {"per_page": _PAGE}), _PAGE)
+            former = (one["old_path"] for one in rows if one["renamed_file"] and one["new_path"] == path)
+            return str(next(former, ""))
 
     def merge_requests(self, repository: str, sha: str) -> list[MergeRequest]:
         project = self._project_at(repository)

@@ -250,6 +250,8 @@ def merge(old: Occurrence, new: Occurrence) -> Occurrence:
     read = new if _reading_rank(new) > _reading_rank(old) else old
     if read is new:
         changes |= {name: getattr(new, name) for name in _READING if name != "kept" or new.kept is not None}
+        if new.bundle_version:  # what its log says it ran; lists tell what its DAG version points to by now
+            changes |= {"bundle_version": new.bundle_version, "bundle_url": new.bundle_url or old.bundle_url}
     if (new.fetches, new.troubles) > (old.fetches, old.troubles):
         changes |= {"fetches": new.fetches, "troubles": new.troubles, "next_fetch_at": new.next_fetch_at}
     if old.circumstance is None and new.circumstance is not None:

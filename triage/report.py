@@ -212,9 +212,11 @@ def comment(
     said = say.plain(why)
     lines = [f"{head}{_CAPITAL.sub(lambda first: first[0].upper(), said)}".strip()]
     if kind in _OF_FAILURES and facts.newest is not None:
+        its = facts.source
+        at = f", at {say.link(say.code(f'{its.path}:{its.line}'), its.url)}" if its and its.url else ""
         lines += [
             "",
-            _try_line(facts.newest, facts.newest_url, say),
+            f"{_try_line(facts.newest, facts.newest_url, say)}{at}",
             "",
             say.fence(evidence(facts.newest)) if evidence(facts.newest) else say.plain(silence(facts.newest)),
         ]
@@ -363,7 +365,7 @@ def _suspect_values(suspects: Suspects | None, say: templates.Pen) -> dict[str, 
         return None
     between = suspects.span
     what = "These touched" if suspects.found else "Nothing touched"
-    said = f"{what} {say.code(between.path)} from {say.code(between.good[:10])}, the last good run's commit, to {say.code(between.bad[:10])}."
+    said = f"{what} {say.code(between.path)} from {say.code(between.good[:10])}, the commit of the last good run before it began, to {say.code(between.bad[:10])}."
     found = [
         {"line": _suspect_line(one, say), "commits": one.commits, "request": one.request} for one in suspects.found
     ]

@@ -38,7 +38,7 @@ class Suspecting:
     repositories: Mapping[str, str] = field(default_factory=dict)
     history: Callable[[str], History | None] = _nobody
     _known: dict[Span, Suspects | None] = field(default_factory=dict)
-    _answered: set[str] | None = None
+    _answered: dict[str, str] | None = None
 
     def source(self, fact: Occurrence) -> Source | None:
         """Return the line of the DAG repository that a failed try points to."""
@@ -65,19 +65,26 @@ class Suspecting:
                 del self._known[next(iter(self._known))]
         return self._known[between]
 
-    def is_answered(self, problem: str) -> bool:
-        """Say whether a collector has told the last good run of a problem, so that there may be more to say by now."""
+    def answered(self, problem: str) -> str:
+        """Return the end of the last good run of a problem that a collector told, so that there may be more to say by now."""
         if self._answered is None:
-            every = self.service.store.records(Comparison)
-            self._answered = {it.problem for it, _ in every if it.good is not None}
-        return problem in self._answered
+            found = [(it.problem, it.good.ended_at) for it, _ in self.service.store.records(Comparison) if it.good]
+            self._answered = {problem: end.isoformat() for problem, end in sorted(found)}
+        return self._answered.get(problem, "")
 
     def _good(self, fact: Occurrence) -> Good | None:
-        """Return the newest good run from before a try that was compared with one; wishes for it where nobody has."""
-        problem = self.service.problem_of(fact)
-        asked = [it for it, _ in self.service.store.records(Comparison, parent=problem)]
+        """Return the newest good run from before a try that was compared with one; wishes for it where nobody has.
+
+        Of a problem that came back, one from before it was fixed is no beginning.
+        """
+        if not (id := self.service.problem_of(fact)):
+            return None
+        fixed_at = asking.over(self.service, self.service.find(id))
+        asked = [it for it, _ in self.service.store.records(Comparison, parent=id)]
+        if fixed_at is not None and fact.ended_at > fixed_at:
+            asked = [it for it in asked if it.began > fixed_at]
         if not asked:
             with suppress(InputError):  # its log is not known by now, so there is nothing to compare
-                asking.want(self.service, problem, fact.key.id, "airtriage", self.clock())
+                asking.want(self.service, id, fact.key.id, "airtriage", self.clock())
         good = [it.good for it in asked if it.good and it.good.ended_at < fact.ended_at]
         return max(good, key=lambda it: it.ended_at, default=None)

@@ -8,10 +8,11 @@ bundle, or a commit that is not known in full, has no line and no suspects.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from itertools import islice
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from triage.links import home
@@ -20,9 +21,13 @@ from triage.records import Good
 
 # Suspects shown; commits that are asked about at most (a call each for its merge requests).
 SHOWN, _ASKED = 8, 20
+_NAMES = 4  # of one file in a span, its former ones among them
 _SHA = re.compile(r"[0-9a-f]{40}")
 # `GitDagBundle` checks each commit out below `versions`, and follows its branch in `tracking_repo`.
 _IN_BUNDLE = re.compile(r"/(?:versions/(?P<sha>[0-9a-f]{40})|tracking_repo)/(?P<path>[^\0]+)$")
+# What a worker's log says, before the task runs, of the file that it loads the DAG from (Airflow 3.0 to 3.3).
+_HEAD = 200  # lines; those before it are the worker's own, some ten of them
+_LOADED = re.compile(r"Filling up the DagBag from [^\0\n]{1,2000}?/versions/([0-9a-f]{40})/")
 # What lies below a checkout without being in its repository.
 _NOT_THERE = re.compile(r"(?:^|/)\.\.(?:/|$)|-packages/")
 # How `GitDagBundle.view_url_template` names a commit: GitLab, Bitbucket, GitHub.
@@ -96,9 +101,30 @@ class History(Protocol):
         """Return the commits in `good..bad` that touched the path, the newest first; none for a repository it does not hold."""
         ...
 
+    def renamed_from(self, repository: str, sha: str, path: str) -> str:
+        """Return the path that a commit renamed to `path`, "" where it did not; looks at its first hundred files."""
+        ...
+
     def merge_requests(self, repository: str, sha: str) -> Sequence[MergeRequest]:
         """Return the merge requests that brought a commit."""
         ...
+
+
+R = TypeVar("R", Occurrence, Good)
+
+
+def loaded(lines: Iterable[LogLine]) -> str:
+    """Return the commit whose checkout a task was loaded from, as its log tells first of all; empty where it does not."""
+    head = islice(lines, _HEAD)
+    return next((found[1] for line in head if (found := _LOADED.match(line.text))), "")
+
+
+def placed(ran: R, bundle: str) -> R:
+    """Return a try as one that ran a version of its bundle, the bundle's address being that version's too."""
+    old = ran.bundle_version
+    return replace(
+        ran, bundle_version=bundle, bundle_url=ran.bundle_url.replace(old, bundle) if old else ran.bundle_url
+    )
 
 
 def source(fact: Occurrence, repository: str = "") -> Source | None:
@@ -111,7 +137,7 @@ def source(fact: Occurrence, repository: str = "") -> Source | None:
         found = _IN_BUNDLE.search(frame.file)
         sha = (found["sha"] or fact.bundle_version) if found else ""
         if found and frame.line and _SHA.fullmatch(sha) and not _NOT_THERE.search(found["path"]):
-            web, form = _host(fact.bundle_url, sha, repository)
+            web, form = _host(fact.bundle_url, repository)
             url = form.format(web=web, sha=sha, path=quote(found["path"]), line=frame.line) if web else ""
             return Source(found["path"], frame.line, sha, web, url)
     return None
@@ -127,8 +153,11 @@ def span(at: Source | None, good: Good | None) -> Span | None:
 
 
 def suspects(history: History, between: Span) -> Suspects:
-    """Return the changes that touched the file in a span, the newest first; the commits of one merge request are one."""
-    every = sorted(history.commits(between), key=lambda commit: commit.at, reverse=True)
+    """Return the changes that touched the file in a span, the newest first; the commits of one merge request are one.
+
+    Under the names that it had before too, where a commit of the span renamed it.
+    """
+    every = sorted(_touching(history, between), key=lambda commit: commit.at, reverse=True)
     groups: dict[str, tuple[MergeRequest | None, list[Commit]]] = {}
     for commit in every[:_ASKED]:
         request = next(
@@ -140,11 +169,25 @@ def suspects(history: History, between: Span) -> Suspects:
     return Suspects(between, tuple(found[:SHOWN]), len(every) - told)
 
 
-def _host(bundle_url: str, sha: str, repository: str) -> tuple[str, str]:
+def _touching(history: History, between: Span) -> Iterable[Commit]:
+    """Return the commits that touched a file, under its former names too: a list by path ends where it got its name."""
+    found: dict[str, Commit] = {}
+    for _ in range(_NAMES):
+        commits = history.commits(between)
+        found |= {commit.sha: commit for commit in commits}
+        first = commits[-1].sha if commits else ""
+        former = history.renamed_from(between.repository, first, between.path) if first else ""
+        if not former:
+            break
+        between = replace(between, path=former, bad=first)
+    return found.values()
+
+
+def _host(bundle_url: str, repository: str) -> tuple[str, str]:
     """Return the repository's address and the form of a line's address there; both empty where it is not known."""
     for mark, form in _HOSTS:
-        place, found, _ = bundle_url.partition(f"{mark}{sha}")
-        if found and (web := home(place)):
+        found = re.search(f"{mark}[0-9a-f]{{40}}(?=/|$)", bundle_url)
+        if found and (web := home(bundle_url[: found.start()])):
             return web, form
     web = home(repository)
     return (web, _HOSTS[0][1]) if web else ("", "")

@@ -44,13 +44,13 @@ class Written:
     suspecting: Suspecting | None = None
 
     def edition(self, problem: str) -> str:
-        is_answered = self.suspecting is not None and self.suspecting.is_answered(problem)
+        answered = self.suspecting.answered(problem) if self.suspecting is not None else ""
         said = (
             self.title or templates.TITLE,
             self.body or templates.BODY,
             self.page,
             self.service.redactor.edition,
-            is_answered,
+            answered,
         )
         return hashlib.sha256(repr(said).encode("utf-8", "replace")).hexdigest()[:16]
 

@@ -25,14 +25,15 @@ _TRIES = list(range(2, 30))  # the later tries of a task instance that are asked
 
 
 class Fared:
-    """Tells how single tasks of one deployment fared; `dags` returns a DAG's row, as of some minutes ago.
+    """Tells how single tasks of one deployment fared; `dags` returns a DAG's row, as of some minutes ago, `bundle` that of a run.
 
     Every verb may be repeated, and raises SourceError, or its child SourceForbidden for a missing permission.
     """
 
-    def __init__(self, session: Session, dags: Callable[[str], Row]) -> None:
+    def __init__(self, session: Session, dags: Callable[[str], Row], bundle: Callable[[str, str], str]) -> None:
         self._session = session
         self._dags = dags
+        self._bundle = bundle
 
     def successes(self, dag_id: str, task_id: str, since: datetime) -> Successes:
         """Count the task instances of a task that succeeded in a try started from `since` on (the server's clock)."""
@@ -41,8 +42,11 @@ class Fared:
         count = rows.number(body.get("total_entries"))
         if not found:
             return Successes(count or 0)
-        ran = rows.ran(found[0])
-        return Successes(len(found) if count is None else count, rows.time(found[0].get("start_date")), ran[0], ran[1])
+        newest = found[0]
+        number, pointed, _ = rows.ran(newest)
+        bundle = self._bundle(dag_id, rows.text(newest.get("dag_run_id"))) if pointed else ""
+        count = len(found) if count is None else count
+        return Successes(count, rows.time(newest.get("start_date")), number, bundle or pointed)
 
     def retried(self, dag_id: str, task_id: str, since: datetime) -> Retried:
         """Return how a task's instances stand that started a second or later try from `since` on, the newest 100."""

@@ -78,9 +78,13 @@ class Airflow210(Airflow32):
             LOG, kind="text/plain", **where, **mapped, task_try_number=key.try_number, full_content=True
         )
 
+    def bundle(self, dag_id: str, run_id: str) -> str:
+        """Return nothing: Airflow 2 has no bundles."""
+        return ""
+
     def fared(self) -> Fared210:
         """Return who tells how single tasks fared."""
-        return Fared210(self._session, self._dags)
+        return Fared210(self._session, self._dags, self.bundle)
 
     def _history(self, key: TaskTry) -> Row:
         """Return the failed try of which the instance no longer tells: it runs again, or was cleared and will."""

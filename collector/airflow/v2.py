@@ -34,12 +34,15 @@ MAPPED_TRY = Endpoint("tries", "TaskInstanceApi", "get_mapped_task_instance_try_
 LOG = Endpoint("logs", "TaskInstanceApi", "get_log", "Task Logs")
 TASKS = Endpoint("tasks", "TaskApi", "get_tasks", "Task Instances")
 DAG = Endpoint("dags", "DAGApi", "get_dag", "DAGs")
+RUN = Endpoint("dagRuns", "DagRunApi", "get_dag_run", "DAG Runs")
 IMPORTS = Endpoint("importErrors", "ImportErrorApi", "get_import_errors", "ImportError")
 POOLS = Endpoint("pools", "PoolApi", "get_pools", "Pools")
 
 _CLEARED_WITHIN = timedelta(minutes=1)  # more than there is between the event of a clearing and its effect
 _ENDED_WELL = ("success", "skipped")
 _REMEMBERED = 20_000  # what was looked behind; a hash of each is about 200 bytes
+# A run keeps its bundle until somebody clears it onto the latest one. A burst of failures is of few runs.
+_RUN_STANDS, _RUNS = 60.0, 1000
 _HALTED_WITHIN = timedelta(minutes=10)  # the scheduler marks what is behind a failure some loops after it
 
 
@@ -60,6 +63,7 @@ class Airflow32:
         self._deployment = session.deployment
         self._dags = Memory(self._dag)
         self._graphs = Memory(self._graph)
+        self._runs = Memory(self._run, seconds=_RUN_STANDS, most=_RUNS)
         self._looked_behind = Seen(_REMEMBERED)
 
     def events(self, since: datetime, seen_at: datetime, until: datetime | None = None) -> Iterator[list[Occurrence]]:
@@ -152,9 +156,17 @@ class Airflow32:
             LOG, dag_id=key.dag_id, dag_run_id=key.run_id, task_id=key.task_id, try_number=key.try_number, **mapped
         )
 
+    def bundle(self, dag_id: str, run_id: str) -> str:
+        """Return the version of the bundle that a run's tasks are loaded from, as of a minute ago at most.
+
+        Empty for a bundle without versions. The DAG version of a task instance names another one as a rule: Airflow 3.0
+        leaves it at the first bundle of that number, and 3.3 moves it along, some while after the runs.
+        """
+        return rows.text(self._runs((dag_id, run_id)).get("bundle_version"))
+
     def fared(self) -> Fared:
         """Return what tells how single tasks fared."""
-        return Fared(self._session, self._dags)
+        return Fared(self._session, self._dags, self.bundle)
 
     def health(self) -> list[Component]:
         """Return Airflow's own components. Needs no account."""
@@ -330,6 +342,9 @@ class Airflow32:
 
     def _dag(self, dag_id: str) -> Row:
         return self._session.json(self._of_dag, dag_id=dag_id) or {}
+
+    def _run(self, key: tuple[str, str]) -> Row:
+        return self._session.json(RUN, dag_id=key[0], dag_run_id=key[1]) or {}
 
     def _graph(self, dag_id: str) -> dict[str, tuple[str, ...]]:
         tasks = rows.items((self._session.json(self._tasks, dag_id=dag_id) or {}).get("tasks"))

@@ -94,6 +94,10 @@ class Airflow:
         """Yield the log in chunks; LogGone where the server is sure that there is none."""
         return self._its().read_log(key)
 
+    def bundle(self, dag_id: str, run_id: str) -> str:
+        """Return the version of the bundle that a run's tasks are loaded from; empty where Airflow tells none."""
+        return self._its().bundle(dag_id, run_id)
+
     def successes(self, dag_id: str, task_id: str, since: datetime) -> Successes:
         """Count the task instances that succeeded in a try started from `since` on (the server's clock)."""
         return self._its().fared().successes(dag_id, task_id, since)
