@@ -128,6 +128,8 @@ class Trial:
     copies: list[tuple[datetime, sqlite3.Connection]] = field(default_factory=list)
     late: list[tuple[datetime, Request]] = field(default_factory=list)
     was_late: bool = False
+    slowness: int = 20  # seconds after which it is carried out
+    ended: dict[str, datetime] = field(default_factory=dict)  # when people last resolved a problem, here or there
     told: list[Heard] = field(default_factory=list)  # what the webhook tells, on its way
     ordered: dict[str, str] = field(
         default_factory=dict
@@ -167,12 +169,46 @@ class Trial:
             for _ in range(3):
                 self.pass_time(45)
                 self.world.sync().run()
+        if self.random.random() < 0.3:
+            self.begin_at_worst()
         self.spoil()
         for _ in range(self.random.randint(6, 14)):
             self.random.choice(acts)()
         self.heal()
         self.check()
         return self.wrong
+
+    def begin_at_worst(self) -> None:
+        """Lose an answer where the protocol has least to go by: what was sent is carried out late, and lists lag behind it."""
+        lost = self.random.choice(("issues", "issues", "notes", "turn"))
+        for _ in range(2 if lost == "issues" else 4):
+            self.pass_time(45)
+            self.world.sync().run()
+        if lost != "issues":
+            row = self.world.service.queue(self.clock())[0]
+            self.world.service.resolve(row.problem.id, "ann", self.clock())
+            self.ended[row.problem.id] = self.clock()
+        if lost == "turn":
+            self.fake.faults.add(refusal(502, "after", method="PUT", times=1))
+        else:
+            self.slowness = 55
+            self.fake.faults.add(Fault("cut", when="before", method="POST", path=f"/{lost}$", where=self._late))
+        self.fake.lag = Lag(seconds=50)
+        self.pass_time(20)
+        self.world.sync().run()
+        if self.is_renewed:
+            self.renew()
+        if lost == "turn":
+            self.fail()
+        for _ in range(4):
+            self.pass_time(self.random.choice((16, 31)))
+            for issue in self._ours() if not self.late and self.random.random() < 0.4 else []:
+                self.random.choice((self._unmarks, self._unlabels))(issue)
+            self.world.sync().run()
+        self.fake.lag = None
+        self.fake.faults.clear()
+        self.injected[f"lost at its worst: {lost}"] += 1
+        self.did.append(f"began at its worst: {lost}")
 
     def spoil(self) -> None:
         rate = self.random.choice((0.0, 0.05, 0.15, 0.3))
@@ -193,7 +229,7 @@ class Trial:
         if self.was_late:
             return False
         self.was_late = True
-        self.late.append((self.clock() + timedelta(seconds=self.random.choice((5, 20, 55))), request))
+        self.late.append((self.clock() + timedelta(seconds=self.slowness), request))
         return True
 
     def pass_time(self, seconds: float) -> None:
@@ -329,6 +365,8 @@ class Trial:
             getattr(self.world.service, verb)(row.problem.id, "ann", self.clock())
             self.closed.pop(row.problem.id, None)
             self.decided[row.problem.id] = (self.clock(), verb)
+            if verb == "resolve":
+                self.ended[row.problem.id] = self.clock()
             self.injected["decided here"] += 1
             self.did.append(f"{verb} {row.problem.title}")
 
@@ -339,6 +377,8 @@ class Trial:
         self._put(issue, state_event="close" if issue.state == "opened" else "reopen")
         problem = self._problem(issue)
         self.closed[problem] = (self.clock(), issue.state == "opened")
+        if issue.state == "opened":
+            self.ended[problem] = self.clock()
         self.decided.pop(problem, None)
 
     def _writes(self, issue: Issue) -> None:
@@ -349,7 +389,9 @@ class Trial:
 
     def _unlabels(self, issue: Issue) -> None:
         if self.is_renewed:
-            return  # with neither the author nor the label of ours nothing leads to it
+            if self.copies:
+                return  # with neither the author nor the label of ours nothing leads a store to it that forgot both
+            self.restore = lambda: None  # type: ignore[method-assign]
         self._put(issue, remove_labels="airtriage")
 
     def _unmarks(self, issue: Issue) -> None:
@@ -450,6 +492,9 @@ class Trial:
         if len(first) > 1:
             self.wrong.append(f"{TWICE}: problem {n} has {len(first)} issues")
         found = self.world.store.get(Mirror, problem.id)
+        failed, ended = self.failed[problem.id], self.ended.get(problem.id)
+        if problem.state is TriageState.RESOLVED and (ended is None or failed > ended):
+            self.wrong.append(f"{UNSETTLED}: problem {n} is resolved, though it failed after anybody said so")
         if problem.id in self.deleted:
             if found is not None and found[0].status is not MirrorStatus.LOST:
                 self.wrong.append(f"{UNSETTLED}: problem {n} does not know that its issue is gone: {found[0].status}")

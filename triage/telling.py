@@ -154,10 +154,10 @@ class Telling:
         )
 
     def _remark(self, row: QueueRow, remark: Remark) -> None:
-        """Make a comment, once: looked for by its key before, and after a lost answer only once it would show."""
+        """Make a comment, once: looked for by its key before, and after a lost answer only once it was done and would show."""
         problem, now = remark.problem, self.clock()
         mirror, _ = self._mirror(problem)
-        if mirror.saying == remark.key and mirror.saying_at is not None and now - mirror.saying_at < WAIT:
+        if mirror.saying == remark.key and mirror.saying_at is not None and now - mirror.saying_at < 2 * WAIT:
             return
         if any(self.words.is_said(note.body, remark) for note in self.issues.notes(self._project, mirror.iid)):
             self._said(row, remark)
