@@ -18,7 +18,7 @@ from triage.service import Service
 from triage.settings import Settings
 from triage.watched import Trouble
 from ui.front import mirror as front
-from ui.mirrored import Mirrored, gitlab_json, mirrored, named, next_step, of_resolving, stands
+from ui.mirrored import Mirrored, consequence, gitlab_json, mirrored, named, next_step, of_resolving, stands
 from ui.tables import print_mirror, queue_table
 
 NOW = made_up.NOW
@@ -89,6 +89,19 @@ def test_what_resolve_does_in_gitlab_is_said_beside_it_and_only_where_it_does_so
     assert of_resolving(_its()) == "Resolve closes #41 in GitLab."
     for its in (_its(is_open=False), _its(TriageState.RESOLVED), _its(mirror=INTENDED), Mirrored(PROBLEM)):
         assert of_resolving(its) == ""
+
+
+def test_what_a_decision_does_to_issues_is_said_for_those_it_changes() -> None:
+    closed, other = replace(LINKED, is_open=False, iid=42), replace(LINKED, iid=43)
+    resolved, ongoing, muted = TriageState.RESOLVED, TriageState.ONGOING, TriageState.MUTED
+    assert consequence([(resolved, LINKED), (resolved, other)]) == "GitLab #41, #43 will be closed"
+    assert (
+        consequence([(ongoing, closed), (resolved, LINKED)]) == "GitLab #42 will be reopened; GitLab #41 will be closed"
+    )
+    assert (
+        consequence([(ongoing, LINKED), (resolved, closed), (muted, closed), (resolved, INTENDED), (resolved, None)])
+        == ""
+    )
 
 
 def test_an_issue_that_is_not_there_yet_has_no_name() -> None:

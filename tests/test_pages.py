@@ -19,6 +19,7 @@ from tests.served import page_server
 from triage import asking
 from triage.complaint import complaint
 from triage.errors import StoreError
+from triage.mirrors import Mirror, MirrorStatus
 from triage.records import TriageState
 from triage.service import Service
 from triage.watched import Lease, Worker
@@ -110,6 +111,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     service.store.save(made_up.sick(), None)
     service.store.save(made_up.health("retired", made_up.NOW - timedelta(days=40)), None)
     service.store.save(made_up.catching_up(), None)
+    id = next(row.problem.id for row in service.queue(made_up.NOW) if row.problem.title == made_up.CASES[10][0])
+    mirror = Mirror(
+        id, "https://gitlab.example", "data/airflow", MirrorStatus.LINKED, made_up.NOW, iid=41, issue_id=9,
+        web_url="https://gitlab.example/data/airflow/-/issues/41",
+    )  # fmt: skip
+    service.store.save(mirror, None)
+    service.mirrored(id, mirror.web_url, made_up.NOW)
     service.store.close()
     return folder
 
@@ -222,7 +230,7 @@ def test_a_problem_is_resolved_in_the_next_deploy_or_when_quiet_and_the_page_say
     tab.click(page.get_by_role("button", name="Resolve later"))
     page.locator(".st-key-resolve-in-the-next-deploy button").click()
     expect(page.get_by_text("Resolved in the next deploy.")).to_be_visible()
-    expect(page.get_by_text("Waits for the next deploy of dag")).to_be_visible()
+    expect(page.get_by_text("Waits for the next deploy of DAG")).to_be_visible()
     service = _service(folder)
     assert service.find(id).deploy is not None
     service.undo(id, "ann", made_up.NOW)
@@ -434,6 +442,32 @@ def test_keys_move_select_and_resolve_many_with_undo(tab: Watched, base: str, fo
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
+
+
+@needs_chromium
+def test_what_is_decided_about_a_problem_with_an_issue_says_what_becomes_of_that(
+    tab: Watched, base: str, folder: Path
+) -> None:
+    page, id = tab.page, _id(folder, 10)
+    page.goto(f"{base}/?tab=all&range=all&q=AccessDenied")
+    expect(page.locator(f"[data-id='{id}'].on")).to_be_visible()
+    expect(page.locator(".issue")).to_have_text("#41")
+    page.keyboard.press("Shift+R")
+    expect(page.locator("[data-later]")).to_have_count(2)
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    expect(page.get_by_test_id("said")).to_contain_text("Resolved 1 problem. GitLab #41 will be closed.")
+    page.goto(f"{base}/problem?id={id}")
+    mark = page.get_by_test_id("mark")
+    expect(mark).to_have_attribute("title", re.compile("^someone resolved, .* UTC$"))
+    tab.click(page.get_by_role("button", name="Reopen"))
+    expect(page.get_by_text("Reopened.", exact=True)).to_be_visible()
+    tab.click(page.get_by_role("button", name="Mute"))
+    page.get_by_label("Why").fill("moved to the new bucket on Monday")
+    page.get_by_label("Why").press("Enter")
+    page.get_by_role("button", name="Until its GitLab issue closes").click()
+    expect(page.get_by_text("Muted until its GitLab issue closes.")).to_be_visible()
+    expect(page.get_by_text("moved to the new bucket on Monday").first).to_be_visible()
 
 
 @needs_chromium

@@ -46,11 +46,14 @@ FACTS = facts_of(
     )
 )
 GROWN = replace(FACTS, total=1204, last_seen=AT + timedelta(hours=1))
+WIDE = replace(
+    FACTS, tasks=(*FACTS.tasks, ("etl.load", 2)), days=(("2026-11-20", 4), ("2026-11-25", 9))
+)  # fmt: skip
 OTHER = replace(FACTS, problem=replace(FACTS.problem, id="f" * 12))
 
 
 def test_an_issue_says_what_an_engineer_needs() -> None:
-    said = block(FACTS)
+    said = block(WIDE)
     for told in (
         "**Code error** in `deployment`, `blue`: 1,203 failed tries since 2026-11-25 20:41 UTC", "[Problem in airtriage](https://airtriage.example.com/",
         "[Newest try in Airflow](https://airflow.example.com/", "**Regressed** since 2026-11-25 20:41 UTC: state's_reason", " KeyError: 'id'\n",
@@ -63,6 +66,12 @@ def test_an_issue_says_what_an_engineer_needs() -> None:
     assert said.split("\n")[-2:] == [marker(ID), END]
     assert title(replace(FACTS, tasks=(("etl.load", 1),))) == "KeyError: 'id' in load() (etl.load)"
     assert problem_of(description(said)) == ID
+
+
+def test_what_the_first_lines_say_already_is_not_said_again() -> None:
+    assert "#### Where and how often" not in block(replace(FACTS, days=(("2026-11-25", 9),)))
+    headings = re.findall(r"^#### (.*)$", block(WIDE), re.M)
+    assert headings == ["Evidence", "Changed since the last good run", "First to try", "Where and how often", "Also in"]
 
 
 def test_a_problem_of_which_little_is_known_says_so_and_no_more() -> None:

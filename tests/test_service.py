@@ -318,7 +318,7 @@ def test_undo_puts_back_what_stood_and_the_history_tells_both(service: Service) 
     entries = [(entry.who, entry.what, entry.origin) for entry in service.problem(id, NOW).history]
     assert entries == [
         ("bob", "took back: reopened", "page"), ("bob", "reopened", "page"),
-        ("ann", "resolved in the next deploy of dag orders", "command"), ("airtriage", "opened", "airtriage"),
+        ("ann", "resolved in the next deploy of DAG orders", "command"), ("airtriage", "opened", "airtriage"),
     ]  # fmt: skip
 
 

@@ -179,11 +179,11 @@ def version(part: Ran) -> str:
 
 
 def name(deploy: Deploy) -> str:
-    """Name a deploy: `the next deploy of dag orders`, `commit 9ab1e0d42c`, `DAG version 15 of orders`."""
+    """Name a deploy: `the next deploy of DAG orders`, `commit 9ab1e0d42c`, `DAG version 15 of orders`."""
     if deploy.commit:
         return f"commit {deploy.commit[:_SHORT]}"
     if deploy.number is not None:
         return f"DAG version {deploy.number} of {deploy.dag_id}"
     dags = sorted({one.dag_id for one in deploy.dags})
     more = f" and {len(dags) - 2} more" if len(dags) > 2 else ""
-    return f"the next deploy of dag{'s' if len(dags) > 1 else ''} {', '.join(dags[:2])}{more}"
+    return f"the next deploy of DAG{'s' if len(dags) > 1 else ''} {', '.join(dags[:2])}{more}"

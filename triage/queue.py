@@ -181,6 +181,15 @@ def _most(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+def _decided(problem: Problem) -> str:
+    """Say what was decided, by whom and why, each once: `muted for 7 days, by ann`, `resolved by ann: fixed in !12`."""
+    state = problem.state.lower()
+    if problem.reason.startswith(f"{state} "):
+        return f"{problem.reason}, by {problem.state_by}"
+    why = f": {problem.reason}" if problem.reason not in ("", state) else ""
+    return f"{state} by {problem.state_by}{why}"
+
+
 def _why(problem: Problem, final: int, outcome: Outcome | None, dags: int, growth: Escalation | None) -> str:
     """Say in words why a problem stands where it stands."""
     grows = f"growing: {growth.why}" if growth else ""
@@ -188,7 +197,7 @@ def _why(problem: Problem, final: int, outcome: Outcome | None, dags: int, growt
         case TriageState.REGRESSED:
             return f"regressed: {problem.reason}" + (f"; {grows}" if grows else "")
         case TriageState.MUTED | TriageState.RESOLVED:
-            by = f"{problem.state.lower()} by {problem.state_by}" + (f": {problem.reason}" if problem.reason else "")
+            by = _decided(problem)
             return f"{grows}; {by}" if grows else by
     if grows:
         return grows

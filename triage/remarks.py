@@ -67,15 +67,21 @@ def _turn(row: QueueRow, mirror: Mirror) -> Remark | None:
     if wanted(its, mirror) == mirror.is_open:
         return None
     if its.state is TriageState.RESOLVED:
-        kind, why = (
-            CommentKind.RESOLVED,
-            f"{its.state_by}: {its.reason}" if its.reason != "resolved" else f"By {its.state_by}.",
-        )
+        kind, why = CommentKind.RESOLVED, _decided(its, "resolved")
     elif its.state is TriageState.REGRESSED:
         kind, why = CommentKind.REGRESSED, its.reason
     else:
-        kind, why = CommentKind.REOPENED, f"{its.state_by}: {its.reason}"
+        kind, why = CommentKind.REOPENED, _decided(its, "reopened")
     return Remark(kind, its.id, its.state_at.isoformat(), why)
+
+
+def _decided(problem: Problem, what: str) -> str:
+    """Say by whom and why, without the word that stands before it: `By ann.`, `In the next deploy of DAG orders, by ann.`"""
+    if problem.reason in ("", what):
+        return f"By {problem.state_by}."
+    if problem.reason.startswith(f"{what} "):
+        return f"{problem.reason.removeprefix(what).strip()}, by {problem.state_by}."
+    return f"By {problem.state_by}: {problem.reason}"
 
 
 def _growth(row: QueueRow) -> Remark | None:

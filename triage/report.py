@@ -320,7 +320,11 @@ def _links(facts: Facts, say: templates.Pen) -> Safe:
 
 
 def _trend(days: Iterable[tuple[str, int]]) -> Safe:
-    bars, first, last, most = trend(days)
+    """Write the bars of fourteen days; of a single day nothing that the other words do not say."""
+    counted = [one for one in days if one[1]]
+    if len(counted) < 2:
+        return Safe("")
+    bars, first, last, most = trend(counted)
     return Safe(f"`{bars}` {first} to {last} (UTC), at most {most:,} a day") if bars else Safe("")
 
 

@@ -30,6 +30,7 @@ from triage.tokens import fold
 from triage.watched import Cursor, DeploymentHealth
 
 NOTE, NOTED = 4000, "noted"  # the longest note, in characters; what the history says of one
+LINKED, UNLINKED = "linked to a GitLab issue", "unlinked from its GitLab issue"  # what it says of these
 _INSTANT, _MOMENT = timedelta(microseconds=1), timedelta(seconds=1)
 _ROUNDS = 20  # lost races in a row before giving up; each is another writer's success
 
@@ -261,7 +262,7 @@ class Service:
         def decide(problem: Problem, _: Tally | None) -> Decision | None:
             if problem.gitlab_url == url:
                 return None
-            what = "linked to a GitLab issue" if url else "unlinked from its GitLab issue"
+            what = LINKED if url else UNLINKED
             change = Change(problem.id, now, who, what, url or problem.gitlab_url, origin)
             return Decision(replace(problem, gitlab_url=url), change)
 

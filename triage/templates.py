@@ -68,29 +68,6 @@ BODY = """\
 In the code: {{ source.link }}, at the commit that ran.
 
 {% endif %}
-#### First to try
-
-{{ cause.summary }}
-
-{% for step in cause.steps %}
-{{ loop.index }}. {{ step }}
-{% endfor %}
-
-#### Where and how often
-
-| Task | Failed tries |
-|:--|--:|
-{% for task in tasks[:10] %}
-| {{ task.name|code }} | {{ task.count }} |
-{% endfor %}
-{% if tasks|length > 10 %}
-| and {{ (tasks|length - 10)|many("more task") }} | |
-{% endif %}
-
-{% if trend %}
-{{ trend }}
-
-{% endif %}
 {% if suspects %}
 #### Changed since the last good run
 
@@ -103,6 +80,34 @@ In the code: {{ source.link }}, at the commit that ran.
 - and {{ suspects.more|many("more commit") }}
 {% endif %}
 
+{% endif %}
+#### First to try
+
+{{ cause.summary }}
+
+{% for step in cause.steps %}
+{{ loop.index }}. {{ step }}
+{% endfor %}
+
+{% set many_tasks = tasks|length > 1 or (tasks and not newest) %}
+{% if many_tasks or trend %}
+#### Where and how often
+
+{% if many_tasks %}
+| Task | Failed tries |
+|:--|--:|
+{% for task in tasks[:10] %}
+| {{ task.name|code }} | {{ task.count }} |
+{% endfor %}
+{% if tasks|length > 10 %}
+| and {{ (tasks|length - 10)|many("more task") }} | |
+{% endif %}
+
+{% endif %}
+{% if trend %}
+{{ trend }}
+
+{% endif %}
 {% endif %}
 {% if also_in %}
 #### Also in

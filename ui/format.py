@@ -210,7 +210,7 @@ def missed(part: Missed, now: datetime) -> str:
 
 def told(change: Change) -> str:
     """Tell one entry of a problem's history."""
-    return f"{change.who} {change.what}" if change.who != "airtriage" else change.what.capitalize()
+    return f"{change.who} {change.what}" if change.who != "airtriage" else f"{change.what[:1].upper()}{change.what[1:]}"
 
 
 def change_json(change: Change) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from triage.records import Problem, TriageState
 from triage.service import Service
 from triage.settings import Settings
 from triage.telling import TURNS
-from ui.format import ago, iso
+from ui.format import ago, iso, names
 
 OFF = "GitLab is not set up. With url, token and project in [gitlab] each problem that deserves it gets one issue."
 _STANDS = {
@@ -106,6 +106,28 @@ def _linked(state: TriageState, mirror: Mirror, now: datetime) -> str:
     if not mirror.is_open:
         return f"{name} is reopened {when}."
     return f"{name} is kept up to date, and closed when the problem is resolved."
+
+
+def follows(state: TriageState, mirror: Mirror | None) -> str:
+    """Say what a problem that is in this state now does to its issue, as `closed` or `reopened`; empty where nothing."""
+    if mirror is None or mirror.status is not MirrorStatus.LINKED or state is TriageState.MUTED:
+        return ""
+    is_over = state is TriageState.RESOLVED
+    if is_over == mirror.is_open:
+        return "closed" if is_over else "reopened"
+    return ""
+
+
+def consequence(found: Iterable[tuple[TriageState, Mirror | None]]) -> str:
+    """Say what becomes of the issues of problems that were just decided about: `GitLab #41 will be closed`."""
+    said = []
+    done: dict[str, list[str]] = {}
+    for state, mirror in found:
+        if mirror is not None and (what := follows(state, mirror)):
+            done.setdefault(what, []).append(named(mirror))
+    for what, issues in done.items():
+        said.append(f"GitLab {names(issues, 3)} will be {what}")
+    return "; ".join(said)
 
 
 def of_resolving(its: Mirrored) -> str:

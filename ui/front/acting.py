@@ -6,6 +6,7 @@ bulk actions out by `change` too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,11 @@ import streamlit as st
 
 from triage import deploys
 from triage.errors import InputError, TriageError
-from triage.records import Change, TriageState
-from triage.service import NOTE, NOTED, ProblemView
+from triage.mirrors import Mirror
+from triage.records import Change, Problem, TriageState
+from triage.service import LINKED, NOTE, NOTED, UNLINKED, ProblemView
+from ui import mirrored
+from ui.format import web_address
 from ui.front import sheet
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -25,8 +29,9 @@ _MUTES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Until it spreads to another DAG", {"spread": True}),
 )  # fmt: skip
 _CLOSED = ("Until its GitLab issue closes", {"closed": True})
-_SAID = {"mute": "Muted", "resolve": "Resolved", "unmute": "Unmuted", "reopen": "Reopened", "undo": "Put back"}
+SAID = {"mute": "Muted", "resolve": "Resolved", "unmute": "Unmuted", "reopen": "Reopened", "undo": "Put back"}
 _ANSWER, _TEXT = "problem_answer", "note_text"
+_WHY = 200  # characters of a reason, as one line of the history has room for
 
 
 def actions(view: ProblemView, consequence: str) -> None:
@@ -42,6 +47,7 @@ def actions(view: ProblemView, consequence: str) -> None:
             if problem.state is TriageState.MUTED:
                 _button("Unmute", "unmute", problem.id)
             with st.popover("Mute", key="mute"), st.container(key="choices"):
+                _why("mute", "warehouse is down until noon")
                 for words, how in (*_MUTES, *([_CLOSED] if problem.gitlab_url else [])):
                     _button(words, "mute", problem.id, how)
     if consequence:
@@ -64,10 +70,22 @@ def _later(view: ProblemView) -> None:
     except InputError as exc:
         refused = str(exc)
     look: dict[str, Any] = {"disabled": bool(refused), "help": refused or None}
+    _why("resolve", "fixed in !12")
     _button("In the next deploy", "resolve", problem.id, {"next_deploy": True}, **look)
     _button("When quiet for 7 days", "resolve", problem.id, {"quiet": 168})
     if problem.quiet_for is not None:
         _button("Not when quiet any more", "disarm", problem.id)
+
+
+def _why(kind: str, example: str) -> None:
+    """Draw the line for a reason, which the history and the GitLab issue repeat."""
+    st.text_input(
+        "Why", key=_why_key(kind), placeholder=f"Why, if you like: {example}", label_visibility="collapsed", max_chars=_WHY
+    )  # fmt: skip
+
+
+def _why_key(kind: str) -> str:
+    return f"why_{kind}"
 
 
 def note_form(id: str) -> None:
@@ -83,28 +101,51 @@ def entry(change: Change, words: str, below: list[sheet.Run]) -> tuple[list[shee
     """Return an entry of the history as the sheet draws it; a note's text stands in front, as it was written."""
     if change.what == NOTED:
         return [sheet.strong(change.who), f" {change.what}: {change.why}"], [sheet.when(change.at), *below]
-    return [words], [sheet.when(change.at), f" · {change.why}" if change.why else "", *below]
+    why: list[sheet.Run] = [" · ", _reason(change)] if change.why else []
+    return [words], [sheet.when(change.at), *why, *below]
+
+
+def _reason(change: Change) -> sheet.Run:
+    """Return a reason; the address of an issue that was linked or parted as a link, any other text as text."""
+    if change.what not in (LINKED, UNLINKED) or not web_address(change.why):
+        return change.why
+    project, _, number = change.why.partition("/-/")
+    return sheet.away(f"{'/'.join(project.split('/')[3:])}#{number.rpartition('/')[2]}", change.why)
 
 
 def change(
     kind: str, id: str, hours: float | None = None, more: int | None = None, *, spread: bool = False,
-    closed: bool = False, next_deploy: bool = False, quiet: float | None = None, at: str = "",
-) -> None:  # fmt: skip
-    """Carry out one action of a page's button on one problem. `hours` and `quiet` are hours, `at` the time of a note."""
+    closed: bool = False, next_deploy: bool = False, quiet: float | None = None, at: str = "", why: str = "",
+) -> Problem | None:  # fmt: skip
+    """Carry out one action of a page's button on one problem, and return it as it is then; None for a note.
+
+    `hours` and `quiet` are hours, `at` the time of a note.
+    """
     now, name, verbs = desk().now(), who(), desk().service
     match kind:
         case "mute":
             lasting = timedelta(hours=hours) if hours else None
-            verbs.mute(id, name, now, lasting=lasting, more=more, spread=spread, closed=closed, origin="page")
+            return verbs.mute(
+                id, name, now, lasting=lasting, more=more, spread=spread, closed=closed, why=why, origin="page"
+            )
         case "resolve":
             quiet_for = timedelta(hours=quiet) if quiet else None
-            verbs.resolve(id, name, now, origin="page", next_deploy=next_deploy, quiet_for=quiet_for)
+            return verbs.resolve(id, name, now, why, "page", next_deploy=next_deploy, quiet_for=quiet_for)
         case "unmute" | "reopen" | "disarm" | "undo":
-            getattr(verbs, kind)(id, name, now, origin="page")
+            changed: Problem = getattr(verbs, kind)(id, name, now, origin="page")
+            return changed
         case "unnote":
             verbs.unnote(id, name, now, datetime.fromisoformat(at), origin="page")
-        case _:
-            raise InputError(f"The page asked for {kind!r}, which is no action.")
+            return None
+    raise InputError(f"The page asked for {kind!r}, which is no action.")
+
+
+def consequences(changed: Iterable[Problem]) -> str:
+    """Say what becomes of the GitLab issues of problems that were just changed, as the end of a sentence."""
+    mirrors = desk().service.store
+    found = [(problem.state, its[0] if (its := mirrors.get(Mirror, problem.id)) else None) for problem in changed]
+    said = mirrored.consequence(found)
+    return f" {said}." if said else ""
 
 
 def _button(words: str, kind: str, id: str, how: dict[str, Any] | None = None, **look: Any) -> None:
@@ -114,22 +155,26 @@ def _button(words: str, kind: str, id: str, how: dict[str, Any] | None = None, *
 
 def _do(words: str, kind: str, id: str, how: dict[str, Any]) -> None:
     undo: tuple[str, dict[str, Any]] | None = ("undo", {}) if words != "Undo" else None
-    said, tone = _past(words, kind, how), "good"
+    said, tone = past(words, kind, how), "good"
+    why = st.session_state.get(_why_key(kind), "").strip() if how or kind == "mute" else ""
     try:
-        change(kind, id, **how)
+        changed = change(kind, id, **how, why=why)
+        said += consequences([changed] if changed else [])
+        if why:
+            st.session_state[_why_key(kind)] = ""
     except TriageError as exc:
         said, tone, undo = str(exc), "bad", None
     st.session_state[_ANSWER] = {"id": id, "said": said, "tone": tone, "undo": undo}
 
 
-def _past(words: str, kind: str, how: dict[str, Any]) -> str:
-    """Say what was done."""
+def past(words: str, kind: str, how: dict[str, Any]) -> str:
+    """Say what was done to one problem."""
     rest = words[:1].lower() + words[1:]
     if how.get("quiet"):
         return f"It is resolved {rest}, if all its tasks ran well."
     if kind in ("disarm", "unnote"):
         return "It is not resolved by itself." if kind == "disarm" else "The note is gone."
-    return f"{_SAID[kind]} {rest}." if kind == "mute" or how.get("next_deploy") else f"{_SAID[kind]}."
+    return f"{SAID[kind]} {rest}." if kind == "mute" or how.get("next_deploy") else f"{SAID[kind]}."
 
 
 def _note(id: str) -> None:

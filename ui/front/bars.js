@@ -7,6 +7,24 @@ const exactFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: 
 const DAY = 86400, STEPS = [[1, "second"], [10, "10 seconds"], [60, "minute"], [300, "5 minutes"], [900, "15 minutes"], [3600, "hour"], [21600, "6 hours"], [DAY, "day"], [7 * DAY, "week"], [28 * DAY, "4 weeks"]];
 const stepName = (step) => (STEPS.find(([size]) => size === step) || [0, `${step} s`])[1];
 const address = (at) => new Date(at * 1000).toISOString().replace(/(:00)?\.000Z$/, "");
+// The events of a span above its bars: by bar, the newest three; the word beside the newest one where there is room.
+function above(marks, plot, placeOf, size, slot, clock) {
+  const by = new Map();
+  for (const [when, shape, word, says] of marks) { const place = placeOf(when); if (place >= 0 && place < size) by.set(place, [...(by.get(place) || []), [when, shape, word, says]]); }
+  if (!by.size) return null;
+  const row = attrs(el("div", "marks"), { role: "list", "aria-label": "What happened" });
+  for (const [place, its] of [...by].sort(([a], [b]) => a - b)) {
+    const roomy = size <= 31 && ![1, 2].some((by1) => by.has(place + by1) || by.has(place - by1)), shown = its.slice(size <= 31 ? -3 : -1), x = (place + 0.5) * slot;
+    const words = roomy ? el("span", "", shown.at(-1)[2]) : null, more = its.length > shown.length ? el("span", "", `+${its.length - shown.length}`) : null;
+    const node = attrs(el("span", "mark", more, shown.map(([, shape1]) => el("span", `${/^[A-Z]/.test(shape1) ? "s" : "t"}-${shape1}`, shape(shape1))), words), { role: "listitem", tabindex: "0", title: its.map(([when, , , says]) => `${says}, ${clock(when)}`).join("\n"), "data-testid": "mark" });
+    node.setAttribute("aria-label", node.title);
+    if (x > 850) node.style.right = `calc(${100 - x / 10}% - 6px)`; else node.style.left = `calc(${x / 10}% - 6px)`;
+    if (x > 850) node.classList.add("last");
+    row.append(node);
+    plot.append(svg("path", { class: "event", d: `M${x} 0V92`, "vector-effect": "non-scaling-stroke" }));
+  }
+  return row;
+}
 export default component((root) => {
   let last = "", focus = -1;
   return {
@@ -30,8 +48,9 @@ export default component((root) => {
       const per = STEPS.some(([each]) => each === step) && !/^\d/.test(stepName(step)) ? `${stepName(step) === "hour" ? "an" : "a"} ${stepName(step)}` : `in ${stepName(step)}`;
       const now = el("span", "now"), top = el("div", "most", now, el("span", "", `at most ${short(most)} ${per}`));
       const marks = size > 8 ? [0, size >> 1] : [0];
+      const row = above(it.marks, plot, (when) => Math.floor((when - start) / step), size, slot, (when) => `${longFormat.format(when * 1000)}, ${hourFormat.format(when * 1000)} UTC`);
       const axis = el("div", "axis", marks.map((place) => el("span", "", short1(at(place)))), el("span", "", `${step >= DAY ? day(at(size) - 1) : short1(at(size))} UTC`));
-      root.replaceChildren(el("div", it.narrow ? "narrow" : "", top, plot, axis));
+      root.replaceChildren(el("div", it.narrow ? "narrow" : "", top, row, plot, axis));
       if (!it.narrow) return;
       // Whole days as dates, whose last is included; all else as times, whose last is not.
       const span = (a, b) => (step % DAY ? [address(at(a)), address(at(b + 1))] : [address(at(a)).slice(0, 10), address(at(b + 1) - DAY).slice(0, 10)]);

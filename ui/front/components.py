@@ -16,6 +16,8 @@ import msgspec
 import streamlit as st
 
 from triage.timeline import DAY, Timeline
+from ui.format import printable
+from ui.front.marks import Mark
 from ui.front.sheet import Block
 
 _HERE = Path(__file__).parent
@@ -58,11 +60,16 @@ def tries(key: str, head: dict[str, Any], body: bytes) -> None:
     _tries(key=key, data=_pack(head, body))
 
 
-def bars(key: str, counted: Timeline | None, *, narrow: str = "", word: str = "failed tries") -> None:
-    """Show counts by steps of time; a bar, or a brush over several, goes to `narrow` with `{from}` and `{to}` filled in."""
+def bars(
+    key: str, counted: Timeline | None, *, narrow: str = "", word: str = "failed tries", marks: Sequence[Mark] = ()
+) -> None:
+    """Show counts by steps of time, with `marks` above; a bar, or a brush over several, goes to `narrow` with `{from}` and
+    `{to}` filled in.
+    """
     its = counted or Timeline(datetime.fromtimestamp(0, UTC), DAY, (), 0)
     values = {"start": int(its.start.timestamp()), "step": int(its.step.total_seconds()), "counts": its.counts}
-    _bars(key=key, data=_pack({**values, "narrow": narrow, "word": word}))
+    shown = [(int(one.at.timestamp()), one.shape, one.word, printable(one.says)) for one in marks]
+    _bars(key=key, data=_pack({**values, "narrow": narrow, "word": word, "marks": shown}))
 
 
 def facets(key: str, groups: Sequence[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ Each saves what is wanted and asks for a round; none talks to GitLab, so the pag
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from triage import lifecycle, linking
 from triage.errors import StaleProblem, TriageError
 from triage.mirrors import MirrorStatus
 from triage.queue import QueueRow
+from ui.format import many
 from ui.front import sheet
 from ui.front.components import sheet as show
 from ui.front.desk import desk
@@ -46,6 +48,27 @@ def buttons(row: QueueRow, its: Mirrored) -> None:
     answer = st.session_state.get(_ANSWER)
     if answer and answer["id"] == row.problem.id:
         show("gitlab-said", [sheet.p(answer["said"], tone=answer["tone"])])
+
+
+def at_once(ids: list[str]) -> dict[str, Any]:
+    """Ask for an issue for each of the problems that the queue's list names; return what to say."""
+    at, asked, errors = desk(), 0, list[str]()
+    wanted = set(ids)
+    for row in at.rows():
+        if row.problem.id in wanted:
+            try:
+                _open(row)
+                asked += 1
+            except StaleProblem:
+                errors.append("it changed just now.")
+            except TriageError as exc:
+                errors.append(str(exc))
+    if asked:
+        at.nudge()
+    words = [f"{many(asked, 'issue')} will be opened in GitLab at the next round."] if asked else []
+    if errors:
+        words.append(f"{many(len(errors), 'problem')} cannot get one: {errors[0]}")
+    return {"said": " ".join(words), "undo": None, "done": bool(asked)}
 
 
 def _do(row: QueueRow, act: Callable[[QueueRow], object], done: str) -> None:

@@ -6,7 +6,8 @@ const SORTS = {
   title: (d) => (a, b) => d.title[a].localeCompare(d.title[b]), owner: (d) => (a, b) => (d.owner[a] || "~").localeCompare(d.owner[b] || "~"),
   state: (d) => (a, b) => d.state[a].localeCompare(d.state[b]) || a - b,
 };
-const LASTING = [["for good", {}], ["for 1 day", { hours: 24 }], ["for 7 days", { hours: 168 }], ["until 10 more failures", { more: 10 }]];
+const LASTING = [["for good", {}], ["for 1 day", { hours: 24 }], ["for 7 days", { hours: 168 }], ["until 10 more failures", { more: 10 }], ["until it spreads to another DAG", { spread: true }]];
+const LATER = [["in the next deploy", { next_deploy: true }], ["when quiet for 7 days", { quiet: 168 }]];
 let told = 0; // the last reply shown in this tab
 const places = new Map(); // address -> where the reader was; a module lives as long as its tab
 
@@ -77,18 +78,20 @@ export default component((root, first) => {
     if (root.getRootNode().activeElement !== input && typed === null) input.value = meta.q;
     wrong(error, meta, (q) => address({ q }));
     drawTop();
-    foot.replaceChildren(el("span", "num", `${view.length.toLocaleString("en")} ${view.length === 1 ? "problem" : "problems"}`), meta.note ? el("span", "", meta.note) : "", el("span", "keys hide", el("kbd", "", "j"), " ", el("kbd", "", "k"), " move  ", el("kbd", "", "o"), " open  ", el("kbd", "", "x"), " select  ", el("kbd", "", "m"), " mute  ", el("kbd", "", "r"), " resolve  ", el("kbd", "", "a"), " assign  ", el("kbd", "", "/"), " filter"));
+    foot.replaceChildren(el("span", "num", `${view.length.toLocaleString("en")} ${view.length === 1 ? "problem" : "problems"}`), meta.note ? el("span", "", meta.note) : "", el("span", "keys hide", el("kbd", "", "j"), " ", el("kbd", "", "k"), " move  ", el("kbd", "", "o"), " open  ", el("kbd", "", "x"), " select  ", el("kbd", "", "m"), " mute  ", el("kbd", "", "r"), " resolve  ", el("kbd", "", "a"), " assign  ", el("kbd", "", "g"), " GitLab  ", el("kbd", "", "/"), " filter"));
   }
   function drawTop() {
     if (selected.size) {
       const states = new Set(view.filter((i) => selected.has(rows.id[i])).map((i) => rows.state[i]));
       const button = (words, key, act) => { const it = attrs(el("button", "btn", words), { "data-act": key }); it.addEventListener("click", act); return it; };
       const mute = button("Mute…", "mute", () => openMenu(mute, lasting())), assign = button("Assign…", "assign", () => openOwners(assign)), merge = button("Merge…", "merge", () => openMenu(merge, targets()));
+      const later = button("Resolve later…", "later", () => openMenu(later, LATER.map(([words, how]) => [words, { "data-later": words }, () => act("resolve", how)])));
+      const gitlab = meta.gitlab ? null : button("GitLab…", "gitlab", () => openMenu(gitlab, issues()));
       top.replaceChildren(el("div", "acts", el("span", "count", `${selected.size.toLocaleString("en")} selected`),
-        states.has("RESOLVED") ? null : mute, states.has("RESOLVED") ? null : button("Resolve", "resolve", () => act("resolve")), assign,
+        states.has("RESOLVED") ? null : mute, states.has("RESOLVED") ? null : button("Resolve", "resolve", () => act("resolve")), states.has("RESOLVED") ? null : later, assign,
         states.has("MUTED") && states.size === 1 ? button("Unmute", "unmute", () => act("unmute")) : null,
         states.has("RESOLVED") && states.size === 1 ? button("Reopen", "reopen", () => act("reopen")) : null,
-        selected.size > 1 ? merge : null,
+        gitlab, selected.size > 1 ? merge : null,
         selected.size < view.length ? button(`Select all ${short(view.length)}`, "all", () => { view.forEach((i) => selected.add(rows.id[i])); drawTop(); paint(); }) : null,
         button("Clear", "clear", () => { selected.clear(); drawTop(); paint(); })));
       return;
@@ -110,10 +113,17 @@ export default component((root, first) => {
     beside.parentElement.append(menu);
     menu.firstChild.focus();
   }
-  const lasting = () => LASTING.map(([words, how], n) => [words, { "data-lasting": n + 1 }, () => act("mute", how)]);
+  const chosen = () => view.filter((i) => selected.has(rows.id[i]));
+  const lasting = () => [...LASTING, ...(chosen().every((i) => rows.gitlab[i]) ? [["until its GitLab issue closes", { closed: true }]] : [])].map(([words, how], n) => [words, { "data-lasting": n + 1 }, () => act("mute", how)]);
+  function issues() {
+    const all = chosen(), without = all.filter((i) => !rows.stands[i]).map((i) => rows.id[i]);
+    const ways = all.filter((i) => rows.issue[i]).slice(0, 8).map((i) => [`go to ${rows.gitlab[i]}`, { "data-issue": rows.gitlab[i] }, () => goTo(i)]);
+    return [...ways, ...(without.length ? [[without.length > 1 ? `open ${without.length} issues now` : "open an issue now", { "data-open": "" }, () => act("open", {}, without)]] : [])];
+  }
+  const goTo = (i) => open(rows.issue[i], "_blank", "noopener,noreferrer");
   function targets() {
-    const chosen = view.filter((i) => selected.has(rows.id[i])), ids = chosen.map((i) => rows.id[i]);
-    const into = chosen.slice(0, 8).map((i) => [`into ${rows.title[i].slice(0, 70)}`, { "data-into": rows.id[i] }, () => act("merge", { into: rows.id[i] }, ids)]);
+    const all = chosen(), ids = all.map((i) => rows.id[i]);
+    const into = all.slice(0, 8).map((i) => [`into ${rows.title[i].slice(0, 70)}`, { "data-into": rows.id[i] }, () => act("merge", { into: rows.id[i] }, ids)]);
     return [["into the one most was decided about", { "data-into": "" }, () => act("merge", {}, ids)], ...into];
   }
   function openOwners(beside) {
@@ -141,11 +151,11 @@ export default component((root, first) => {
     name.focus();
   }
   function act(kind, how = {}, ids = null) {
-    const chosen = ids || (selected.size ? [...selected] : view.length ? [rows.id[view[cursor]]] : []);
-    if (!chosen.length) return;
+    const about = ids || (selected.size ? [...selected] : view.length ? [rows.id[view[cursor]]] : []);
+    if (!about.length) return;
     seq += 1;
-    pending.push({ seq, kind, ids: chosen, ...how });
-    chosen.forEach((id) => sent.add(id));
+    pending.push({ seq, kind, ids: about, ...how });
+    about.forEach((id) => sent.add(id));
     selected.clear();
     trigger("act", pending);
     drawTop(); paint(); list.focus();
@@ -212,7 +222,7 @@ export default component((root, first) => {
     paint();
   }
   function showKeys() {
-    const keys = [["j k", "next, previous"], ["o or Enter", "open the problem"], ["x", "select; with Shift and a click, a range"], ["m", "mute"], ["r", "resolve"], ["a", "assign"], ["u", "unmute or reopen"], ["/", "filter"], ["Esc", "clear"], ["?", "these keys"]];
+    const keys = [["j k", "next, previous"], ["o or Enter", "open the problem"], ["x", "select; with Shift and a click, a range"], ["m", "mute"], ["r", "resolve"], ["R", "resolve later"], ["a", "assign"], ["g", "its GitLab issue: go there, or open one"], ["u", "unmute or reopen"], ["/", "filter"], ["Esc", "clear"], ["?", "these keys"]];
     const box = el("dialog", "", el("h3", "", "Keys"), el("dl", "", keys.map(([key, words]) => [el("dt", "", el("kbd", "", key)), el("dd", "", words)]).flat()));
     root.append(box);
     box.addEventListener("close", () => box.remove());
@@ -234,6 +244,8 @@ export default component((root, first) => {
       o: () => view.length && go(`problem?id=${rows.id[view[cursor]]}`), Enter: () => view.length && go(`problem?id=${rows.id[view[cursor]]}`), x: () => view.length && pick(cursor, false),
       m: () => { if (!view.length) return; if (!selected.size) pick(cursor, false); const beside = top.querySelector("[data-act=mute]"); if (beside) openMenu(beside, lasting()); },
       a: () => { if (!view.length) return; if (!selected.size) pick(cursor, false); const beside = top.querySelector("[data-act=assign]"); if (beside) openOwners(beside); },
+      R: () => { if (!view.length || (!selected.size && at === "RESOLVED")) return; if (!selected.size) pick(cursor, false); const beside = top.querySelector("[data-act=later]"); if (beside) beside.click(); },
+      g: () => { if (!view.length) return; if (meta.gitlab) return tell({ said: meta.gitlab }); if (!selected.size && rows.issue[view[cursor]]) return goTo(view[cursor]); if (!selected.size) pick(cursor, false); const beside = top.querySelector("[data-act=gitlab]"); if (beside) openMenu(beside, issues()); },
       r: () => (selected.size || at !== "RESOLVED") && act("resolve"), u: () => at === "MUTED" ? act("unmute") : at === "RESOLVED" && act("reopen"),
       "/": () => input.focus(), "?": showKeys, Escape: () => { if (menu) { menu.remove(); menu = null; } else { selected.clear(); drawTop(); paint(); } },
     };

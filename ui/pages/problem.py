@@ -30,6 +30,7 @@ from ui.front.components import bars, columns, log_view, tries
 from ui.front.components import sheet as show
 from ui.front.desk import desk
 from ui.front.frame import guarded, who
+from ui.front.marks import Mark, marks
 from ui.front.trying import try_row
 
 _SHOWN = 100  # occurrences listed here; the rest are one click away in Search
@@ -142,7 +143,9 @@ def _evidence(view: ProblemView, shown: Occurrence | None) -> None:
     show("timeline", [sheet.label("Timeline", "failed tries by day, UTC; drag to see them in Search")])
     members = [(d, print_) for d in view.row.deployments for print_ in view.fingerprints]
     query = f"search?q=problem:{view.row.problem.id}"
-    bars("days", timeline(lambda _: _by_day(members), finest=DAY), narrow=query + "&from={from}&to={to}")
+    events = marks(view.history)
+    counted = timeline(lambda _: _by_day(members, events), finest=DAY)
+    bars("days", counted, narrow=query + "&from={from}&to={to}", marks=events)
     show("fared", since.table(view))
     more = view.row.total > _SHOWN
     said = f"the newest {_SHOWN} of {number(view.row.total)}, " if more else "newest first, "
@@ -307,17 +310,20 @@ def _similar(view: ProblemView) -> None:
     grouping.similar(view, found)
 
 
-def _by_day(members: list[tuple[str, str]]) -> dict[datetime, int]:
-    """Count failed tries by day, those that are kept no longer included."""
+def _by_day(members: list[tuple[str, str]], events: list[Mark]) -> dict[datetime, int]:
+    """Count failed tries by day, those that are kept no longer included; the days of `events` are there, if with none."""
     found: Counter[datetime] = Counter()
     for part in desk().service.store.summaries(members=members):
         found.update({datetime.fromisoformat(f"{day}T00:00:00+00:00"): count for day, count in part.daily.items()})
+    if found:
+        found.update({one.at.replace(hour=0, minute=0, second=0, microsecond=0): 0 for one in events})
     return dict(sorted(found.items()))
 
 
 def _side(view: ProblemView) -> None:
     row, problem, now = view.row, view.row.problem, desk().now()
-    show("state", [sheet.p(sheet.state(problem.state), " since ", sheet.when(problem.state_at), f": {row.why}"),
+    why = row.why.removeprefix(f"{problem.state.lower()}, ").removeprefix(f"{problem.state.lower()}: ")
+    show("state", [sheet.p(sheet.state(problem.state), "  ", sheet.when(problem.state_at)), sheet.p(f"{why[:1].upper()}{why[1:]}."),
                    sheet.p(next_step(view, now), tone="quiet")])  # fmt: skip
     its = mirrored.mirrored(desk().service, desk().settings, row, now, desk().mirrors().values())
     acting.actions(view, mirrored.of_resolving(its))

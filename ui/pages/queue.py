@@ -15,18 +15,19 @@ from triage.errors import InputError, TriageError
 from triage.mirrors import Mirror
 from triage.query import EVERYTHING, Both, Query, Words, parse
 from triage.queue import QueueRow
+from triage.records import Problem
 from triage.tokens import cut
 from ui import mirrored
 from ui.format import many, one_line, web_address
-from ui.front import grouping, owning
-from ui.front.acting import change
+from ui.front import grouping, linking, owning
+from ui.front.acting import SAID, change, consequences
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
 from ui.front.frame import guarded, told
 
 _WORDS = {"24h": "24 h", "7d": "7 d", "30d": "30 d", "all": "All"}
+_HOW = ("hours", "more", "spread", "closed", "next_deploy", "quiet")  # what a request may say of its action
 _EVERY = 10  # seconds between looks at the store while the page is open
-_SAID = {"mute": "Muted", "resolve": "Resolved", "unmute": "Unmuted", "reopen": "Reopened", "undo": "Put back"}
 
 
 def render() -> None:
@@ -60,7 +61,7 @@ def _draw() -> None:
     cells = at.remembered(("cells", span), None, Cells)
     body = at.remembered(("bytes", text, span), state, lambda: columns(cells.columns(rows, mirrors)))
     head = {
-        "q": text, **told(wrong), "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "note": "", "owners": owning.known(at),
+        "q": text, **told(wrong), "range": span, "words": _WORDS[span], "ranges": list(_WORDS.items()), "note": "", "owners": owning.known(at), "gitlab": "" if at.settings.gitlabs else mirrored.OFF,
         "deployments": sorted({*at.settings.deployments, *(name for row in rows for name in row.deployments)}),
         "reply": st.session_state.get("queue_reply"), "empty": _empties(text, span), "nothing": "" if rows else _nothing(at, text, span),
     }  # fmt: skip
@@ -180,18 +181,33 @@ def _act() -> None:
 def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
     if request["kind"] in ("merge", "part"):
         return grouping.at_once(request["kind"], request["ids"], request.get("into", ""))
-    kind, changed, errors = str(request["kind"]), [], []
+    kind = str(request["kind"])
     if kind == "assign":
         return owning.carry_out(request)
+    if kind == "open":
+        return linking.at_once(request["ids"])
+    how = {name: request[name] for name in _HOW if request.get(name)}
+    changed: list[Problem] = []
+    errors: list[str] = []
     for id in request["ids"]:
         try:
-            change(kind, id, request.get("hours"), request.get("more"))
-            changed.append(id)
+            if (now := change(kind, id, **how)) is not None:
+                changed.append(now)
         except TriageError as exc:
             errors.append(str(exc))
-    end = f" for {many(request['hours'], 'hour')}" if request.get("hours") else ""
-    end = f" until {request['more']} more failures" if request.get("more") else end
-    said = f"{_SAID[kind]} {many(len(changed), 'problem')}{end}." if changed else ""
+    said = f"{_did(kind, len(changed), how)}{consequences(changed)}" if changed else ""
     said += f" {many(len(errors), 'problem')} could not be changed: {errors[0]}" if errors else ""
-    undo = {"kind": "undo", "ids": changed} if changed and kind != "undo" else None
+    undo = {"kind": "undo", "ids": [one.id for one in changed]} if changed and kind != "undo" else None
     return {"said": said.strip(), "undo": undo, "done": bool(changed)}
+
+
+def _did(kind: str, count: int, how: Mapping[str, Any]) -> str:
+    """Say what was done to many problems, and until when."""
+    if days := how.get("quiet"):
+        whose = "It is" if count == 1 else f"{many(count, 'problem')} are"
+        return f"{whose} resolved when quiet for {many(days // 24, 'day')}, if all tasks ran well."
+    ends = {
+        "hours": f" for {many(how.get('hours', 0), 'hour')}", "more": f" until {how.get('more')} more failures",
+        "spread": " until spread to another DAG", "closed": " until the GitLab issue closes", "next_deploy": " in the next deploy",
+    }  # fmt: skip
+    return f"{SAID[kind]} {many(count, 'problem')}{''.join(ends[name] for name in how)}."
