@@ -62,7 +62,7 @@ def test_in_a_storm_a_problem_waits_for_room() -> None:
     judged = judge(CASE, RULES, 0, NOW)
     assert judged.verdict is Verdict.WAITS
     assert judged.is_storm
-    assert judged.why == "waits for the storm: data/airflow had 20 new issues within the hour"
+    assert judged.why == "waits for a place: the storm cap lets data/airflow have 20 new issues an hour"
 
 
 def test_the_cap_counts_what_was_opened_within_the_hour() -> None:

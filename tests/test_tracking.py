@@ -85,7 +85,9 @@ def test_a_dry_run_says_of_every_problem_what_would_happen_and_asks_nobody(bench
     assert verdicts["KeyError"] == "opens"
     assert verdicts["requests.exceptions.HTTPError"] == "never"
     assert all(row["why"] for row in rows)
-    assert "the storm cap has 20 left" in bench.run("sync", "--dry-run")[1]
+    table = bench.run("sync", "--dry-run")[1]
+    assert "the storm cap has 20 left" in table
+    assert table.splitlines()[-1] == "9 issues would be opened. 0 problems have an issue."
 
 
 def test_without_a_gitlab_it_says_what_to_set(tmp_path: Path, bench: Bench) -> None:
@@ -118,7 +120,7 @@ def test_a_trouble_of_gitlab_is_said_and_ends_in_1(bench: Bench) -> None:
     bench.steady()
     bench.fake.grant("bot", revoked=True)
     code, said, troubles = bench.run("sync", "--once")
-    assert (code, said.strip()) == (1, "0 issues opened, 0 heard, 0 told.")
+    assert (code, said.strip()) == (1, "0 issues opened, 0 brought up to date, 0 changes heard from GitLab.")
     assert "does not take the token" in troubles
     assert "glpat-" not in troubles
     assert "left alone" not in troubles

@@ -126,8 +126,8 @@ def judge(case: Case, rules: Rules, room: int, now: datetime) -> Judgement:
         verdict, why = Verdict.WAITS, f"opens an issue after {_more(need, have)}"
     elif room <= 0:
         verdict, is_storm = Verdict.WAITS, True
-        why = f"waits for the storm: {project} had {rules.storm_cap} new issues within the hour"
-    if not is_storm:
+        why = f"waits for a place: the storm cap lets {project} have {rules.storm_cap} new issues an hour"
+    if not is_storm and not case.is_flaky:
         why += f"; the storm cap has {room} left"
     return _judged(case, rules, route, verdict, why, is_storm)
 

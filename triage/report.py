@@ -253,9 +253,9 @@ def evidence(fact: Occurrence) -> str:
 
 
 def _places(frames: Sequence[Frame]) -> list[str]:
-    """Return the innermost frames as Python writes them: of the user's own code, else of whatever there is."""
+    """Return the innermost frames as Python writes them: of the user's own code, else where a library raised it."""
     own = [frame for frame in frames if not is_library(frame.file)]
-    return [f'  File "{it.file}", line {it.line or "?"}, in {it.function}' for it in (own or frames)[-_PLACES:]]
+    return [f'  File "{it.file}", line {it.line or "?"}, in {it.function}' for it in own[-_PLACES:] or frames[-1:]]
 
 
 def silence(fact: Occurrence) -> str:

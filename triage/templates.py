@@ -40,7 +40,7 @@ TITLE = "{{ title }}{% if tasks|length == 1 %} ({{ tasks[0].name }}){% endif %}"
 
 BODY = """\
 **{{ cause.name|capitalize }}**{% if deployments %} in {{ deployments|codes }}{% endif %}: \
-{{ total|many("failed try", "failed tries") }}{% if total > 1 %} since {{ first_seen }}, the last{% else %},{% endif %} {{ last_seen }}.\
+{{ total|many("failed try", "failed tries") }}{% if (last_seen - first_seen).total_seconds() >= 60 %} since {{ first_seen }}, the last{% else %},{% endif %} {{ last_seen }}.\
 {% if outcome %} {{ outcome }}{% endif %}
 {% if owner %} Owner: {{ owner }}.{% endif +%}
 

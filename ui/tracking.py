@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from ui import own_log
 from ui.command import Context, cli, err, json_option, now, out, passes, user
-from ui.format import one_line
+from ui.format import many, one_line
 from ui.tables import plan_table, progress_bar
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def sync(context: Context, dry_run: bool, once: bool, as_json: bool) -> None:
                 click.echo(json.dumps(_planned_json(one)))
         else:
             out.print(plan_table(planned))
+            out.print(_summed(planned), markup=False)
         return
     grant(context.settings, context.service, now)
     done, troubles = Report(), ask_owners(context.settings, context.service, now())
@@ -101,6 +103,15 @@ def unlink(context: Context, id: str, as_json: bool) -> None:
         )
 
 
+def _summed(planned: Sequence[Planned]) -> str:
+    """Say in a line what a round would do, so that nobody counts rows before the first one."""
+    opens = sum(one.judged is not None and one.judged.verdict == "opens" for one in planned)
+    waits = sum(one.judged is not None and one.judged.is_storm for one in planned)
+    linked = sum(one.mirror is not None and one.mirror.status == "linked" for one in planned)
+    storm = f", {waits} more wait under the storm cap and share one issue until then" if waits else ""
+    return f"{many(opens, 'issue')} would be opened{storm}. {many(linked, 'problem has', 'problems have')} an issue."
+
+
 def _planned_json(one: Planned) -> dict[str, object]:
     judged = one.judged
     return {
@@ -124,8 +135,9 @@ def _print_report(report: Report, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(counts | {"troubles": troubles}))
     else:
-        busy = f" {report.busy} projects are worked on by another process." if report.busy else ""
+        busy = f" Another process works on {many(report.busy, 'project')}." if report.busy else ""
         found = f", {report.adopted} found again" if report.adopted else ""
-        out.print(Text(f"{report.opened} issues opened{found}, {report.heard} heard, {report.told} told.{busy}"))
+        heard, told = f"{many(report.heard, 'change')} heard from GitLab", f"{report.told} brought up to date"
+        out.print(Text(f"{many(report.opened, 'issue')} opened{found}, {told}, {heard}.{busy}"))
     for trouble in troubles:
         err.print(trouble, markup=False, soft_wrap=True)

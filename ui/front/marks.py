@@ -42,6 +42,6 @@ def marks(history: Iterable[Change]) -> list[Mark]:
             last = next((place for place in reversed(range(len(found))) if found[place][0] == was), None)
             found = [one for place, one in enumerate(found) if place != last]
         elif its := _MARKS.get(entry.what.partition(" ")[0]):
-            source = f", from {entry.origin}" if entry.origin.startswith("GitLab") else ""
+            source = f", from {entry.origin}" if entry.origin.startswith("GitLab") and entry.who != "airtriage" else ""
             found.append((entry.what, Mark(entry.at, *its, f"{told(entry)}{source}")))
     return [mark for _, mark in found]
