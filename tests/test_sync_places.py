@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import refusal
 from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Project
+from tests.gitlab_trials import Doom, Killed
 from tests.mirroring import Clock, World
 from tests.store_contract import occurrence
 from triage import linking
@@ -334,3 +336,30 @@ def test_an_issue_that_a_person_links_takes_no_place_under_the_cap(world: World)
     rounds(world)
     assert posts(world) == 1
     assert timedelta(0) < world.clock() - world.mirror(id).intended_at
+
+
+def test_a_storm_of_many_problems_opens_its_cap_an_hour_and_one_summary_through_kills(world: World) -> None:
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=20)
+    for n in range(1, 56):
+        world.fail(n)
+    whole = world.store
+    for step in (40, 90, 150, 230):
+        world.clock.forward(seconds=62)
+        doom = Doom(step)
+        world.store, world.wrap = doom.over(whole), doom.over
+        with contextlib.suppress(Killed):
+            world.sync().run()
+        world.store, world.wrap = whole, lambda issues: issues
+    rounds(world)
+    titles = [one.title for one in world.fake.issues()]
+    assert (sum(title.startswith("Error") for title in titles), titles.count("Storm"), len(set(titles))) == (20, 1, 21)
+    world.rules = Rules(world.fake.url, "data/dags", storm_cap=25)  # five more at once, and as many in the next hour
+    rounds(world)
+    assert len(world.fake.issues()) == 26
+    world.clock.forward(minutes=56)
+    for count in (51, 56):
+        rounds(world, 8)
+        assert len(world.fake.issues()) == count
+        world.clock.forward(hours=1)
+    rounds(world)
+    assert {one.title: one.state for one in world.fake.issues()}["Storm"] == "closed"
