@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from tests.gitlab_attacks import ATTACKS
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, refusal
 from tests.gitlab_state import DEVELOPER, MAINTAINER, Issue, Lag
+from tests.gitlab_trials import Doom, Killed
 from tests.mirroring import Clock, World
 from triage import inbox
 from triage.mirrors import Heard, HeardKind, MirrorStatus
@@ -299,6 +301,23 @@ def test_where_the_issue_of_a_storm_was_moved_no_other_issue_is_touched(world: W
         world.service.resolve(world.fail(n), "ann", world.clock())
     world.settle()
     assert next(one for one in world.fake.issues() if one.title == "hers") == hers
+
+
+def test_a_move_is_followed_whenever_whoever_follows_it_is_killed(world: World) -> None:
+    id, its = opened(world)
+    moved = world.fake.move(its, world.fake.project("crm/new", {"bot": MAINTAINER, "anna": DEVELOPER}), "anna")
+    store, step = world.store, 1
+    while world.mirror(id).issue_id != moved.id:
+        doom = Doom(step)
+        world.store = doom.over(store)
+        world.clock.forward(seconds=70)  # the lease of the one before is over
+        with suppress(Killed):
+            world.sync().run()
+        world.store, step = store, step + 1
+        assert doom.dead or world.mirror(id).issue_id == moved.id, "nothing is left to follow it"
+    world.settle()
+    mirror = world.mirror(id)
+    assert (mirror.status, world.service.find(id).gitlab_url) == (MirrorStatus.LINKED, mirror.web_url)
 
 
 def test_a_closing_that_a_lagging_replica_takes_back_stays(world: World) -> None:

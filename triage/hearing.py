@@ -176,6 +176,12 @@ class Hearing:
 
     def _commented(self, mirror: Mirror, issue: Issue) -> Mirror:
         """Listen to what people wrote since; then the issue counts as heard."""
+        heard = self._listened(mirror, issue)
+        is_fresh = self.clock() - issue.updated_at < _FRESH
+        return self._saved(mirror, heard=heard, updated_at=issue.updated_at, is_fresh=is_fresh)
+
+    def _listened(self, mirror: Mirror, issue: Issue) -> int:
+        """Listen to what people wrote since, and return the id of the newest comment."""
         heard = mirror.heard
         problem = self._problem(mirror)
         if self.listen is not None and problem is not None:
@@ -183,8 +189,7 @@ class Hearing:
                 if not note.is_system and not self.tracker.is_ours(note.author_id):
                     self.listen(problem, issue, note)
                 heard = max(heard, note.id)
-        is_fresh = self.clock() - issue.updated_at < _FRESH
-        return self._saved(mirror, heard=heard, updated_at=issue.updated_at, is_fresh=is_fresh)
+        return heard
 
     def _follow(self, mirror: Mirror, issue: Issue) -> Mirror:
         """Go where an issue was moved to; where we may not look, it is lost."""
@@ -198,7 +203,7 @@ class Hearing:
         came = _copies(written, self._written(str(target.project_id), target.iid))
         if len(came) < len(written) and self.clock() - issue.updated_at < _BEHIND:
             return mirror  # the same of its comments
-        self._commented(mirror, issue)  # what was said until then; there each has another number
+        self._listened(mirror, issue)  # to what was said until then; there each has another number
         moved = self._saved(
             mirror, project=str(target.project_id), project_id=target.project_id, issue_id=target.id, iid=target.iid,
             web_url=target.web_url, updated_at=target.created_at, heard=max(came, default=0),
