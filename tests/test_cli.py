@@ -268,3 +268,18 @@ def test_a_comparison_that_airflow_does_not_answer_is_said_and_exits_with_1(fold
     assert isinstance(row["last_good_run"], dict)
     assert row["last_good_run"]["status"] == "failed"
     assert run(folder, "problem", id).returncode == 0
+
+
+def test_a_decision_about_several_problems_is_refused_before_any_was_changed(folder: Path) -> None:
+    first, second = (str(row["id"]) for row in rows(folder, "problems"))
+    assert run(folder, "resolve", second, second).returncode == 0
+    for arguments in (
+        ("mute", first, second), ("resolve", first, second), ("resolve", first, "--deploy", ""),
+        ("merge", first, second, "--into", " "), ("assign", first, second, "--to", "nobody"), ("mute", first, "--why", "x" * 4001),
+    ):  # fmt: skip
+        done = run(folder, *arguments)
+        assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1), arguments
+    assert {row["id"]: row["state"] for row in rows(folder, "problems", "*")} == {first: "NEW", second: "RESOLVED"}
+    assert run(folder, "mute", first, "--why", "one\n2026-01-01 eve resolved").returncode == 0
+    assert b" muted for good: one 2026-01-01 eve resolved" in run(folder, "problem", first).stdout
+    assert b"(command) muted" in run(folder, "problem", first).stdout

@@ -136,7 +136,8 @@ def seen_by(problem: Problem, *ran: Ran, now: datetime = NOW + DAY, answers: Seq
 
 
 def answer(task: str = "load", since: datetime = NOW - HOUR, **more: object) -> Outcomes:
-    fact = Outcomes("p", "prod", "orders", task, since, since, NOW, NOW + HOUR)
+    asked = NOW + 7 * DAY
+    fact = Outcomes("p", "prod", "orders", task, since, since, asked, asked + HOUR)
     return replace(fact, **more)  # type: ignore[arg-type]
 
 
@@ -274,6 +275,14 @@ def test_quiet_means_that_every_task_ran_and_succeeded_since(answers: list[Outco
         assert decision.problem.state_by == "airtriage"
 
 
+def test_what_airflow_said_before_it_was_away_makes_nobody_quiet() -> None:
+    known = tally(2, NOW - HOUR, ran_(NOW - HOUR))
+    early = answer(as_of=NOW + DAY, **WELL)
+    waits = "how its tasks fare is known up to 2026-11-25 12:00 UTC only"
+    assert quiet.waits(7 * DAY, known, [early], NOW + 8 * DAY) == waits
+    assert quiet.waits(7 * DAY, known, [replace(early, as_of=NOW + 7 * DAY - HOUR)], NOW + 8 * DAY) == ""
+
+
 def test_a_failure_while_it_is_to_be_quiet_begins_the_time_anew_and_a_mute_keeps_the_wish() -> None:
     problem = lifecycle.resolve_when_quiet(opened(), BY, DAY, tally()).problem
     muted = lifecycle.mute(problem, "ann", NOW, until=NOW + 9 * DAY).problem
@@ -321,7 +330,10 @@ def test_undo_puts_back_exactly_what_stood_until_something_else_was_decided() ->
     muted = lifecycle.mute(armed, "ann", NOW + HOUR, more=3, spread=True, tally=tally()).problem
     resolved = lifecycle.resolve(muted, "bob", NOW + 2 * HOUR).problem
     undone = lifecycle.undo(resolved, "bob", NOW + 3 * HOUR)
-    assert undone.problem == replace(muted, undo=None)
+    assert undone.problem == replace(muted, undo=None, wake_at=NOW + 3 * HOUR)
+    woken = lifecycle.observe(undone.problem, tally(), NOW + 3 * HOUR)
+    assert woken is not None
+    assert (woken.problem, woken.change) == (replace(muted, undo=None, wake_at=NOW + 23 * HOUR), None)
     assert undone.change is not None
     assert undone.change.what == "took back: resolved"
     again = lifecycle.observe(resolved, tally(2, NOW + 3 * HOUR), NOW + 4 * HOUR)

@@ -23,6 +23,8 @@ from triage.service import Service
 from triage.store import Store, open_store
 from triage.watched import DeploymentHealth
 
+HOUR = timedelta(hours=1)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
@@ -448,3 +450,20 @@ def test_passes_that_crash_anywhere_and_run_again_end_as_one_that_did_not(
     assert [r.problem.id for r in Service(straight).queue(NOW)] == [r.problem.id for r in Service(crashing).queue(NOW)]
     assert snapshot(straight)[3:] == snapshot(crashing)[3:]  # type: ignore[index]
     straight.close(), crashing.close()
+
+
+def test_what_failed_before_an_undo_decides_about_what_is_put_back(service: Service) -> None:
+    service.record([occurrence(1), occurrence(2, fingerprint="1:bb")])
+    service.settle(NOW)
+    first, second = (service.problem_by("prod", print_) for print_ in ("1:aa", "1:bb"))
+    service.resolve(first, "ann", NOW + HOUR)
+    service.reopen(first, "bob", NOW + 2 * HOUR)
+    service.mute(second, "ann", NOW + HOUR, more=1)
+    service.unmute(second, "bob", NOW + 2 * HOUR)
+    service.record([occurrence(3, at=NOW + 3 * HOUR), occurrence(4, at=NOW + 3 * HOUR, fingerprint="1:bb")])
+    service.settle(NOW + 3 * HOUR)
+    assert service.undo(first, "bob", NOW + 4 * HOUR).state is TriageState.REGRESSED
+    assert service.undo(second, "bob", NOW + 4 * HOUR).state is TriageState.ONGOING
+    told = [change.what for change in service.history(service.find(first))]
+    assert told[:2] == ["regressed", "took back: reopened"]
+    assert service.settle(NOW + 4 * HOUR) == 0

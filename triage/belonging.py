@@ -182,7 +182,8 @@ def _wider(problem: Problem, dags: Iterable[str]) -> Problem:
 
 
 def _stance(problem: Problem) -> tuple[object, ...]:
-    return tuple(getattr(problem, name) for name in _STANCE)
+    """Return where a problem stands; not when it wakes, which is set anew while it waits."""
+    return tuple(getattr(problem, name) for name in _STANCE if name != "wake_at")
 
 
 def _taken(problem: Problem, other: Problem) -> Problem:

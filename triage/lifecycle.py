@@ -78,9 +78,14 @@ def observe(problem: Problem, tally: Tally | None, now: datetime, answers: Itera
         return _move(problem, Event.QUIET, "resolved", _self(now, why), resolved_at=now)
     if problem.state in WAYS[Event.SETTLED].starts and now >= problem.state_at + SETTLES_AFTER:
         return _move(problem, Event.SETTLED, "ongoing", _self(now, "known for a week"))
-    if span is not None:
-        return Decision(replace(problem, wake_at=_alarm(problem, now, tally)), None)
-    return None
+    return _alarm_anew(problem, tally, now)
+
+
+def _alarm_anew(problem: Problem, tally: Tally | None, now: datetime) -> Decision | None:
+    """Set the alarm anew that rang and changed nothing; None where it did not ring."""
+    if problem.wake_at is None or now < problem.wake_at:
+        return None
+    return Decision(replace(problem, wake_at=_alarm(problem, now, tally)), None)
 
 
 def awaits_answers(problem: Problem) -> bool:
@@ -92,14 +97,14 @@ def _observe_resolved(
     problem: Problem, tally: Tally | None, now: datetime, answers: Iterable[Outcomes]
 ) -> Decision | None:
     if tally is None or problem.resolved_at is None:
-        return None
+        return _alarm_anew(problem, tally, now)
     seen = deploys.seen(problem.deploy, problem.resolved_at, answers) if problem.deploy else None
     if why := deploys.regression(seen or problem.deploy, problem.resolved_at, tally):
         return _move(problem, Event.REGRESSED, "regressed", _self(now, why))
     if seen is not None:
         changed = replace(problem, deploy=seen)
         return _stay(problem, changed, Event.DEPLOYED, "saw the deploy", _self(now, f"{seen.seen} succeeded"))
-    return None
+    return _alarm_anew(problem, tally, now)
 
 
 def _mute_over(problem: Problem, tally: Tally | None, now: datetime) -> tuple[Event, str] | None:
@@ -269,14 +274,18 @@ def close(problem: Problem, by: Actor) -> Decision | None:
 
 
 def undo(problem: Problem, who: str, now: datetime, why: str = "", origin: str = "command") -> Decision:
-    """Put back what stood before a person's last decision. InputError if something was decided since, or nothing was."""
+    """Put back what stood before a person's last decision. InputError if something was decided since, or nothing was.
+
+    It wakes at once: what failed since then was decided about in another state.
+    """
     if problem.undo is None or problem.undo.moves != problem.moves:
         raise InputError(
             f"The last change of problem {problem.id} is no person's decision, so it cannot be undone.",
             "Resolve, mute or reopen it as it is to be.",
         )
     _check(problem, Event.UNDONE)
-    changed = replace(problem, undo=None, **{name: getattr(problem.undo, name) for name in _STOOD})
+    stood = {name: getattr(problem.undo, name) for name in _STOOD}
+    changed = replace(problem, undo=None, **stood | {"wake_at": now})
     return _entry(changed, Actor(who, now, why, origin), f"took back: {problem.undo.left_by}")
 
 

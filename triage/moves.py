@@ -114,11 +114,13 @@ class Mover:
 
     def _part(self, move: Move, at: datetime) -> None:
         def gave(problem: Problem | None) -> Problem | None:
-            return belonging.parted(problem, move) if problem and move.id in problem.moves else None
+            return (
+                replace(belonging.parted(problem, move), wake_at=at) if problem and move.id in problem.moves else None
+            )
 
         self._rebind(move, move.into, lambda one: belonging.moved_back(one, move) if move.id in one.moves else None)
         self._step(move, Problem, move.into, gave)
-        self._step(move, Problem, move.problem, lambda problem: _revived(problem, move.id))
+        self._step(move, Problem, move.problem, lambda problem: _revived(problem, move.id, at))
         self._tell(move, at, move.problem, f"merge into {move.into} undone")
         self._tell(move, at, move.into, f"gave back {move.problem}")
 
@@ -252,10 +254,11 @@ def is_of(fact: Occurrence, move: Move) -> bool:
     return fact.key.dag_id == move.dag and move.task in ("", fact.key.task_id)
 
 
-def _revived(problem: Problem | None, move: str) -> Problem | None:
+def _revived(problem: Problem | None, move: str, at: datetime) -> Problem | None:
+    """Return a problem that has its failures back; it wakes at once, for what failed while it was merged."""
     if problem is None or problem.merged_by != move:
         return None
-    return replace(problem, merged_into="", merged_by="")
+    return replace(problem, merged_into="", merged_by="", wake_at=at)
 
 
 def _undone(split: Split | None, move: str) -> Split | None:

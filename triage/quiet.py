@@ -1,7 +1,7 @@
 """When a problem has been quiet: it did not fail for so long, and every task that it hit ran and succeeded since.
 
 Owns why a problem that is to be resolved when quiet still waits, in words. That a task was paused, is gone or just did not
-run is no proof that it is well. Pure; times are on the Airflow server's clock.
+run is no proof that it is well, and neither is that Airflow could not be asked. Pure; times are on the Airflow server's clock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ def waits(span: timedelta, tally: Tally, answers: Iterable[Outcomes], now: datet
         newest[key] = max(part.last_seen, newest.get(key, part.last_seen))
     left = [(key, why) for key, last in sorted(newest.items()) if (why := _lacks(known.get(key), last))]
     if not left:
-        return ""
+        told = min(known[key].as_of for key in newest)
+        # A success of the first day says nothing of a week in which Airflow could not be asked.
+        return (
+            "" if told >= due_at(span, tally) else f"how its tasks fare is known up to {told:%Y-%m-%d %H:%M} UTC only"
+        )
     named = ", ".join(f"{dag}.{task} ({why})" for (_, dag, task), why in left[:_NAMED])
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
     if len(newest) == 1:

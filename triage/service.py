@@ -70,7 +70,8 @@ class Service:
     """The verbs of airtriage on one store. `scopes` maps a deployment to its scope; by default its own name.
 
     Texts that come in go through `redactor` before they are kept. `signers` are the editions of signing that it knows,
-    `owning` what the settings say of owners; `picture` is what it keeps in memory of all problems.
+    `owning` what the settings say of owners; `picture` is what it keeps in memory of all problems. With `is_trial` decisions about
+    problems are made and not kept: whether they are refused.
     """
 
     store: Store
@@ -78,6 +79,7 @@ class Service:
     redactor: Redactor = PLAIN
     signers: Signers = SIGNERS
     owning: Ownership = NO_RULES
+    is_trial: bool = False
     picture: Picture = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -337,6 +339,8 @@ class Service:
             if decision is None:
                 return None
             changed, entry = decision.problem, decision.change
+            if self.is_trial:
+                return changed
             if entry is not None:
                 if problem.told is not None:
                     self._save_new(problem.told)

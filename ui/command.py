@@ -16,7 +16,7 @@ from rich.console import Console
 
 from triage import settings as settings_
 from triage.errors import InputError, SettingsError
-from triage.service import Service
+from triage.service import NOTE, Service
 from triage.settings import Settings
 from triage.settings.values import span
 from triage.store import open_store
@@ -58,9 +58,23 @@ class Context:
         return self._service
 
 
+def given(text: str | None, option: str, fix: str) -> str:
+    """Return an option's text, "" where it is not given; InputError where it is given and empty: a variable of a script is unset."""
+    if text is not None and not text.strip():
+        raise InputError(f"{option} is empty.", fix)
+    return (text or "").strip()
+
+
+def _reason(_: click.Context, __: click.Parameter, why: str) -> str:
+    why = " ".join(why.split())
+    if len(why) > NOTE:
+        raise InputError(f"The reason of --why has {len(why)} characters; {NOTE} are the most.", "Shorten it.")
+    return why
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing else.")
 limit_option = click.option("--limit", type=click.IntRange(1), help="At most this many (50; all with --json).")
-why_option = click.option("--why", default="", help="The reason, for the history.")
+why_option = click.option("--why", default="", callback=_reason, help="The reason, for the history.")
 passes = click.make_pass_decorator(Context)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,9 +13,18 @@ import click
 from triage import deploys, quiet
 from triage.records import Problem
 from triage.service import Service
-from ui.command import Context, cli, json_option, now, out, passes, span_of, user, why_option
+from ui.command import Context, cli, given, json_option, now, out, passes, span_of, user, why_option
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def decided(service: Service, ids: Iterable[str], decide: Callable[[Service, str], Problem]) -> Iterator[Problem]:
+    """Decide about each problem once, and give what became of it; InputError before anything is done where one is refused."""
+    living = list(dict.fromkeys(service.find(id).id for id in ids))
+    trial = replace(service, is_trial=True)
+    for id in living:
+        decide(trial, id)
+    return (decide(service, id) for id in living)
 
 
 def _decision(name: str) -> Callable[[F], F]:
@@ -22,8 +32,8 @@ def _decision(name: str) -> Callable[[F], F]:
 
     def decorate(body: F) -> F:
         def command(context: Context, /, ids: tuple[str, ...], as_json: bool, **options: Any) -> None:
-            for problem in [context.service.find(id) for id in ids]:
-                changed: Problem = body(context.service, problem.id, user(), now(), **options)
+            service = context.service
+            for changed in decided(service, ids, lambda service, id: body(service, id, user(), now(), **options)):
                 if as_json:
                     click.echo(json.dumps({"id": changed.id, "state": changed.state}))
                 else:
@@ -41,7 +51,14 @@ def _decision(name: str) -> Callable[[F], F]:
 
 
 def resolve(
-    service: Service, id: str, who: str, at: datetime, why: str, next_deploy: bool, deploy: str, when_quiet: str | None
+    service: Service,
+    id: str,
+    who: str,
+    at: datetime,
+    why: str,
+    next_deploy: bool,
+    deploy: str | None,
+    when_quiet: str | None,
 ) -> Problem:
     """Resolve problems: a try that starts later makes one REGRESSED.
 
@@ -49,6 +66,7 @@ def resolve(
     stays as it is until then.
     """
     quiet_for = span_of(when_quiet, "--when-quiet")
+    deploy = given(deploy, "--deploy", "Name a commit, or a DAG and its version as DAG@NUMBER.")
     return service.resolve(id, who, at, why, next_deploy=next_deploy, deploy=deploy, quiet_for=quiet_for)
 
 
@@ -57,7 +75,6 @@ resolve.options = [  # type: ignore[attr-defined]
     click.option(
         "--deploy",
         metavar="DEPLOY",
-        default="",
         help="In this deploy: a commit, or a DAG and its version as DAG@NUMBER.",
     ),
     click.option(
@@ -137,8 +154,7 @@ def note(context: Context, id: str, words: tuple[str, ...], as_json: bool) -> No
 @passes
 def assign(context: Context, ids: tuple[str, ...], name: str, why: str, as_json: bool) -> None:
     """Make somebody the owner of problems, whatever rules, CODEOWNERS and Airflow say."""
-    for problem in [context.service.find(id) for id in ids]:
-        changed = context.service.assign(problem.id, name, user(), now(), why)
+    for changed in decided(context.service, ids, lambda service, id: service.assign(id, name, user(), now(), why)):
         if as_json:
             click.echo(json.dumps({"id": changed.id, "state": changed.state, "owner": changed.owner or None}))
         else:

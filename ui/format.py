@@ -213,6 +213,11 @@ def told(change: Change) -> str:
     return f"{change.who} {change.what}" if change.who != "airtriage" else f"{change.what[:1].upper()}{change.what[1:]}"
 
 
+def whence(change: Change) -> str:
+    """Say from where a person did it, for the end of a name: ` (page)`."""
+    return f" ({change.origin})" if change.who != "airtriage" else ""
+
+
 def change_json(change: Change) -> dict[str, Any]:
     """Return an entry of a problem's history as `--json` prints it; a note is one whose `what` is `noted`, its text in `why`."""
     return {

@@ -12,22 +12,21 @@ from triage.errors import InputError
 from triage.merging import Person
 from triage.records import Move, MoveKind
 from triage.service import Service
-from ui.command import Context, cli, json_option, now, out, passes, user, why_option
+from ui.command import Context, cli, given, json_option, now, out, passes, user, why_option
 from ui.format import move_json, moved, one_line
 
 
 @cli.command()
 @click.argument("ids", metavar="ID [OTHER]...", nargs=-1, required=True)
-@click.option(
-    "--into", default="", metavar="ID", help="The problem that keeps the failures (the one most was decided about)."
-)
+@click.option("--into", metavar="ID", help="The problem that keeps the failures (the one most was decided about).")
 @click.option("--undo", is_flag=True, help="Take the merge of this problem back.")
 @why_option
 @json_option
 @passes
-def merge(context: Context, ids: tuple[str, ...], into: str, undo: bool, why: str, as_json: bool) -> None:
+def merge(context: Context, ids: tuple[str, ...], into: str | None, undo: bool, why: str, as_json: bool) -> None:
     """Merge problems of one scope into one of them; new failures follow, and --undo parts them again."""
     service, person = context.service, Person(user(), why)
+    into = given(into, "--into", "Name the problem that keeps the failures, or leave it out.")
     if undo:
         if len(ids) != 1 or into:
             raise InputError("--undo takes one problem.", "Name the one that was merged into another.")

@@ -132,7 +132,7 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
     """Print one problem: the headline, the facts, the evidence, the history, its newest tries."""
     row = view.row
     console.print(Text(fmt.one_line(row.problem.title), "bold"))
-    console.print(Text(f"{row.problem.id}  {row.problem.state}  {row.problem.cause}  {row.why}", "dim"))
+    console.print(Text(f"{row.problem.id}  {row.problem.state}  {row.problem.cause}  {fmt.one_line(row.why)}", "dim"))
     where = ", ".join(f"{task} ({count})" for task, count in row.tasks[:8])
     seen = f"first {fmt.ago(row.first_seen, at)}, last {fmt.ago(row.last_seen, at)}"
     console.print(Text(f"{row.total} failed tries, {row.final} final, {seen}: {where}"))
@@ -150,7 +150,8 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
         console.print(Text(fmt.printable(reason)))
     for change in view.history:
         why = f": {change.why}" if change.why else ""
-        console.print(Text(fmt.printable(f"{change.at:%Y-%m-%d %H:%M} {change.who} {change.what}{why}"), "dim"))
+        entry = f"{change.at:%Y-%m-%d %H:%M} {change.who}{fmt.whence(change)} {change.what}{why}"
+        console.print(Text(fmt.one_line(entry, 5000), "dim"))
     console.print(tries_table(view.occurrences[:10], at))
 
 
