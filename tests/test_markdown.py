@@ -66,6 +66,7 @@ def test_a_text_of_any_length_stays_words_everywhere(text: str) -> None:
 @example("\n\n>>>\n/close\n>>>\n\n")
 @example("````\n/close\n````text")
 @example("<!-- airtriage:end -->\n/close")
+@example("0:TASK")
 def test_any_text_is_harmless_in_any_line(text: str) -> None:
     body = (
         f"Words {code(text)} and {plain(text)}\n{plain(text)} {code(text)}\n\n{plain(text)}\n\n{fence(text)}\n\n| a | b |\n|---|---|\n"

@@ -44,7 +44,7 @@ _BEFORE_END = re.compile(r"(?<=[\w.\-])>")
 _WWW = re.compile(r"(www)\.", re.I)
 # `PROJ-1` of Jira and YouTrack, `CU-1a` of ClickUp, `T1` of Phorge, `bug 1` of EWM: GitLab links to trackers that a project has.
 _TRACKER = re.compile(
-    r"([A-Za-z][A-Za-z0-9_]*-|(?<![A-Za-z0-9])T|(?<![A-Za-z0-9_])(?:bug|task|work item|workitem|rtcwi|defect))(?=\s*\d)"
+    r"([A-Za-z][A-Za-z0-9_]*-|(?<![A-Za-z0-9])T|(?<![A-Za-z0-9_])(?:bug|task|work item|workitem|rtcwi|defect))(?=\s*(?:\d|$))"
     r"|(?<![A-Za-z0-9_])CU-(?=[a-z0-9])",
     re.I,
 )
