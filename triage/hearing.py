@@ -31,7 +31,7 @@ _OPENING = ("opened", "regressed", "reopened")
 # How long the history of an issue may lag behind the issue itself; an imported issue has none at all.
 _BEHIND = timedelta(minutes=5)
 # A webhook is quicker than a replica: the comment that it told of may not be in a list yet.
-_FRESH = timedelta(seconds=30)
+_FRESH = timedelta(minutes=1)
 Listen = Callable[[Problem, Issue, Note], None]
 
 
