@@ -103,7 +103,8 @@ def test_without_a_gitlab_it_says_what_to_set(tmp_path: Path, bench: Bench) -> N
 def test_a_round_opens_what_deserves_it_and_an_issue_leads_everywhere(bench: Bench) -> None:
     bench.steady()
     code, said, _ = bench.run("sync", "--once", "--json")
-    assert (code, json.loads(said)["opened"]) == (0, 9)
+    done = json.loads(said)
+    assert (code, done["opened"], done["told"]) == (0, 9, 0), "what was opened just now needs no word more"
     id = bench.id("KeyError")
     (issue,) = [one for one in bench.fake.issues() if one.title.startswith("KeyError")]
     assert f"https://triage.example/problem?id={id}" in (issue.description or "")
@@ -114,6 +115,8 @@ def test_a_round_opens_what_deserves_it_and_an_issue_leads_everywhere(bench: Ben
     puts = len(bench.fake.faults.requests("PUT"))
     assert json.loads(bench.run("sync", "--once", "--json")[1])["opened"] == 0
     assert len(bench.fake.faults.requests("PUT")) == puts
+    bench.run("resolve", id)
+    assert json.loads(bench.run("sync", "--once", "--json")[1])["told"] == 1
 
 
 def test_a_trouble_of_gitlab_is_said_and_ends_in_1(bench: Bench) -> None:

@@ -67,7 +67,7 @@ class Planned:
 
 @dataclass(slots=True)
 class Report:
-    """What a round did, by projects; `busy` counts those that another process works on."""
+    """What a round did: issues opened, found again, heard of and changed (`told`); projects others work on (`busy`)."""
 
     opened: int = 0
     adopted: int = 0
@@ -371,6 +371,7 @@ class _Round:
             row = rows.get(mirror.problem)
             if row is None:
                 self._emptied(telling, mirror)
+                self.report.told += mirror.problem in telling.written
                 continue
             if row.problem.gitlab_url != mirror.web_url:
                 sync.ledger.linked(mirror, sync.clock())
@@ -380,7 +381,7 @@ class _Round:
                 break
             with self._one_by_one(mirror):
                 telling.tell(mirror, row)
-                self.report.told += 1
+            self.report.told += mirror.problem in telling.written
 
     def _emptied(self, telling: Telling, mirror: Mirror) -> None:
         """Tell the issue of a problem without failures of its own that another has them, if people merged it away."""

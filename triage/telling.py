@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from triage.errors import GitLabError, GitLabUnsure
 from triage.hearing import Hearing, is_outdated
@@ -70,13 +70,14 @@ class Words(Protocol):
 
 @dataclass(slots=True)
 class Telling:
-    """Tells the issues of one project."""
+    """Tells the issues of one project; `written` are the problems whose issues were changed by it, not only looked at."""
 
     ledger: Ledger
     issues: Issues
     hearing: Hearing
     words: Words
     clock: Callable[[], datetime]
+    written: set[str] = field(default_factory=set)
 
     @property
     def _project(self) -> str:
@@ -112,7 +113,7 @@ class Telling:
             self._save(mirror.problem, saying="", saying_at=None)  # it was not to be said any more
         self._turn(mirror.problem, row)
         if mirror.title and (title := self.words.retitled(issue.title, mirror.title)) is not None:
-            self.issues.edit(self._project, mirror.iid, title=title)
+            self._edit(mirror, title=title)
             self._save(mirror.problem, title=title)
         self._refresh(mirror.problem, row)
 
@@ -127,7 +128,7 @@ class Telling:
     def _turn(self, problem: str, row: QueueRow) -> None:
         mirror, _ = self._mirror(problem)
         if (is_open := wanted(row.problem, mirror)) != mirror.is_open:
-            self.issues.edit(self._project, mirror.iid, is_open=is_open)
+            self._edit(mirror, is_open=is_open)
             self._save(problem, is_open=is_open, turned=(*mirror.turned, self.clock())[-TURNS:])
 
     def _refresh(self, problem: str, row: QueueRow) -> None:
@@ -141,7 +142,7 @@ class Telling:
                 return  # else what a person wrote since would go
             text = self.words.refreshed(issue.description, block)
             if text is not None and text != issue.description:
-                self.issues.edit(self._project, mirror.iid, description=text)
+                self._edit(mirror, description=text)
         self._save(
             problem,
             block=digest,
@@ -165,6 +166,7 @@ class Telling:
         self._save(problem, saying=remark.key, saying_at=now)
         try:
             self.issues.comment(self._project, mirror.iid, self.words.comment(row, remark))
+            self.written.add(problem)
         except GitLabUnsure:
             raise
         except GitLabError:
@@ -185,8 +187,12 @@ class Telling:
         self._remark(row_of(problem, [], Beside(), self.clock()), remark)
         mirror, _ = self._mirror(problem.id)
         if remark.key in mirror.comments and mirror.is_open:
-            self.issues.edit(self._project, mirror.iid, is_open=False)
+            self._edit(mirror, is_open=False)
             self._save(problem.id, is_open=False)
+
+    def _edit(self, mirror: Mirror, **changes: Any) -> None:
+        self.issues.edit(self._project, mirror.iid, **changes)
+        self.written.add(mirror.problem)
 
     def _mirror(self, problem: str) -> tuple[Mirror, int]:
         found = self.ledger.mirror(problem)
