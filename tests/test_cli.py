@@ -125,6 +125,12 @@ def test_a_deploy_a_quiet_time_a_note_and_an_undo_by_command(folder: Path) -> No
     assert row["state"] == "MUTED"
     (row,) = rows(folder, "undo", id)
     assert row["state"] == "NEW"
+    taken = row["took_back"]
+    assert isinstance(taken, dict)
+    assert (bool(taken["who"]), taken["what"]) == (
+        True,
+        "muted until 3 more failures or until it spreads to another DAG",
+    )
     assert run(folder, "note", id, "ask", "the", "\x1b[31mDBAs").returncode == 0
     done = run(folder, "problem", id)
     assert b"noted: ask the DBAs" in done.stdout

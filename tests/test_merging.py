@@ -232,6 +232,17 @@ def test_what_was_decided_after_a_merge_outlives_its_undo(service: Service) -> N
     assert (service.find(B).state, service.find(B).state_by) == (TriageState.MUTED, "cyd")
 
 
+def test_an_undo_of_a_merge_takes_back_no_other(service: Service) -> None:
+    (first,) = merging.merge(service, [A], ANN, LATER, B)
+    merging.undo(service, MoveKind.MERGE, A, ANN, LATER)
+    (second,) = merging.merge(service, [A], replace(ANN, who="bob"), LATER, B)
+    with pytest.raises(InputError, match=f"This merge of problem {A} was undone since, and bob made another one"):
+        merging.undo(service, MoveKind.MERGE, A, ANN, LATER, first.id)
+    assert service.find(A).id == B
+    merging.undo(service, MoveKind.MERGE, A, ANN, LATER, second.id)
+    assert service.find(A).id == A
+
+
 def test_a_decision_from_before_a_merge_that_changed_the_state_is_not_taken_back_by_itself(service: Service) -> None:
     service.resolve(B, "bob", NOW)
     merging.merge(service, [A], ANN, LATER, B)

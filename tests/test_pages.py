@@ -166,6 +166,22 @@ def test_a_click_on_mute_mutes_and_undo_takes_it_back(tab: Watched, base: str, f
     assert _state(folder, id) is TriageState.NEW
 
 
+@needs_chromium
+def test_undo_takes_back_what_it_stands_beside_and_nobody_elses(tab: Watched, base: str, folder: Path) -> None:
+    id = _id(folder, 3)
+    page = tab.page
+    page.goto(f"{base}/problem?id={id}")
+    tab.click(".st-key-resolve-resolve button")
+    expect(page.get_by_text("Resolved.", exact=True)).to_be_visible()
+    service = _service(folder)
+    service.reopen(id, "bob", made_up.NOW)
+    tab.click(".st-key-undo button")
+    expect(page.get_by_text(f"Problem {id} was decided about since (bob reopened")).to_be_visible()
+    assert service.undo(id, "bob", made_up.NOW).state is TriageState.RESOLVED
+    service.reopen(id, "bob", made_up.NOW)
+    service.store.close()
+
+
 def _owner(folder: Path, id: str) -> str:
     service = _service(folder)
     try:

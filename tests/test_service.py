@@ -324,6 +324,29 @@ def test_undo_puts_back_what_stood_and_the_history_tells_both(service: Service) 
     ]  # fmt: skip
 
 
+def test_an_undo_of_a_decision_takes_back_no_other(service: Service) -> None:
+    service.record([occurrence(1)])
+    service.settle(NOW)
+    id = service.queue(NOW)[0].problem.id
+    first = service.resolve(id, "ann", NOW).undo
+    assert first is not None
+    assert first.decided_by == "ann"
+    service.reopen(id, "bob", NOW)
+    second = service.resolve(id, "bob", NOW).undo  # all in one moment, and of the same words
+    assert second is not None
+    with pytest.raises(InputError, match=r"was decided about since \(bob resolved, .* UTC\), so this cannot be undone"):
+        service.undo(id, "ann", NOW, of=first.decided_at)
+    assert service.find(id).state is TriageState.RESOLVED
+    assert service.undo(id, "bob", NOW, of=second.decided_at).state is TriageState.NEW
+    with pytest.raises(InputError, match=r"since \(bob took back: resolved, .* UTC\), so this cannot be undone"):
+        service.undo(id, "bob", NOW, of=second.decided_at)
+    mute = service.mute(id, "ann", NOW, lasting=HOUR).undo
+    assert mute is not None
+    service.settle(NOW + HOUR)
+    with pytest.raises(InputError, match=r"since \(airtriage unmuted, .* UTC\), so this cannot be undone"):
+        service.undo(id, "ann", NOW + HOUR, of=mute.decided_at)
+
+
 def test_what_failed_while_something_else_stood_counts_once_that_is_undone(service: Service) -> None:
     service.record([occurrence(1, at=NOW), occurrence(2, at=NOW, fingerprint="1:bb")])
     service.settle(NOW)

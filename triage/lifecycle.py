@@ -18,8 +18,9 @@ from triage.ways import MUTED, NEW, ONGOING, RESOLVED, WAYS, Event
 # After this long without a decision a new or regressed problem is ongoing: Sentry's week.
 SETTLES_AFTER = timedelta(days=7)
 OPEN = ways.OPEN
-_STOOD = tuple(it.name for it in fields(Stand) if it.name not in ("left_by", "moves"))
+_STOOD = tuple(it.name for it in fields(Stand) if it.name not in ("left_by", "moves", "decided_by", "decided_at"))
 AIRTRIAGE = "airtriage"  # who decides by itself, and from where
+_FIX = "Resolve, mute or reopen it as it is to be."
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,20 +274,37 @@ def close(problem: Problem, by: Actor) -> Decision | None:
     return _move(problem, Event.CLOSED, "resolved", by, resolved_at=by.at)
 
 
-def undo(problem: Problem, who: str, now: datetime, why: str = "", origin: str = "command") -> Decision:
+def undo(
+    problem: Problem, who: str, now: datetime, why: str = "", origin: str = "command", of: datetime | None = None
+) -> Decision:
     """Put back what stood before a person's last decision. InputError if something was decided since, or nothing was.
 
-    It wakes at once: what failed since then was decided about in another state.
+    `of` is the `decided_at` of the decision that is meant, if one is: of any other nothing is taken back. It wakes at
+    once: what failed since then was decided about in another state.
     """
-    if problem.undo is None or problem.undo.moves != problem.moves:
+    if of is not None and (problem.undo is None or problem.undo.decided_at != of):
         raise InputError(
-            f"The last change of problem {problem.id} is no person's decision, so it cannot be undone.",
-            "Resolve, mute or reopen it as it is to be.",
+            f"Problem {problem.id} was decided about since{_latest(problem)}, so this cannot be undone.", _FIX
+        )
+    if problem.undo is None:
+        said = "is no person's decision, or an undo itself"
+        raise InputError(f"The last change of problem {problem.id} {said}, so it cannot be undone.", _FIX)
+    if problem.undo.moves != problem.moves:
+        raise InputError(
+            f"Problem {problem.id} was merged or split since its last decision, so that cannot be undone.", _FIX
         )
     _check(problem, Event.UNDONE)
     stood = {name: getattr(problem.undo, name) for name in _STOOD}
     changed = replace(problem, undo=None, **stood | {"wake_at": now})
     return _entry(changed, Actor(who, now, why, origin), f"took back: {problem.undo.left_by}")
+
+
+def _latest(problem: Problem) -> str:
+    """Say what was decided last about a problem, and by whom."""
+    stood, told = problem.undo, problem.told
+    if stood is not None and stood.decided_at is not None:
+        return f" ({stood.decided_by} {stood.left_by}, {stood.decided_at:%Y-%m-%d %H:%M} UTC)"
+    return f" ({told.who} {told.what}, {told.at:%Y-%m-%d %H:%M} UTC)" if told is not None else ""
 
 
 # --- how a way is gone
@@ -330,11 +348,10 @@ def _entry(changed: Problem, by: Actor, what: str) -> Decision:
 
 def _stand(problem: Problem, what: str, by: Actor) -> Stand | None:
     """Return what Undo is to put back after a person's decision."""
-    return (
-        None
-        if by.who == AIRTRIAGE
-        else Stand(what, moves=problem.moves, **{name: getattr(problem, name) for name in _STOOD})
-    )
+    if by.who == AIRTRIAGE:
+        return None
+    stood = {name: getattr(problem, name) for name in _STOOD}
+    return Stand(what, moves=problem.moves, decided_by=by.who, decided_at=by.at, **stood)
 
 
 def _self(now: datetime, why: str) -> Actor:

@@ -95,16 +95,21 @@ def split(
     return _begin(service, scope, now, decide)[0]
 
 
-def undo(service: Service, kind: MoveKind, id: str, person: Person, now: datetime) -> Move:
+def undo(service: Service, kind: MoveKind, id: str, person: Person, now: datetime, of: str = "") -> Move:
     """Undo a merge (named by the problem that was merged away) or a split (by the one that it made); return it.
 
-    The other problem names it too, where it has only one. InputError where there is none in force, or a later one rests
-    on it.
+    The other problem names it too, where it has only one. With `of`, the id of a move, that one is meant and no other.
+    InputError where there is none in force, or a later one rests on it.
     """
     problem = service.named(id)
 
     def decide(at: datetime) -> list[Move]:
         move = _named(service, kind, service.named(problem.id))
+        if of not in ("", move.id):
+            raise InputError(
+                f"This {kind} of problem {problem.id} was undone since, and {move.by} made another one.",
+                "Its history tells what was done.",
+            )
         _check_last(service, move)
         return [
             replace(

@@ -114,8 +114,9 @@ class Deploy:
 class Stand:
     """Where a problem stood before a person's last decision: what Undo puts back; fields as in `Problem`.
 
-    `left_by` is that decision in the words of the history; `moves` are the merges and splits up to then: after another
-    one it cannot be put back.
+    `left_by` is that decision in the words of the history, `decided_by` and `decided_at` (unique for a problem) are its entry's;
+    `moves` are the merges and splits up to then: after another one it cannot be put back. Records from before there were
+    these fields lack `decided_at`.
     """
 
     left_by: str
@@ -134,6 +135,8 @@ class Stand:
     muted_until_closed: bool = False
     wake_at: datetime | None = None
     moves: tuple[str, ...] = ()
+    decided_by: str = ""
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,12 +279,15 @@ class Service:
         """Do what the closing of its GitLab issue does to a problem; may be repeated, and may change nothing."""
         return self._change(id, now, lambda problem, _, at: lifecycle.close(problem, Actor(who, at, why, origin)))
 
-    def undo(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
+    def undo(
+        self, id: str, who: str, now: datetime, why: str = "", origin: str = "command", of: datetime | None = None
+    ) -> Problem:
         """Put back what stood before a person's last decision; InputError where something was decided since.
 
-        What failed meanwhile is held against it at once: it was decided about while something else stood.
+        With `of`, the `decided_at` of a decision, that one is meant and no other. What failed meanwhile is held against it
+        at once: it was decided about while something else stood.
         """
-        undone = self._change(id, now, lambda problem, _, at: lifecycle.undo(problem, who, at, why, origin))
+        undone = self._change(id, now, lambda problem, _, at: lifecycle.undo(problem, who, at, why, origin, of))
         return self.wake(undone.id, now) or undone
 
     def note(self, id: str, who: str, now: datetime, text: str, origin: str = "command") -> Change:
@@ -347,7 +350,10 @@ class Service:
                 at = self._free(entry, problem.told)
                 stood = at if changed.state_at == entry.at else changed.state_at
                 entry = replace(entry, at=at)
-                changed = replace(changed, told=entry, state_at=stood)
+                undo = changed.undo
+                if undo is not None and undo is not problem.undo:
+                    undo = replace(undo, decided_at=at)
+                changed = replace(changed, told=entry, state_at=stood, undo=undo)
             try:
                 self.store.save(facts.record(self.redactor, changed), revision)
             except StaleProblem:

@@ -1,4 +1,4 @@
-"""The commands by which a person decides about problems: `resolve`, `mute`, `unmute`, `reopen`, `assign`."""
+"""The commands by which a person decides about problems: `resolve`, `mute`, `unmute`, `reopen`, `undo`, `assign`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from triage import deploys, quiet
-from triage.records import Problem
+from triage.records import Problem, Stand
 from triage.service import Service
 from ui.command import Context, cli, given, json_option, now, out, passes, span_of, user, why_option
 
@@ -107,10 +107,28 @@ def reopen(service: Service, id: str, who: str, at: datetime, why: str) -> Probl
     return service.reopen(id, who, at, why)
 
 
-@_decision("undo")
-def undo(service: Service, id: str, who: str, at: datetime, why: str) -> Problem:
-    """Put back what stood before a person's last decision, as long as nothing was decided since."""
-    return service.undo(id, who, at, why)
+@cli.command()
+@click.argument("ids", nargs=-1, required=True)
+@why_option
+@json_option
+@passes
+def undo(context: Context, ids: tuple[str, ...], why: str, as_json: bool) -> None:
+    """Put back what stood before a person's last decision, whoever's, as long as nothing was decided since."""
+    meant: dict[str, Stand | None] = {}
+
+    def take_back(service: Service, id: str) -> Problem:
+        # What is said to be taken back is what is: a decision made in between is refused.
+        last = meant.setdefault(id, service.find(id).undo)
+        return service.undo(id, user(), now(), why, of=last.decided_at if last else None)
+
+    for changed in decided(context.service, ids, take_back):
+        last = meant[changed.id]
+        if as_json:
+            taken = {"who": last.decided_by, "what": last.left_by} if last else None
+            click.echo(json.dumps({"id": changed.id, "state": changed.state, "took_back": taken}))
+        else:
+            said = f", without what {last.decided_by or 'a person'} decided ({last.left_by})" if last else ""
+            out.print(f"{changed.id} is {changed.state}{_until(changed)}{said}: {changed.title}", markup=False)
 
 
 def mute(

@@ -119,7 +119,7 @@ def change(
 ) -> Problem | None:  # fmt: skip
     """Carry out one action of a page's button on one problem, and return it as it is then; None for a note.
 
-    `hours` and `quiet` are hours, `at` the time of a note.
+    `hours` and `quiet` are hours, `at` the time of a note, or of the decision that Undo stands beside.
     """
     now, name, verbs = desk().now(), who(), desk().service
     match kind:
@@ -131,13 +131,20 @@ def change(
         case "resolve":
             quiet_for = timedelta(hours=quiet) if quiet else None
             return verbs.resolve(id, name, now, why, "page", next_deploy=next_deploy, quiet_for=quiet_for)
-        case "unmute" | "reopen" | "disarm" | "undo":
+        case "undo":
+            return verbs.undo(id, name, now, origin="page", of=datetime.fromisoformat(at) if at else None)
+        case "unmute" | "reopen" | "disarm":
             changed: Problem = getattr(verbs, kind)(id, name, now, origin="page")
             return changed
         case "unnote":
             verbs.unnote(id, name, now, datetime.fromisoformat(at), origin="page")
             return None
     raise InputError(f"The page asked for {kind!r}, which is no action.")
+
+
+def moment(changed: Problem) -> str:
+    """Return which decision about a problem was the last one, as `change` takes it to undo that one and no other."""
+    return changed.undo.decided_at.isoformat() if changed.undo and changed.undo.decided_at else ""
 
 
 def consequences(changed: Iterable[Problem]) -> str:
@@ -154,16 +161,18 @@ def _button(words: str, kind: str, id: str, how: dict[str, Any] | None = None, *
 
 
 def _do(words: str, kind: str, id: str, how: dict[str, Any]) -> None:
-    undo: tuple[str, dict[str, Any]] | None = ("undo", {}) if words != "Undo" else None
+    undo: tuple[str, dict[str, Any]] | None = None
     said, tone = past(words, kind, how), "good"
     why = st.session_state.get(_why_key(kind), "").strip() if how or kind == "mute" else ""
     try:
         changed = change(kind, id, **how, why=why)
         said += consequences([changed] if changed else [])
+        if changed and kind != "undo":
+            undo = ("undo", {"at": moment(changed)})
         if why:
             st.session_state[_why_key(kind)] = ""
     except TriageError as exc:
-        said, tone, undo = str(exc), "bad", None
+        said, tone = str(exc), "bad"
     st.session_state[_ANSWER] = {"id": id, "said": said, "tone": tone, "undo": undo}
 
 

@@ -6,7 +6,7 @@ text by our components, or are choices of a list, which Streamlit draws as text 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -144,19 +144,20 @@ def answered(view: ProblemView) -> None:
             st.button("Undo", key="undo-regrouped", on_click=_undo, args=(answer["undo"],))
 
 
-def at_once(kind: str, ids: list[str], into: str = "") -> dict[str, Any]:
-    """Merge what was selected in the queue, or part it again (`part`); return what to say, and how to undo it."""
+def at_once(kind: str, ids: list[str], into: str, moves: Mapping[str, str]) -> dict[str, Any]:
+    """Merge what was selected in the queue, or part it again (`part`, by the move of each); return what to say, and the undo."""
     service, now, person = desk().service, desk().now(), _person()
     try:
         if kind == "part":
-            done = [merging.undo(service, MoveKind.MERGE, id, person, now) for id in ids]
+            done = [merging.undo(service, MoveKind.MERGE, id, person, now, moves.get(id, "")) for id in ids]
             return {"said": f"{many(len(done), 'merge')} taken back.", "undo": None, "done": True}
         done = merging.merge(service, ids, person, now, into)
     except TriageError as exc:
         return {"said": str(exc), "undo": None}
     count = many(sum(move.tries for move in done), "failed try", "failed tries")
     said = f"Merged: {count} of {many(len(done), 'problem')} went to {one_line(service.find(done[0].into).title, 80)}."
-    return {"said": said, "undo": {"kind": "part", "ids": [move.problem for move in done]}}
+    made = {move.problem: move.id for move in done}
+    return {"said": said, "undo": {"kind": "part", "ids": list(made), "how": {"moves": made}}}
 
 
 # --- what the buttons do
@@ -177,7 +178,11 @@ def _split(id: str, how: dict[str, Any]) -> None:
 
 def _undo(move: Move) -> None:
     named = move.problem if move.kind is MoveKind.MERGE else move.into
-    _do(lambda: [merging.undo(desk().service, move.kind, named, _person(), desk().now())], move.problem, move.into)
+    _do(
+        lambda: [merging.undo(desk().service, move.kind, named, _person(), desk().now(), move.id)],
+        move.problem,
+        move.into,
+    )
 
 
 def _person() -> Person:

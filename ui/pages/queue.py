@@ -20,7 +20,7 @@ from triage.tokens import cut
 from ui import mirrored
 from ui.format import many, one_line, web_address
 from ui.front import grouping, linking, owning
-from ui.front.acting import SAID, change, consequences
+from ui.front.acting import SAID, change, consequences, moment
 from ui.front.components import columns, queue_list
 from ui.front.desk import RANGES, Desk, desk
 from ui.front.frame import guarded, told
@@ -180,7 +180,7 @@ def _act() -> None:
 
 def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
     if request["kind"] in ("merge", "part"):
-        return grouping.at_once(request["kind"], request["ids"], request.get("into", ""))
+        return grouping.at_once(request["kind"], request["ids"], request.get("into", ""), request.get("moves", {}))
     kind = str(request["kind"])
     if kind == "assign":
         return owning.carry_out(request)
@@ -191,13 +191,14 @@ def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
     errors: list[str] = []
     for id in request["ids"]:
         try:
-            if (now := change(kind, id, **how)) is not None:
+            if (now := change(kind, id, **how, at=request.get("at", {}).get(id, ""))) is not None:
                 changed.append(now)
         except TriageError as exc:
             errors.append(str(exc))
     said = f"{_did(kind, len(changed), how)}{consequences(changed)}" if changed else ""
     said += f" {many(len(errors), 'problem')} could not be changed: {errors[0]}" if errors else ""
-    undo = {"kind": "undo", "ids": [one.id for one in changed]} if changed and kind != "undo" else None
+    of = {one.id: moment(one) for one in changed}
+    undo = {"kind": "undo", "ids": list(of), "how": {"at": of}} if of and kind != "undo" else None
     return {"said": said.strip(), "undo": undo, "done": bool(changed)}
 
 
