@@ -10,7 +10,7 @@ import pytest
 
 from tests.store_contract import NOW, problem
 from triage.growth import DAY, LEAST, WEEK, Past, first_hour, follow, hour_of
-from triage.records import Escalation
+from triage.records import Escalation, TriageState
 
 LAST = hour_of(NOW)  # a Tuesday, 12:00
 
@@ -60,6 +60,52 @@ def at_noon(count: int, days: int = 1) -> Callable[[int], int]:
 def test_a_jump_is_told_from_what_was_always_so(hours: dict[int, int], why: str | None) -> None:
     found = past(hours).growth()
     assert (found.why if found else None) == why
+
+
+@pytest.mark.parametrize(
+    ("hours", "why"),
+    [
+        (counts(steady(1, 8), lately(13, 3), days=4), "40 tries in the last 3 hours; 3 a day since it began 4 days ago"),
+        (counts(steady(1, 8), lately(300, 1), days=4), "301 tries in the last 3 hours; 3 a day since it began 4 days ago"),
+        (counts(steady(1), lately(6, DAY), days=3), "168 tries in the last 24 hours; 24 a day since it began 3 days ago"),
+        (counts(steady(1, 8), lately(300, 1), days=1), None),
+        (counts(at_noon(40), days=5), None),
+        (counts(lambda ago: 40 if ago % DAY in (0, 25) else 0, days=5), None),
+        (counts(steady(300, 84), days=6), None),
+        (counts(steady(1, 8), lately(2, 3), days=4), None),
+        (counts(steady(3), lately(9, 3), days=5), None),
+        (counts(lambda ago: round(5 * 1.4 ** (4 - ago // DAY)) if ago % DAY == 2 else 0, days=5), None),
+    ],
+    ids=["tenfold", "an explosion", "in a day", "not known for a day", "each day", "each day, later", "twice a week", "few", "threefold", "a ramp of days"],
+)  # fmt: skip
+def test_what_is_known_for_days_grows_if_somebody_took_note_of_it_and_by_far(
+    hours: dict[int, int], why: str | None
+) -> None:
+    found = past(hours).growth(is_noted=True)
+    assert (found.why if found else None) == why
+    assert past(hours).growth() is None
+
+
+@pytest.mark.parametrize("state", TriageState)
+def test_what_is_new_or_regressed_stands_in_needs_triage_anyway(state: TriageState) -> None:
+    hours = counts(steady(1, 8), lately(300, 1), days=4)
+    begun, _ = follow(replace(problem(), state=state), None, past(hours), NOW, is_over=state is TriageState.RESOLVED)
+    assert (begun is not None) == (state in (TriageState.MUTED, TriageState.ONGOING))
+
+
+def test_growth_that_late_failures_show_to_be_none_is_taken_back() -> None:
+    """Off for three weeks, airtriage reads the newest failures first: they look like a jump until the others are there."""
+    known = counts(steady(1, DAY), days=60)
+    gap = dict.fromkeys(range(LAST - 21 * DAY, LAST), 12)
+    first = past(known | {LAST: 12, LAST - 1: 12})
+    begun, _ = follow(problem(), None, first, NOW, is_over=False)
+    assert begun is not None
+    late = past(known | gap | {LAST: 12})
+    assert follow(problem(), begun, late, NOW, is_over=False, then=first)[0] is not None
+    found, change = follow(problem(), begun, late, NOW, is_over=False, then=late)
+    assert (found, change and (change.what, change.why)) == (
+        None, ("no longer grows", "failures that came in later show that it was so before")
+    )  # fmt: skip
 
 
 def test_a_slow_rise_is_a_ramp_before_it_is_a_jump() -> None:

@@ -290,6 +290,19 @@ def test_an_open_problem_that_grows_needs_triage_until_it_is_back_for_a_day(serv
     assert service.settle(later + timedelta(days=1)) == 0
 
 
+def test_a_problem_of_four_days_that_was_muted_and_explodes_is_told(service: Service) -> None:
+    service.record([occurrence(n, at=NOW - timedelta(hours=8 * n)) for n in range(1, 12)])
+    service.settle(NOW - timedelta(hours=2))
+    id = service.queue(NOW)[0].problem.id
+    assert service.mute(id, "ann", NOW - timedelta(hours=1)).state is TriageState.MUTED
+    service.record([occurrence(n, at=NOW - timedelta(minutes=n % 50)) for n in range(100, 400)])
+    service.settle(NOW)
+    row = service.problem(id, NOW).row
+    assert (row.pill, row.why) == (
+        Pill.MUTED, "growing: 300 tries in the last 3 hours; 3 a day since it began 4 days ago; muted for good, by ann"
+    )  # fmt: skip
+
+
 def test_a_note_is_redacted_kept_and_can_be_taken_back(store: Store) -> None:
     service = Service(store, redactor=Redactor(["hunter2secret"]))
     service.record([occurrence(1)])

@@ -51,10 +51,12 @@ def _look_at(service: Service, id: str, now: datetime) -> bool:
     if known is None and sum(hours.values()) < LEAST:
         return False  # most problems, and they need no tally
     tally = store.tally(members)
-    past = Past(hours, tally.first_seen if tally else at, at)
+    first_seen = tally.first_seen if tally else at
+    past = Past(hours, first_seen, at)
+    then = Past(hours, first_seen, known[0].since) if known else None
     # One that was merged into another has no failures of its own any more, and ends alike.
     is_over = problem[0].state is TriageState.RESOLVED or bool(problem[0].merged_into)
-    found, change = growth.follow(problem[0], known[0] if known else None, past, at, is_over=is_over)
+    found, change = growth.follow(problem[0], known[0] if known else None, past, at, is_over=is_over, then=then)
     with suppress(StaleProblem):
         if found is None and known is not None:
             # The entry first: a kill in between tells the end twice, never not at all.

@@ -14,19 +14,22 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from math import sqrt
 
-from triage.records import Change, Escalation, Problem
+from triage.records import Change, Escalation, Problem, TriageState
 
 DAY = 24
 WEEK = 7 * DAY
 # How far back a problem's own past reaches: six of every weekday, and any job that runs once a month.
 PAST = 6 * WEEK
-# Before it is known for a week nothing is said: Sentry's forecast asks for 168 hours too (escalating_issues_alg.py).
-# Whole weeks are compared once there are two former ones.
+# Sentry's forecast asks for 168 hours of past too (escalating_issues_alg.py). Whole weeks are compared once there are two
+# former ones. What is younger is judged only where somebody has taken note of it, and only after a day.
 KNOWN_FOR, WEEKS_KNOWN_FOR = WEEK, 3 * WEEK
 # Fewer tries than this are no growth, whatever they were before: one mapped task of ten that fails once.
 LEAST = 10
 # A jump is at least this many times the most seen before: the least that Sentry multiplies a bursty issue's peak by.
 JUMP = 2.0
+# Of a problem not known for a week the hours of the day and the weekdays are not known either, so it is measured against
+# the most of any hours, by far more: with these, simulated first weeks raise less than one alarm in 200 (bench escalation).
+YOUNG_JUMP, YOUNG_APART = 5.0, 4.0
 # Square roots of Poisson counts spread by a half whatever their mean (Bartlett 1936; Anscombe 1948): 2 apart is four
 # standard deviations. Where counts spread more than chance alone makes them, the distance grows alike (`_spread`).
 APART = 2.0
@@ -43,6 +46,8 @@ SETTLES_AFTER = timedelta(days=7)
 # How long growth is left unlooked at where no failure comes in.
 LOOK = timedelta(hours=1)
 BEGUN = "escalated"  # what the history calls its beginning
+# States in which somebody knows of a problem and may look away: the others stand in "Needs triage" anyway.
+_NOTED = (TriageState.ONGOING, TriageState.MUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,31 @@ class Past:
         end = len(self._sums) - 1 - ago
         return self._sums[max(end, 0)] - self._sums[max(end - length, 0)]
 
-    def growth(self) -> Growth | None:
-        """Say whether the problem grows now; None where it does not, or is not known for long enough."""
-        if self._age < KNOWN_FOR or self.last(WEEK) < LEAST:
+    def growth(self, is_noted: bool = False) -> Growth | None:
+        """Say whether the problem grows now; None where it does not, or is not known for long enough.
+
+        That is a week; a day where somebody has taken note of it.
+        """
+        if self.last(WEEK) < LEAST:
             return None
+        if self._age < KNOWN_FOR:
+            return self._young_jump() if is_noted else None
         return self._jump() or self._ramp()
+
+    def _young_jump(self) -> Growth | None:
+        for length, window in ((3, "3 hours"), (DAY, "24 hours")):
+            if self._age < length + DAY:
+                return None
+            before = range(length, self._age + 1)
+            most, day = (max(self.last(span, ago) for ago in before) for span in (length, DAY))
+            count = self.last(length)
+            if count >= max(LEAST, YOUNG_JUMP * most, JUMP * day) and _is_beyond(count, _Level(most, 1.0), YOUNG_APART):
+                before_it = self._age + 1 - length
+                daily, days = _short(self.last(before_it, length) * DAY / before_it), round(self._age / DAY)
+                began = f"{days} days" if days > 1 else "a day"
+                why = f"{count} tries in the last {window}; {daily} a day since it began {began} ago"
+                return Growth(why, count / max(most, 1), day, DAY)
+        return None
 
     def _jump(self) -> Growth | None:
         day = self._level(DAY)
@@ -181,14 +206,16 @@ def _short(mean: float) -> str:
 
 
 def follow(
-    problem: Problem, known: Escalation | None, past: Past, now: datetime, *, is_over: bool
+    problem: Problem, known: Escalation | None, past: Past, now: datetime, *, is_over: bool, then: Past | None = None
 ) -> tuple[Escalation | None, Change | None]:
     """Decide from what is known of a problem's growth what is known of it next, and the entry for its history.
 
     Growth begins at once, and ends when the problem is back to what it was for a day (a week, where a week showed it),
-    has been where it is for a week, or is over itself: resolved, or merged into another.
+    has been where it is for a week, or is over itself: resolved, or merged into another. `then` is the past up to when
+    growth began, as it is known now: where failures that came in since show that it was none, it was taken for that while
+    airtriage had not caught up.
     """
-    found = None if is_over else past.growth()
+    found = None if is_over else past.growth(is_noted=problem.state in _NOTED)
     if found is not None:
         if known is None:
             begun = Escalation(problem.id, now, found.why, found.times, found.level, found.hours, now, now + LOOK)
@@ -202,6 +229,8 @@ def follow(
         why = f"{count} tries in the last {span}, {known.level} at most before it grew"
     elif now >= known.found_at + SETTLES_AFTER:
         why = f"{count} tries in the last {span}, and for a week no more than that"
+    elif then is not None and then.growth(is_noted=True) is None:
+        why = "failures that came in later show that it was so before"
     else:
         return replace(known, look_at=now + LOOK), None
     return None, Change(problem.id, now, "airtriage", "no longer grows", why)

@@ -17,6 +17,8 @@ from triage.ways import MUTED, NEW, ONGOING, RESOLVED, WAYS, Event
 
 # After this long without a decision a new or regressed problem is ongoing: Sentry's week.
 SETTLES_AFTER = timedelta(days=7)
+# The most further failures that a problem is muted for: what seven digits hold, as in a comment of GitLab.
+MOST_FAILURES = 9_999_999
 OPEN = ways.OPEN
 _STOOD = tuple(it.name for it in fields(Stand) if it.name not in ("left_by", "moves", "decided_by", "decided_at"))
 AIRTRIAGE = "airtriage"  # who decides by itself, and from where
@@ -228,9 +230,9 @@ def mute(
     """
     _check(problem, Event.MUTED)
     if until is not None and until <= now:
-        raise InputError("The time to mute until is in the past.", "Give a later one.")
-    if more is not None and more < 1:
-        raise InputError("The number of further failures to mute for must be at least 1.")
+        raise InputError("The time to mute for is over before it begins.", "Give a longer one, such as 8h or 3d.")
+    if more is not None and not 1 <= more <= MOST_FAILURES:
+        raise InputError(f"The number of further failures to mute for must be 1 to {MOST_FAILURES:,}.")
     if closed and not problem.gitlab_url:
         raise InputError(
             f"Problem {problem.id} has no GitLab issue, so it cannot be muted until that closes.",
