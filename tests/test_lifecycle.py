@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from triage import deploys, lifecycle, quiet
 from triage.errors import InputError
+from triage.issues import Fix
 from triage.lifecycle import SETTLES_AFTER, Actor
 from triage.records import Outcomes, Problem, Ran, Tally, TriageState
 from triage.ways import WAYS, Event
@@ -165,6 +166,34 @@ def test_resolved_in_the_next_deploy_only_a_failure_of_newer_code_is_a_regressio
     problem = seen_by(resolved_next(OLD), OLD, part)
     assert (problem.state is TriageState.REGRESSED) is is_regression
     assert (problem.deploy is None) is is_regression
+
+
+@pytest.mark.parametrize(
+    ("holds", "is_regression"),
+    [({}, False), ({"bbbbbbbbbb": False}, False), ({"bbbbbbbbbb": True}, True), ({"bbbbbbbbbb": None}, True)],
+)
+def test_where_a_fix_is_waited_for_only_what_holds_it_or_cannot_be_told_is_newer(
+    holds: dict[str, bool | None], *, is_regression: bool
+) -> None:
+    fix = Fix(7, "", "anna", NOW - HOUR / 2, "f" * 40, 1)
+    by = lifecycle.Actor("anna", NOW)
+    problem = lifecycle.resolve_in_deploy(opened(), by, tally(1, NOW - HOUR, OLD), fix=fix).problem
+    failed = tally(2, LATER, OLD, ran_(LATER, 15, "bbbbbbbbbb"))
+    told = lifecycle.judge_bundles(problem, failed, (), holds)
+    problem = told.problem if told else problem
+    seen = seen_by(problem, *failed.ran)
+    assert (seen.state is TriageState.REGRESSED) is is_regression
+    late = NOW + deploys.WITHIN + HOUR
+    overdue = seen_by(problem, OLD, ran_(late, 15, "bbbbbbbbbb"), now=late)
+    assert overdue.state is TriageState.REGRESSED
+
+
+def test_what_ran_after_a_fix_was_merged_is_not_taken_for_older_code_unasked() -> None:
+    fix = Fix(7, "", "anna", NOW - 2 * HOUR, "f" * 40, 1)
+    by = lifecycle.Actor("anna", NOW)
+    problem = lifecycle.resolve_in_deploy(opened(), by, tally(1, NOW - HOUR, OLD), fix=fix).problem
+    assert problem.deploy is not None
+    assert deploys.unjudged(problem.deploy, tally(1, NOW - HOUR, OLD), ()) == ["aaaaaaaaaa"]
 
 
 def test_without_bundles_the_number_of_the_dag_version_tells_the_next_deploy() -> None:

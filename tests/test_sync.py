@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.gitlab_double import FakeGitLab
 from tests.gitlab_faults import Fault, refusal
+from tests.gitlab_history import History
 from tests.gitlab_state import DEVELOPER, GUEST, MAINTAINER, Issue, Lag
 from tests.gitlab_trials import trial
 from tests.mirroring import Clock, PlainWords, World
@@ -18,7 +20,8 @@ from triage.judging import Judging
 from triage.mirrors import MirrorStatus, Tracker, tracker_id
 from triage.policy import Judgement, Route, Rules, Threshold, Verdict
 from triage.queue import QueueRow
-from triage.records import Change, TriageState
+from triage.records import Change, Outcomes, TriageState
+from triage.store import record_keys
 
 
 @pytest.fixture
@@ -255,6 +258,73 @@ def test_a_merged_fix_resolves_in_the_next_deploy_so_that_older_code_may_fail_st
     world.fail(bundle_version="b" * 40, dag_version=3)
     world.settle()
     assert (world.service.find(id).state, issue(world).state) == (TriageState.REGRESSED, "opened")
+
+
+@pytest.fixture
+def history(world: World, tmp_path: Path) -> History:
+    """The repository of the project: code that fails, and a fix on a branch."""
+    made = History(tmp_path / "dags", world.clock())
+    made.commit("Load", {"load.py": "1 / 0\n"})
+    made.git("checkout", "--quiet", "-b", "fix")
+    made.commit("Divide no more", {"load.py": "1\n"})
+    made.git("checkout", "--quiet", "main")
+    project = world.fake.state.project_of("data/dags")
+    assert project is not None
+    project.repository = made.path
+    return made
+
+
+def test_a_merged_fix_resolves_in_the_deploy_that_holds_it_and_in_no_other(world: World, history: History) -> None:
+    id = world.fail(bundle_version=history.shas[0], dag_version=3)
+    world.settle()
+    other = history.commit("Say hello", {"hello.py": "1\n"})
+    fix = history.merge("fix", "Merge the fix")
+    later = history.commit("Say goodbye", {"hello.py": "2\n"})
+    project = world.fake.state.project_of("data/dags")
+    assert project is not None
+    world.fake.merge_request(
+        project, "anna", "Fix it", "fix", merged_by="anna", closes=(issue(world).iid,), merge_commit=fix
+    )
+    world.settle()
+    assert f"with commit {fix[:10]}" in next(entry.what for entry in world.service.problem(id, world.clock()).history)
+    for bundle, number in ((other, 3), (history.shas[0], 3), (other, 4)):  # deployed without the fix
+        world.clock.forward(hours=1)
+        world.fail(bundle_version=bundle, dag_version=number)
+        world.settle()
+        assert (world.service.find(id).state, issue(world).state) == (TriageState.RESOLVED, "closed")
+    asked = len(world.fake.faults.requests("GET", "merge_base"))
+    world.settle()
+    assert len(world.fake.faults.requests("GET", "merge_base")) == asked == 1
+    world.clock.forward(hours=1)
+    world.fail(bundle_version=later, dag_version=4)
+    world.settle()
+    assert (world.service.find(id).state, issue(world).state) == (TriageState.REGRESSED, "opened")
+
+
+def test_the_deploy_that_holds_a_merged_fix_was_seen_once_a_task_succeeded_in_it(
+    world: World, history: History
+) -> None:
+    id = world.fail(bundle_version=history.shas[0], dag_version=3)
+    world.settle()
+    other, fix = history.commit("Say hello", {"hello.py": "1\n"}), history.merge("fix", "Merge the fix")
+    project = world.fake.state.project_of("data/dags")
+    assert project is not None
+    world.fake.merge_request(
+        project, "anna", "Fix it", "fix", merged_by="anna", closes=(issue(world).iid,), merge_commit=fix
+    )
+    world.settle()
+    for bundle, is_seen in ((other, False), (fix, True)):
+        world.clock.forward(hours=1)
+        at = world.clock()
+        answer = Outcomes(
+            id, "prod", "orders", "load", at, at, at, at, bundle_version=bundle, dag_version=3, last_success_at=at,
+        )  # fmt: skip
+        known = world.store.get(Outcomes, record_keys(answer)[0])
+        world.store.save(answer, known[1] if known else None)
+        world.settle()
+        deploy = world.service.find(id).deploy
+        assert deploy is not None
+        assert (deploy.seen_at is not None) is is_seen
 
 
 def test_a_fix_that_was_merged_before_it_failed_again_is_none_of_the_next_closing(world: World) -> None:

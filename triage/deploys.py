@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from triage.errors import InputError
+from triage.issues import Fix
 from triage.records import DagVersion, Deploy, Outcomes, Ran, Tally
 
 # A deploy that was waited for and has not been seen after this long did not come: what fails then fails unfixed. Two
@@ -25,10 +26,12 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}\Z")
 
 
 def known(
-    tally: Tally | None, answers: Iterable[Outcomes], given: str = "", deployed_at: datetime | None = None
-) -> Deploy:
+    tally: Tally | None, answers: Iterable[Outcomes], given: str = "", deployed_at: datetime | None = None,
+    fix: Fix | None = None,
+) -> Deploy:  # fmt: skip
     """Return the deploy to wait for: the next one after all that is known now, or a `given` one (`known` of before).
 
+    With a `fix` it is the first one that holds it, where bundles are commits; which ones do is still to be `judged`.
     `given` is a commit, or `DAG@NUMBER`; `deployed_at` is when it was deployed, if it was. InputError where no try names
     a version, where `given` cannot be read, or where it failed there already.
     """
@@ -52,7 +55,34 @@ def known(
         dags=tuple(DagVersion(*key, number) for key, number in sorted(numbers.items())),
         bundles=tuple(sorted(sorted(bundles, key=lambda one: bundles[one], reverse=True)[:_BUNDLES])),
     )
+    if fix is not None and fix.sha and bundles:
+        before = tuple(one for one in deploy.bundles if bundles[one] <= fix.merged_at)
+        return replace(deploy, bundles=before, fix=fix.sha, fix_project=fix.project_id)
     return _given(deploy, given, deployed_at, ran) if given else deploy
+
+
+def unjudged(deploy: Deploy, tally: Tally | None, answers: Iterable[Outcomes]) -> list[str]:
+    """Return the bundles of which it is not known whether they hold the fix that is waited for; none once it was seen."""
+    if not deploy.fix or deploy.seen_at is not None:
+        return []
+    ran = [part.bundle_version for part in tally.ran] if tally else []
+    well = [answer.bundle_version for answer in answers if answer.last_success_at]
+    told = {"", *deploy.bundles, *deploy.fixed, *deploy.untold}
+    return sorted({*ran, *well} - told)
+
+
+def judged(deploy: Deploy, bundle: str, holds: bool | None) -> Deploy:
+    """Return a deploy that knows of one more bundle whether it holds the fix; None where that cannot be told."""
+    if holds is None:
+        return replace(deploy, untold=tuple(sorted({*deploy.untold, bundle})))
+    if holds:
+        return replace(deploy, fixed=tuple(sorted({*deploy.fixed, bundle})))
+    return replace(deploy, bundles=tuple(sorted({*deploy.bundles, bundle})))
+
+
+def is_commit(bundle: str) -> bool:
+    """Say whether the version of a bundle looks like a commit."""
+    return _COMMIT.match(bundle) is not None
 
 
 def _newer(numbers: dict[tuple[str, str], int | None], deployment: str, dag: str, number: int | None) -> None:
@@ -141,14 +171,24 @@ def seen(deploy: Deploy, resolved_at: datetime, answers: Iterable[Outcomes]) -> 
 
 
 def _is_fix(deploy: Deploy, part: Ran) -> bool:
-    """Say whether a try ran the given deploy."""
+    """Say whether a try ran the given deploy, or one that holds the fix."""
+    if deploy.fix:
+        return part.bundle_version in deploy.fixed
     if deploy.commit:
         return _same(part.bundle_version, deploy.commit)
     return deploy.number is not None and part.dag_id == deploy.dag_id and (part.dag_version or 0) >= deploy.number
 
 
 def _is_newer(deploy: Deploy, part: Ran) -> bool | None:
-    """Say whether a try ran something newer than what was known at the resolution; None where that cannot be told."""
+    """Say whether a try ran something newer than what was known at the resolution; None where that cannot be told.
+
+    Where a fix is waited for, only what holds it is newer, and nothing is until that is known.
+    """
+    if deploy.fix and part.bundle_version:
+        if part.bundle_version in (*deploy.fixed, *deploy.bundles):
+            return part.bundle_version in deploy.fixed
+        if deploy.seen_at is None and part.bundle_version not in deploy.untold:
+            return False
     if deploy.number is not None and part.dag_id == deploy.dag_id and part.dag_version:
         return part.dag_version >= deploy.number
     numbers = {(one.deployment, one.dag_id): one.number for one in deploy.dags}
@@ -186,4 +226,5 @@ def name(deploy: Deploy) -> str:
         return f"DAG version {deploy.number} of {deploy.dag_id}"
     dags = sorted({one.dag_id for one in deploy.dags})
     more = f" and {len(dags) - 2} more" if len(dags) > 2 else ""
-    return f"the next deploy of DAG{'s' if len(dags) > 1 else ''} {', '.join(dags[:2])}{more}"
+    holding = f" with commit {deploy.fix[:_SHORT]}" if deploy.fix else ""
+    return f"the next deploy of DAG{'s' if len(dags) > 1 else ''} {', '.join(dags[:2])}{more}{holding}"

@@ -213,6 +213,21 @@ class GitLab:
         found = self._list(f"{self._at(project)}/issues/{iid}/closed_by", {"per_page": _PAGE}, what, gitlab_answers.fix)
         return sorted((fix for fix in found if fix), key=lambda fix: fix.merged_at)
 
+    def holds(self, project: int, later: str, commit: str) -> bool | None:
+        query = {"refs[]": [commit, later]}
+        what = f"the common past of {commit} and {later} in the project {project}"
+        try:
+            with self._asking(what):
+                where = f"/projects/{project}/repository/merge_base"
+                base = _object(self._client.http_get(where, query_data=query, obey_rate_limit=False))
+                return bool(base["id"] == commit)
+        except GitLabGone:
+            return None
+        except GitLabRefused as exc:
+            if exc.status not in (400, 403):
+                raise
+            return None  # no commit of that repository, or a repository that is not for us
+
     def user(self, name: str) -> int | None:
         found = self._list("/users", {"username": name}, f"the user {name}", lambda its: int(its["id"]))
         return found[0] if found else None

@@ -56,6 +56,7 @@ def fix(its: dict[str, Any]) -> Fix | None:
     return Fix(
         its["iid"], its["web_url"], (its.get("merged_by") or {}).get("username") or "", time(its["merged_at"]),
         its.get("merge_commit_sha") or its.get("squash_commit_sha") or its.get("sha") or "",
+        its["project_id"],
     )  # fmt: skip
 
 

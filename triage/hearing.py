@@ -153,7 +153,7 @@ class Hearing:
             return False  # what was merged before it failed again fixed it no more than that
         why = f"{why} by merge request !{fix.iid}, merged by {fix.merged_by or 'somebody'}"
         try:
-            self.ledger.service.resolve(problem.id, who, at, why, ORIGIN, next_deploy=True)
+            self.ledger.service.resolve(problem.id, who, at, why, ORIGIN, next_deploy=True, fix=fix)
         except InputError:
             return False
         return True

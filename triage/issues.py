@@ -92,13 +92,17 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A merge request that closes an issue, once it was merged: its number and page, by whom and when, and its commit."""
+    """A merge request that closes an issue, once it was merged: its number and page, by whom and when, and its commit.
+
+    `project_id` is the project whose repository has that commit.
+    """
 
     iid: int
     web_url: str
     merged_by: str
     merged_at: datetime
     sha: str
+    project_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +175,6 @@ class Issues(Protocol):
 
     def fixes(self, project: str, iid: int) -> list[Fix]:
         """Return the merge requests that close an issue and were merged, the one merged last at the end."""
+
+    def holds(self, project: int, later: str, commit: str) -> bool | None:
+        """Say whether a `later` commit of a project's repository has `commit` in its past; None where it cannot be told."""

@@ -6,12 +6,13 @@ that a repeated pass decides the same. Times are compared on the Airflow server'
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
 from triage import deploys, quiet, ways
 from triage.errors import InputError
+from triage.issues import Fix
 from triage.records import Change, Deploy, Outcomes, Problem, Stand, Tally, TriageState, problem_id
 from triage.ways import MUTED, NEW, ONGOING, RESOLVED, WAYS, Event
 
@@ -175,17 +176,30 @@ def resolve(problem: Problem, who: str, now: datetime, why: str = "", origin: st
 
 def resolve_in_deploy(
     problem: Problem, by: Actor, tally: Tally | None, answers: Iterable[Outcomes] = (), given: str = "",
-    deployed_at: datetime | None = None,
+    deployed_at: datetime | None = None, fix: Fix | None = None,
 ) -> Decision:  # fmt: skip
-    """Resolve in the next deploy, or in a `given` one: a commit, or `DAG@NUMBER` for a version of a DAG.
+    """Resolve in the next deploy (that holds the `fix`), or in a `given` one: a commit, or `DAG@NUMBER` for a version of a DAG.
 
     `deployed_at` is when the given one was deployed, if it was. InputError if it is resolved already, if its tries name
     neither a DAG version nor a bundle, or if the given deploy cannot be read or failed already.
     """
     event = Event.RESOLVED_IN if given else Event.RESOLVED_NEXT
     _check(problem, event)
-    deploy = deploys.known(tally, answers, given, deployed_at)
+    deploy = deploys.known(tally, answers, given, deployed_at, fix)
     return _move(problem, event, f"resolved in {deploys.name(deploy)}", by, resolved_at=by.at, deploy=deploy)
+
+
+def judge_bundles(
+    problem: Problem, tally: Tally | None, answers: Iterable[Outcomes], holds: Mapping[str, bool | None]
+) -> Decision | None:
+    """Keep which bundles hold the fix that a resolution waits for; None where nothing of it was asked for any more."""
+    if problem.deploy is None:
+        return None
+    deploy = problem.deploy
+    for bundle in deploys.unjudged(deploy, tally, answers):
+        if bundle in holds:
+            deploy = deploys.judged(deploy, bundle, holds[bundle])
+    return Decision(replace(problem, deploy=deploy), None) if deploy != problem.deploy else None
 
 
 def resolve_when_quiet(problem: Problem, by: Actor, span: timedelta, tally: Tally | None) -> Decision:

@@ -99,6 +99,10 @@ class Deploy:
     `dags` and `bundles` are what was known at the resolution: failures of that are expected still. A given deploy is a
     `commit` (a beginning of it is enough) or the version `number` of the DAG `dag_id`. `seen_at` is the start of the
     first try of that deploy that was seen, `seen` says which.
+
+    Where a merge request is to have fixed it, `fix` is its commit and `fix_project` the number of its project in GitLab,
+    which says of each later bundle whether it holds that commit: then it is one of `fixed`, else of `bundles`, and where it
+    cannot be told one of `untold`.
     """
 
     dags: tuple[DagVersion, ...] = ()
@@ -108,6 +112,10 @@ class Deploy:
     number: int | None = None
     seen_at: datetime | None = None
     seen: str = ""
+    fix: str = ""
+    fix_project: int = 0
+    fixed: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

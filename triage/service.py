@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import belonging, escalation, heirs, lifecycle, moves, owners, ownership, terms
+from triage import belonging, deploys, escalation, heirs, lifecycle, moves, owners, ownership, terms
 from triage.editions import SIGNERS, Signers
 from triage.errors import InputError, StaleProblem
+from triage.issues import Fix
 from triage.lifecycle import Actor, Decision
 from triage.missed import Missed, join
 from triage.model import LogStatus, Occurrence
@@ -205,8 +206,9 @@ class Service:
     def resolve(
         self, id: str, who: str, now: datetime, why: str = "", origin: str = "command", *, next_deploy: bool = False,
         deploy: str = "", deployed_at: datetime | None = None, quiet_for: timedelta | None = None,
+        fix: Fix | None = None,
     ) -> Problem:  # fmt: skip
-        """Resolve a problem now, in the next deploy, in a given `deploy`, or once it was quiet for so long.
+        """Resolve a problem now, in the next deploy (that holds the `fix`), in a given `deploy`, or once it was quiet for so long.
 
         `deploy` is a commit or `DAG@NUMBER`, `deployed_at` (the Airflow server's clock) when that was deployed, if it was.
         InputError if it is resolved already, if more than one of these is asked for, or if the deploy cannot be told.
@@ -219,10 +221,27 @@ class Service:
             if quiet_for is not None:
                 return lifecycle.resolve_when_quiet(problem, by, quiet_for, tally)
             if next_deploy or deploy:
-                return lifecycle.resolve_in_deploy(problem, by, tally, self.answers(problem.id), deploy, deployed_at)
+                return lifecycle.resolve_in_deploy(
+                    problem, by, tally, self.answers(problem.id), deploy, deployed_at, fix
+                )
             return lifecycle.resolve(problem, who, at, why, origin)
 
         return self._change(id, now, decide)
+
+    def unjudged(self, problem: Problem) -> list[str]:
+        """Return the bundles of which it is to be asked whether they hold the fix that a resolution waits for."""
+        deploy = problem.deploy
+        return (
+            deploys.unjudged(deploy, self.store.tally(self.members(problem)), self.answers(problem.id))
+            if deploy
+            else []
+        )
+
+    def judge_bundles(self, id: str, now: datetime, holds: Mapping[str, bool | None]) -> None:
+        """Keep which bundles hold that fix, None for what cannot be told, and decide what follows."""
+        answers = self.answers(id)
+        self._decide(id, lambda problem, tally: lifecycle.judge_bundles(problem, tally, answers, holds))
+        self.wake(id, now)
 
     def disarm(self, id: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
         """Take back that a problem is to be resolved when quiet."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from triage import inbox, lifecycle, owners, places, policy
+from triage import deploys, inbox, lifecycle, owners, places, policy
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, SettingsError, StaleProblem, TriageError
 from triage.greeting import FORMER, Greeting
 from triage.hearing import Hearing, Listen
@@ -36,6 +36,7 @@ _YOUNG = timedelta(hours=1)  # a link that is younger needs no look whether its 
 _CHECK = timedelta(days=1)  # how often every linked issue is seen to exist; a deleted one is told of by nothing
 _OVERLAP = timedelta(minutes=2)  # how far behind what was heard is listened again: a replica that lags
 _ASKED = 3  # owners of whom GitLab is asked whether they are its users
+_BUNDLES = 50  # of which a round asks whether they hold a fix, at most
 _SEVERAL = 100  # issues that one list names at most
 
 
@@ -226,6 +227,7 @@ class _Round:
         self._open()
         self._told()
         self._hear()
+        self._fixes()
         self._check()
         self._tell()
         self.storm.tell()
@@ -362,6 +364,23 @@ class _Round:
                     elif found[mirror.issue_id].updated_at != mirror.updated_at:
                         self.hearing.hear(mirror, found[mirror.issue_id])
         self.opening.tracker = replace(self.opening.tracker, checked_at=now)
+
+    def _fixes(self) -> None:
+        """Ask which bundles hold the merge request that is to have fixed a problem, each once, while that is waited for."""
+        service, left = self.sync.service, _BUNDLES
+        for planned in self.planned:
+            problem, mirror = planned.row.problem, planned.mirror
+            if mirror is None or problem.deploy is None or not problem.deploy.fix or self._is_over():
+                continue
+            its, found = problem.deploy, service.unjudged(problem)[:left]
+            with self._one_by_one(mirror):
+                holds = {
+                    one: self.issues.holds(its.fix_project, one, its.fix) if deploys.is_commit(one) else None
+                    for one in found
+                }
+                if holds:
+                    service.judge_bundles(problem.id, self.sync.clock(), holds)
+            left -= len(found)
 
     def _tell(self) -> None:
         sync = self.sync
