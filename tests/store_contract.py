@@ -74,7 +74,16 @@ class StoreContract:
                 quiet_for=timedelta(days=7),
                 deploy=Deploy((DagVersion("prod", "orders", 14),), ("9ab1e0d",)),
                 told=Change("p1", NOW, "ann", "muted"),
-                undo=Stand("muted", TriageState.NEW, NOW, "airtriage", "first seen"),
+                undo=Stand(
+                    "muted",
+                    TriageState.NEW,
+                    NOW,
+                    "airtriage",
+                    "first seen",
+                    owner="ann",
+                    decided_by="ann",
+                    decided_at=NOW,
+                ),
             ),
             Membership("prod", "1:aa", "p1", ("m1",), is_bound=True),
             (

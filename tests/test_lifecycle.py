@@ -376,7 +376,7 @@ def test_taking_failures_over_changes_no_state() -> None:
     moved = tally(6, NOW - HOUR / 2, ran_(NOW - HOUR / 2, 15, "bbbbbbbbbb", dag="billing"), newer=4)
     muted = lifecycle.mute(opened(), "ann", NOW - 2 * HOUR, more=3, spread=True, tally=tally()).problem
     ready = lifecycle.taking_over(muted, moved)
-    assert (ready.muted_until_count, ready.muted_dags) == (7, ("billing", "orders"))
+    assert (ready.muted_until_count, ready.muted_dags, ready.undo) == (7, ("billing", "orders"), None)
     old = replace(muted, muted_from=None, muted_dags=())
     assert lifecycle.taking_over(old, moved).muted_until_count == 9
     at = NOW - 2 * HOUR

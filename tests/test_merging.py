@@ -232,6 +232,16 @@ def test_what_was_decided_after_a_merge_outlives_its_undo(service: Service) -> N
     assert (service.find(B).state, service.find(B).state_by) == (TriageState.MUTED, "cyd")
 
 
+def test_an_assignment_after_a_merge_that_changed_the_state_outlives_its_undo(service: Service) -> None:
+    service.resolve(B, "bob", NOW)
+    merging.merge(service, [A], ANN, LATER, B)
+    service.assign(B, "carl", "cyd", LATER)
+    merging.undo(service, MoveKind.MERGE, A, ANN, LATER)
+    assert (service.find(B).state, service.find(B).owner) == (TriageState.RESOLVED, "carl")
+    with pytest.raises(InputError, match="cannot be undone"):
+        service.undo(B, "bob", LATER)
+
+
 def test_an_undo_of_a_merge_takes_back_no_other(service: Service) -> None:
     (first,) = merging.merge(service, [A], ANN, LATER, B)
     merging.undo(service, MoveKind.MERGE, A, ANN, LATER)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.store_contract import NOW, occurrence, problem
+from triage import lifecycle
 from triage.errors import InputError, SettingsError
 from triage.owners import NO_OWNER, Owner, Ownership, Repository, Rule, Source, Task, assignees, place
 from triage.ownership import FRESH, known, refresh
 from triage.query import parse
-from triage.records import Change, Codeowners, Dag
+from triage.records import Change, Codeowners, Dag, TriageState
 from triage.redact import PLAIN
 from triage.service import Service
 from triage.settings import Settings, load
@@ -129,6 +131,34 @@ def test_an_assignment_is_told_kept_and_taken_back(service: Service) -> None:
     assert sorted(told) == [
         ("dora", "assigned it to carl c", "knows it", "page"), ("dora", "took back the assignment to carl c", "", "command"),
     ]  # fmt: skip
+
+
+def test_an_undo_after_an_assignment_takes_that_back_and_not_what_was_decided_before(service: Service) -> None:
+    service.record([occurrence()])
+    service.settle(NOW)
+    id = service.queue(NOW)[0].problem.id
+    service.mute(id, "ann", NOW)
+    service.assign(id, "carl", "dora", NOW)
+    undone = service.undo(id, "dora", NOW)
+    assert (undone.state, undone.owner) == (TriageState.MUTED, "")
+    assert service.problem(id, NOW).history[0].what == "took back: assigned it to carl"
+    service.assign(id, "carl", "dora", NOW)
+    service.assign(id, "nobody", "eve", NOW)
+    assert service.undo(id, "eve", NOW).owner == "carl"
+    with pytest.raises(InputError, match=f"Problem {id} is assigned to carl by now, so nothing was changed"):
+        service.assign(id, "nobody", "dora", NOW, given="fay")
+    assert service.assign(id, "nobody", "dora", NOW, given="carl").owner == ""
+
+
+def test_an_undo_kept_by_an_older_airtriage_leaves_the_owner(service: Service) -> None:
+    service.record([occurrence()])
+    service.settle(NOW)
+    id = service.queue(NOW)[0].problem.id
+    service.assign(id, "carl", "dora", NOW)
+    muted = service.mute(id, "ann", NOW)
+    assert muted.undo is not None
+    old = replace(muted, undo=replace(muted.undo, owner=None, decided_by="", decided_at=None))
+    assert lifecycle.undo(old, "ann", NOW).problem.owner == "carl"
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\x00b", "\u202eb"])

@@ -136,7 +136,8 @@ def parted(into: Problem, move: Move) -> Problem:
     left = replace(into, owner=owner, moves=tuple(id for id in into.moves if id != move.id))
     if _stance(then) != _stance(_wider(_louder(move.was, move.counted), move.dags)):  # it took the other's state over
         is_untouched = is_last and _stance(into) == _stance(then)
-        return replace(_stands(left, move.was), undo=move.was.undo) if is_untouched else left
+        undo = move.was.undo if into.owner == then.owner else None  # somebody was assigned since
+        return replace(_stands(left, move.was), undo=undo) if is_untouched else left
     if into.state_at != then.state_at:
         return left
     known = into.muted_dags if into.muted_dags != then.muted_dags else move.was.muted_dags

@@ -153,8 +153,10 @@ def taking_over(problem: Problem, moved: Tally) -> Problem:
     """Return a problem as it is to be before it takes over failures that were counted and decided about elsewhere.
 
     So that taking them over changes no state: a mute until a number of failures leaves as many more as it did, one until
-    it spreads knows their DAGs, a resolution their versions. `moved.newer` counts from `problem.muted_from`.
+    it spreads knows their DAGs, a resolution their versions. `moved.newer` counts from `problem.muted_from`. What stood
+    before the last decision knows nothing of these failures, and is not to be put back.
     """
+    problem = replace(problem, undo=None)
     if problem.state is MUTED:
         count = problem.muted_until_count
         grown = moved.newer if problem.muted_from is not None else moved.occurrences
@@ -311,6 +313,8 @@ def undo(
         )
     _check(problem, Event.UNDONE)
     stood = {name: getattr(problem.undo, name) for name in _STOOD}
+    if problem.undo.owner is None:
+        del stood["owner"]
     changed = replace(problem, undo=None, **stood | {"wake_at": now})
     return _entry(changed, Actor(who, now, why, origin), f"took back: {problem.undo.left_by}")
 
@@ -340,7 +344,7 @@ def _move(
         state_by=by.who, reason=by.why or what, resolved_at=resolved_at, deploy=deploy, muted_until=muted_until,
         muted_until_count=muted_until_count, muted_from=muted_from, muted_dags=muted_dags,
         muted_until_closed=muted_until_closed, quiet_for=None if state is RESOLVED else problem.quiet_for,
-        undo=_stand(problem, what, by),
+        undo=stand(problem, what, by),
     )  # fmt: skip
     return _entry(replace(changed, wake_at=_alarm(changed, by.at)), by, what)
 
@@ -348,7 +352,7 @@ def _move(
 def _stay(problem: Problem, changed: Problem, event: Event, what: str, by: Actor) -> Decision:
     """Go a way that leaves the state as it stands."""
     _check(problem, event)
-    return _entry(replace(changed, undo=_stand(problem, what, by)), by, what)
+    return _entry(replace(changed, undo=stand(problem, what, by)), by, what)
 
 
 def _check(problem: Problem, event: Event) -> None:
@@ -362,7 +366,7 @@ def _entry(changed: Problem, by: Actor, what: str) -> Decision:
     return Decision(changed, Change(changed.id, by.at, by.who, what, by.why, by.origin))
 
 
-def _stand(problem: Problem, what: str, by: Actor) -> Stand | None:
+def stand(problem: Problem, what: str, by: Actor) -> Stand | None:
     """Return what Undo is to put back after a person's decision."""
     if by.who == AIRTRIAGE:
         return None

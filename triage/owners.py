@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from triage import codeowners
 from triage.errors import InputError
-from triage.lifecycle import Decision
+from triage.lifecycle import Actor, Decision, stand
 from triage.links import home
 from triage.records import Change, Dag, Problem
 from triage.tokens import fold
@@ -239,8 +239,13 @@ def assignees(owner: Owner) -> tuple[str, ...]:
     return tuple(match[1] for name in said if (match := _USER.fullmatch(name)))
 
 
-def assign(problem: Problem, name: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Decision:
-    """Make somebody the owner of a problem; `nobody` takes that back. InputError for a bad name, or nothing new."""
+def assign(
+    problem: Problem, name: str, who: str, now: datetime, why: str = "", origin: str = "command", given: str | None = None
+) -> Decision:  # fmt: skip
+    """Make somebody the owner of a problem; `nobody` takes that back. InputError for a bad name, or nothing new.
+
+    With `given`, the name that a person is known to have assigned it to, or empty, only where that still holds.
+    """
     name = " ".join(name.split())
     try:
         checked(name)
@@ -249,8 +254,13 @@ def assign(problem: Problem, name: str, who: str, now: datetime, why: str = "", 
     owner = "" if name.casefold() == NOBODY else name
     if owner == problem.owner:
         raise InputError(f"Problem {problem.id} is assigned to {owner or NOBODY} already.")
+    if given is not None and given != problem.owner:
+        raise InputError(
+            f"Problem {problem.id} is assigned to {problem.owner or NOBODY} by now, so nothing was changed."
+        )
     what = f"assigned it to {owner}" if owner else f"took back the assignment to {problem.owner}"
-    return Decision(replace(problem, owner=owner), Change(problem.id, now, who, what, why, origin))
+    changed = replace(problem, owner=owner, undo=stand(problem, what, Actor(who, now, why, origin)))
+    return Decision(changed, Change(problem.id, now, who, what, why, origin))
 
 
 def checked(name: str) -> str:

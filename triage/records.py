@@ -124,7 +124,7 @@ class Stand:
 
     `left_by` is that decision in the words of the history, `decided_by` and `decided_at` (unique for a problem) are its entry's;
     `moves` are the merges and splits up to then: after another one it cannot be put back. Records from before there were
-    these fields lack `decided_at`.
+    these fields lack `decided_at`, and `owner`, which stays as it is then.
     """
 
     left_by: str
@@ -143,6 +143,7 @@ class Stand:
     muted_until_closed: bool = False
     wake_at: datetime | None = None
     moves: tuple[str, ...] = ()
+    owner: str | None = None
     decided_by: str = ""
     decided_at: datetime | None = None
 

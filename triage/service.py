@@ -271,9 +271,14 @@ class Service:
         """Take back a mute."""
         return self._change(id, now, lambda problem, _, at: lifecycle.unmute(problem, who, at, why, origin))
 
-    def assign(self, id: str, to: str, who: str, now: datetime, why: str = "", origin: str = "command") -> Problem:
-        """Make somebody a problem's owner; `nobody` takes that back, and the rules say again whose it is."""
-        return self._change(id, now, lambda problem, tally, at: owners.assign(problem, to, who, at, why, origin))
+    def assign(
+        self, id: str, to: str, who: str, now: datetime, why: str = "", origin: str = "command", given: str | None = None
+    ) -> Problem:  # fmt: skip
+        """Make somebody a problem's owner; `nobody` takes that back, and the rules say again whose it is.
+
+        With `given`, only where it is assigned to that name still, or to nobody where it is empty; else InputError.
+        """
+        return self._change(id, now, lambda problem, _, at: owners.assign(problem, to, who, at, why, origin, given))
 
     def mirrored(
         self, id: str, url: str, now: datetime, who: str = "airtriage", origin: str = "GitLab"

@@ -1,12 +1,13 @@
 """Owners on the pages: who owns a problem and who says so, the form to assign it, assignments of many at once.
 
-Owns what is offered to choose from, and how an assignment is undone: each problem gets back whom a person had named before.
+Owns what is offered to choose from, and how an assignment is undone: each problem gets back whom a person had named before,
+unless somebody else assigned it since.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -22,6 +23,13 @@ from ui.front.frame import who
 
 _OFFERED = 200  # names at most, those of settings and CODEOWNERS first
 _ANSWER, _CHOICE = "owner_answer", "owner_choice"
+
+
+class Back(NamedTuple):
+    """The way back from an assignment, by problem: whom each was assigned to before, and whom it is to be given to still."""
+
+    owners: dict[str, str]
+    given: dict[str, str]
 
 
 def names(row: QueueRow) -> str:
@@ -46,28 +54,29 @@ def known(at: Desk) -> list[str]:
     return at.remembered("owners", (rows, owning), find)
 
 
-def assign(owners: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Assign problems by their ids; return whom each was assigned to before, and what went wrong with the others."""
-    at, before, errors = desk(), dict[str, str](), list[str]()
+def assign(owners: Mapping[str, str], given: Mapping[str, str]) -> tuple[Back, list[str]]:
+    """Assign problems by their ids, where they are assigned as `given` says; return the way back, and what went wrong."""
+    at, back, errors = desk(), Back({}, {}), list[str]()
     for id, owner in owners.items():
         try:
-            was = at.service.find(id).owner or NOBODY
-            at.service.assign(id, owner, who(), at.now(), origin="page")
-            before[id] = was
+            was = at.service.find(id).owner
+            now = at.service.assign(id, owner, who(), at.now(), origin="page", given=given.get(id, was))
+            back.owners[id], back.given[id] = was or NOBODY, now.owner
         except TriageError as exc:
             errors.append(str(exc))
-    return before, errors
+    return back, errors
 
 
 def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     """Do what the queue's list asked for: `to` for all `ids`, or as `owners` says; return what to say, and the undo."""
     to = str(request.get("to", ""))
-    before, errors = assign(request.get("owners") or dict.fromkeys(request["ids"], to))
-    told = f"Assigned {many(len(before), 'problem')}" + (f" to {one_line(to, 60)}." if to else " as before.")
-    words = [told] if before else []
+    back, errors = assign(request.get("owners") or dict.fromkeys(request["ids"], to), request.get("given", {}))
+    told = f"Assigned {many(len(back.owners), 'problem')}" + (f" to {one_line(to, 60)}." if to else " as before.")
+    words = [told] if back.owners else []
     if errors:
         words.append(f"{many(len(errors), 'problem')} could not be assigned: {errors[0]}")
-    undo = {"kind": "assign", "ids": list(before), "how": {"owners": before}} if before else None
+    how = {"owners": back.owners, "given": back.given}
+    undo = {"kind": "assign", "ids": list(back.owners), "how": how} if back.owners else None
     return {"said": " ".join(words), "undo": undo}
 
 
@@ -87,7 +96,9 @@ def block(row: QueueRow) -> None:
             with st.container(horizontal=True, vertical_alignment="center", key="owner_answer_row"):
                 show("owner_said", [sheet.p(answer["said"], tone=answer["tone"])])
                 if answer["back"]:
-                    st.button("Undo", key="owner_undo", on_click=_do, args=(problem.id, answer["back"], True))
+                    st.button(
+                        "Undo", key="owner_undo", on_click=_do, args=(problem.id, answer["back"], answer["given"])
+                    )
 
 
 def _form(problem: Problem) -> None:
@@ -101,15 +112,16 @@ def _form(problem: Problem) -> None:
 
 def _chosen(id: str) -> None:
     if name := st.session_state.get(_CHOICE):
-        _do(id, str(name), False)
+        _do(id, str(name))
 
 
-def _do(id: str, name: str, is_undo: bool) -> None:
-    before, errors = assign({id: name})
+def _do(id: str, name: str, given: str | None = None) -> None:
+    """Assign a problem; with whom it was `given` to, this is the undo of that."""
+    back, errors = assign({id: name}, {} if given is None else {id: given})
     done = "Nobody is assigned any more." if name == NOBODY else f"Assigned to {one_line(name, 60)}."
     st.session_state[_ANSWER] = {
         "id": id, "said": errors[0] if errors else done, "tone": "bad" if errors else "good",
-        "back": "" if errors or is_undo else before[id],
+        "back": "" if errors or given is not None else back.owners[id], "given": back.given.get(id, ""),
     }  # fmt: skip
 
 
