@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from triage.settings import Settings
 from triage.watched import Trouble
 from ui.front import mirror as front
 from ui.mirrored import Mirrored, consequence, gitlab_json, mirrored, named, next_step, of_resolving, stands
-from ui.tables import print_mirror, queue_table
+from ui.tables import print_mirror, queue_table, tries_table
 
 NOW = made_up.NOW
 GITLAB, PROJECT = "https://gitlab.example.com", "data/airflow"
@@ -214,3 +215,18 @@ def test_the_queue_on_the_command_line_names_issues_where_there_are_any(service:
     assert [column.header for column in queue_table(rows, NOW).columns][-2:] == ["owner", "last seen"]
     table = queue_table(rows, NOW, {rows[0].problem.id: LINKED})
     assert [column.header for column in table.columns][-2:] == ["GitLab", "last seen"]
+
+
+def test_on_a_narrow_terminal_what_failed_and_where_stand_below_each_other(service: Service) -> None:
+    console, rows = Console(width=80, record=True, file=io.StringIO()), service.queue(NOW)
+    console.print(queue_table(rows, NOW, width=console.width))
+    shown = console.export_text()
+    assert "KeyError: 'customer_id'" in shown
+    assert "code error · crm_sync.normalise · crm" in shown
+
+
+def test_a_name_in_a_list_of_tries_moves_no_cursor_and_turns_no_text() -> None:
+    console, fact = Console(width=200, record=True, file=io.StringIO()), made_up.pending(NOW)
+    evil = replace(fact, key=replace(fact.key, dag_id="a\x1b[2Jb", run_id="manual\u202egnp\r"))
+    console.print(tries_table([evil], NOW))
+    assert not {"\x1b", "\u202e", "\r"} & set(console.export_text())

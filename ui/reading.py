@@ -19,7 +19,7 @@ from ui import answers
 from ui import format as fmt
 from ui.command import Context, cli, json_option, limit_option, needs_deployments, now, out, passes, user
 from ui.mirrored import gitlab_json, mirrored
-from ui.tables import evidence, print_comparison, print_mirror, print_problem, print_similar, queue_table
+from ui.tables import evidence, print_comparison, print_problem, print_similar, queue_table
 
 
 @cli.command()
@@ -47,7 +47,7 @@ def problems(
             click.echo(json.dumps(fmt.problem_json(row)))
     else:
         mirrors = {mirror.problem: mirror for mirror, _ in context.service.store.records(Mirror)}
-        out.print(queue_table(shown, at, mirrors))
+        out.print(queue_table(shown, at, mirrors, out.width))
         if len(rows) > len(shown):
             out.print(f"{len(rows) - len(shown)} more; --limit {len(rows)} shows them all.")
         if not rows and (query or states):
@@ -93,10 +93,9 @@ def problem(context: Context, id: str, compare: bool, as_json: bool) -> None:
             "elsewhere": fmt.elsewhere_json(there), "gitlab": gitlab_json(its, now()),
         }))  # fmt: skip
     else:
-        print_problem(out, view, now())
+        print_problem(out, view, now(), its)
         for one in there:
             out.print(f"Also in {fmt.also_in(one)}: problem {one.problem.id}.", markup=False)
-        print_mirror(out, its, now())
         print_similar(out, similar)
         if found and fact:
             print_comparison(out, found, fact, now())

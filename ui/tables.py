@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from triage.similar import Similar
     from triage.sync import Planned
 
+_SHORT = ("id", "state", "tries", "try", "log", "ended", "GitLab", "last seen")  # never folded
+_WIDE = 140  # columns of a terminal from which on the queue has one for each thing it says
 _STATE_STYLE = {
     "NEW": "bold red",
     "REGRESSED": "bold magenta",
@@ -43,41 +45,58 @@ def progress_bar(console: Console, quiet: bool) -> Progress:
     return Progress(*columns, console=console, disable=quiet or not console.is_terminal)
 
 
-def queue_table(rows: Iterable[QueueRow], at: datetime, mirrors: Mapping[str, Mirror] | None = None) -> Table:
-    """Draw the queue, a row a problem; `mirrors` are the GitLab issues by problem."""
-    several = list(rows)
+def queue_table(
+    rows: Iterable[QueueRow], at: datetime, mirrors: Mapping[str, Mirror] | None = None, width: int = _WIDE
+) -> Table:
+    """Draw the queue, a row a problem; `mirrors` are the GitLab issues by problem.
+
+    On a terminal narrower than `_WIDE` columns a problem's cause, place and owner stand below its title, not beside it.
+    """
+    several, is_wide = list(rows), width >= _WIDE
     issues = {id: name for id, mirror in (mirrors or {}).items() if (name := mirrored.named(mirror))}
     has_issues = any(row.problem.id in issues for row in several)
+    beside = ("cause", "where", "owner") if is_wide else ()
     table = _table(
-        "id", "state", "problem", "cause", "tries", "where", "owner", *(["GitLab"] if has_issues else []), "last seen"
+        "id", "state", "problem", *beside[:1], "tries", *beside[1:], *(["GitLab"] if has_issues else []), "last seen"
     )
     names = len({row.deployments for row in several}) > 1
     for row in several:
-        where = (f"{', '.join(row.deployments)}: " if names else "") + (row.tasks[0][0] if row.tasks else "")
         more = f" +{len(row.tasks) - 1} more" if len(row.tasks) > 1 else ""
+        where = (f"{', '.join(row.deployments)}: " if names else "") + (row.tasks[0][0] if row.tasks else "")
+        told = [row.problem.cause, fmt.one_line(where, 80) + more, fmt.one_line(fmt.first(row.owned.names), 40)]
+        title = Text(fmt.one_line(row.problem.title, 160))
+        title += Text(f"  growing ×{row.growth.times:.0f}" if row.growth else "", "red")
+        if not is_wide:
+            title += Text("\n" + " · ".join(filter(None, told)), "dim")
+        cells = [Text(one) for one in told] if is_wide else []
         table.add_row(
             row.problem.id[:8],
             Text(row.problem.state, _STATE_STYLE[row.problem.state]),
-            Text(fmt.one_line(row.problem.title))
-            + Text(f"  growing ×{row.growth.times:.0f}" if row.growth else "", "red"),
-            Text(row.problem.cause),
+            title,
+            *cells[:1],
             fmt.number(row.total),
-            Text(fmt.one_line(where) + more),
-            Text(fmt.one_line(fmt.first(row.owned.names), 40)),
+            *cells[1:],
             *([Text(issues.get(row.problem.id, ""))] if has_issues else []),
             fmt.ago(row.last_seen, at),
         )
     return table
 
 
-def tries_table(rows: Iterable[Occurrence], at: datetime) -> Table:
-    """Draw failed tries, a row each."""
-    table = _table("ended", "deployment", "task", "run", "try", "log", "what failed")
+def tries_table(rows: Iterable[Occurrence], at: datetime, *, titles: bool = True) -> Table:
+    """Draw failed tries, a row each; what failed is left out where `titles` are known, as those of one problem are."""
+    table = _table("ended", "deployment", "task", "run", "try", "log", *(["what failed"] if titles else []))
     for fact in rows:
         task = fact.key.task + (f"[{fact.key.map_index}]" if fact.key.map_index >= 0 else "")
-        title = fmt.one_line(fact.signature.title) if fact.signature else "(its log is awaited)"
-        cells = (fact.key.deployment, task, fact.key.run_id, str(fact.key.try_number), fact.log, title)
-        table.add_row(fmt.ago(fact.ended_at, at), *(Text(cell) for cell in cells))
+        title = fact.signature.title if fact.signature else "(its log is awaited)"
+        cells = (
+            fact.key.deployment,
+            task,
+            fact.key.run_id,
+            str(fact.key.try_number),
+            fact.log,
+            *([title] if titles else []),
+        )
+        table.add_row(fmt.ago(fact.ended_at, at), *(Text(fmt.one_line(cell)) for cell in cells))
     return table
 
 
@@ -124,16 +143,16 @@ def plan_table(rows: Iterable[Planned]) -> Table:
     for row in rows:
         its = row.row.problem
         state = Text(its.state, _STATE_STYLE[its.state])
-        table.add_row(its.id[:8], state, Text(fmt.one_line(its.title)), Text(fmt.one_line(row.says)))
+        table.add_row(its.id[:8], state, Text(fmt.one_line(its.title, 160)), Text(fmt.one_line(row.says)))
     return table
 
 
-def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
-    """Print one problem: the headline, the facts, the evidence, the history, its newest tries."""
+def print_problem(console: Console, view: ProblemView, at: datetime, its: Mirrored | None = None) -> None:
+    """Print one problem: the headline, the facts, its GitLab issue, the evidence, the history, its newest tries."""
     row = view.row
     console.print(Text(fmt.one_line(row.problem.title), "bold"))
     console.print(Text(f"{row.problem.id}  {row.problem.state}  {row.problem.cause}  {fmt.one_line(row.why)}", "dim"))
-    where = ", ".join(f"{task} ({count})" for task, count in row.tasks[:8])
+    where = ", ".join(f"{fmt.one_line(task)} ({count})" for task, count in row.tasks[:8])
     seen = f"first {fmt.ago(row.first_seen, at)}, last {fmt.ago(row.last_seen, at)}"
     console.print(Text(f"{row.total} failed tries, {row.final} final, {seen}: {where}"))
     console.print(Text(fmt.next_step(view, at), "dim"))
@@ -142,6 +161,8 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
     if row.outcome:
         due = f" The next run is due {fmt.ago(row.outcome.next_run_at, at)}." if row.outcome.next_run_at else ""
         console.print(Text(f"{row.outcome.said}{due}") + Text(f" As of {fmt.ago(row.outcome.as_of, at)}.", "dim"))
+    if its is not None:
+        print_mirror(console, its, at)
     for told in evidence(view):
         console.print(Text(f"{told.number:>7}  ", "dim") + Text(fmt.printable(told.text)))
     if view.latest and (left_out := fmt.unread(view.latest)):
@@ -152,7 +173,7 @@ def print_problem(console: Console, view: ProblemView, at: datetime) -> None:
         why = f": {change.why}" if change.why else ""
         entry = f"{change.at:%Y-%m-%d %H:%M} {change.who}{fmt.whence(change)} {change.what}{why}"
         console.print(Text(fmt.one_line(entry, 5000), "dim"))
-    console.print(tries_table(view.occurrences[:10], at))
+    console.print(tries_table(view.occurrences[:10], at, titles=False))
 
 
 def print_mirror(console: Console, its: Mirrored, at: datetime) -> None:
@@ -208,7 +229,5 @@ def evidence(view: ProblemView) -> tuple[Evidence, ...]:
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in names:
-        table.add_column(
-            name, overflow="fold", justify="right" if name == "tries" else "left", no_wrap=name in ("id", "state")
-        )
+        table.add_column(name, overflow="fold", justify="right" if name == "tries" else "left", no_wrap=name in _SHORT)
     return table

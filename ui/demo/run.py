@@ -169,7 +169,7 @@ def _print(rows: Sequence[QueueRow], *, as_json: bool) -> None:
             click.echo(json.dumps(fmt.problem_json(row)))
         return
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    out.print(queue_table(rows, now()))
+    out.print(queue_table(rows, now(), width=out.width))
     tries = sum(row.total for row in rows)
     out.print(f"\n{tries} failed tries, {len(rows)} problems.")
 
