@@ -47,7 +47,7 @@ def _answer(service: Service, source: Source, one: Asking, now: datetime) -> Out
         since=one.since, as_of=now, next_ask_at=outcomes.next_ask(one.since, now), succeeded=later.count,
         failed=asking.others(service, one), between=max(began.count - later.count, 0), last_success_at=began.newest,
         healed=healing.healed, broken=healing.broken, waiting=healing.waiting, healed_on=healing.on,
-        is_paused=schedule.is_paused, is_gone=schedule.is_gone, next_run_at=schedule.next_run_at,
+        is_apart=healing.apart, is_paused=schedule.is_paused, is_gone=schedule.is_gone, next_run_at=schedule.next_run_at,
         dag_version=began.dag_version, bundle_version=began.bundle_version,
     )  # fmt: skip
 

@@ -106,7 +106,7 @@ def test_the_first_day_takes_about_30_questions_and_a_later_one_four() -> None:
         (
             [failed("a"), failed("b"), failed("c", 2)],
             [Standing("a", -1, "success", 2), Standing("b", -1, "success", 2), Standing("c", -1, "success", 3)],
-            Healing(healed=3, on=2),
+            Healing(healed=3, on=2, apart=True),
         ),
     ],
 )
@@ -160,6 +160,12 @@ def test_only_a_task_instance_with_a_retry_left_is_asked_about() -> None:
         ([answer(healed=5, broken=5, succeeded=2)], OutcomeKind.WELL, "Ran twice since the last failure, all succeeded.", "ran well since, twice"),
         # mostly healed, but the last one stands as failed
         ([answer(healed=9, broken=1, between=9)], OutcomeKind.SOMETIMES, "Fails now and then: 9 successes between its failures; not run since the last one.", "fails now and then"),
+        # so does another task of it, which never healed, though the rest does
+        ([answer("a", healed=9, healed_on=2, succeeded=3), answer("b", broken=1)], OutcomeKind.WELL, "Ran 3 times since the last failure, all succeeded; 1 of its 2 tasks has not run since.", "ran well since, 3 times"),
+        ([answer(healed=8, broken=2)], OutcomeKind.SOMETIMES, "Fails now and then: 8 successes between its failures; not run since the last one.", "fails now and then"),
+        # not all on one try
+        ([answer("a", healed=5, healed_on=2), answer("b", healed=4, healed_on=3)], OutcomeKind.HEALS, "Heals by itself every time, 9 of 9, mostly on the second try.", "heals by retry 9 of 9"),
+        ([answer(healed=5, healed_on=2, is_apart=True)], OutcomeKind.HEALS, "Heals by itself every time, 5 of 5, mostly on the second try.", "heals by retry 5 of 5"),
         ([answer("a", succeeded=3), answer("b")], OutcomeKind.WELL, "Ran 3 times since the last failure, all succeeded; 1 of its 2 tasks has not run since.", "ran well since, 3 times"),
         ([answer("a", succeeded=3), answer("b", is_paused=True), answer("c", is_paused=True)], OutcomeKind.WELL, "Ran 3 times since the last failure, all succeeded; 2 of its 3 tasks have not run since, as their DAGs are paused.", "ran well since, 3 times"),
         ([answer("a", is_paused=True), answer("b", dag_id="billing", is_paused=True)], OutcomeKind.PAUSED, "Has not run since: the DAGs of all its tasks are paused.", "not run since: paused"),
@@ -178,6 +184,8 @@ def test_an_answer_from_before_the_newest_failure_says_nothing_of_what_came_afte
     outcome = judged(answer(succeeded=7, failed=1, broken=2), latest=NOW - timedelta(minutes=1))
     assert (outcome.kind, outcome.succeeded, outcome.failed) == (OutcomeKind.SOMETIMES, 0, 0)
     assert judged(answer(succeeded=7), latest=NOW - 2 * HOUR).succeeded == 7
+    # One more failure of what heals as a rule is no incident before it is known how it ended.
+    assert judged(answer(healed=9, broken=1, healed_on=2, succeeded=3), latest=NOW).kind is OutcomeKind.HEALS
 
 
 def test_the_next_run_is_told_only_where_nothing_ran_since() -> None:

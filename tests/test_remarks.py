@@ -66,6 +66,8 @@ def test_an_event_has_the_same_key_whenever_it_is_told() -> None:
     [
         (PROBLEM, False, True), (replace(PROBLEM, state=TriageState.RESOLVED), True, False),
         (replace(PROBLEM, state=TriageState.MUTED), False, False), (replace(PROBLEM, merged_into="x"), False, False),
+        (replace(PROBLEM, state=TriageState.MUTED, muted_until_closed=True), False, True),
+        (replace(PROBLEM, state=TriageState.MUTED, muted_until_closed=True, merged_into="x"), False, False),
     ],
 )  # fmt: skip
 def test_which_issues_are_to_be_open(problem: Problem, is_open: bool, wants: bool) -> None:

@@ -14,13 +14,14 @@ from tests.gitlab_history import History
 from tests.gitlab_state import DEVELOPER, GUEST, MAINTAINER, Issue, Lag
 from tests.gitlab_trials import trial
 from tests.mirroring import Clock, PlainWords, World
+from triage import merging
 from triage.errors import SettingsError
 from triage.issues import Draft
 from triage.judging import Judging
 from triage.mirrors import MirrorStatus, Tracker, tracker_id
 from triage.policy import Judgement, Route, Rules, Threshold, Verdict
 from triage.queue import QueueRow
-from triage.records import Change, Outcomes, TriageState
+from triage.records import Change, MoveKind, Outcomes, TriageState
 from triage.store import record_keys
 
 
@@ -529,6 +530,25 @@ def test_closing_the_issue_of_a_muted_problem_resolves_the_one_that_was_muted_un
     assert world.service.find(id).state is (TriageState.RESOLVED if until else TriageState.MUTED)
     world.settle()
     assert issue(world).state == "closed"
+
+
+def test_a_mute_until_the_issue_closes_has_an_open_one_again_after_a_merge(world: World) -> None:
+    """The merge closed it, or the resolution of the one that took it over did: by a closed issue it would never end."""
+    (fixed, _), (id, its) = opened(world, 1), opened(world, 2)
+    world.service.mute(id, "ann", world.clock(), closed=True)
+    world.service.resolve(fixed, "ann", world.clock())
+    world.settle()
+    merging.merge(world.service, [id], merging.Person("ann"), world.clock(), fixed)
+    world.settle()
+    assert world.service.find(id).state is TriageState.MUTED
+    assert [issue(world, n).state for n in (1, 2)] == ["opened", "closed"]
+    merging.undo(world.service, MoveKind.MERGE, id, merging.Person("ann"), world.clock())
+    world.settle()
+    assert [issue(world, n).state for n in (1, 2)] == ["closed", "opened"]
+    assert world.service.find(id).state is TriageState.MUTED
+    person(world, its, state_event="close")
+    world.settle()
+    assert world.service.find(id).state is TriageState.RESOLVED
 
 
 def test_words_of_a_person_stay_and_our_block_follows_the_problem(world: World) -> None:

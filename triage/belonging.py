@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 
-from triage import lifecycle
+from triage import deploys, lifecycle
 from triage.editions import base, suffix
 from triage.model import Occurrence, TaskTry
 from triage.records import Membership, Move, Problem, Split, TriageState, mark, problem_id
@@ -110,27 +110,31 @@ def moved_back(member: Membership, move: Move) -> Membership:
 # --- states
 
 
-def merged(into: Problem, other: Problem, had: int, counted: int, dags: Sequence[str] = ()) -> Problem:
-    """Return the problem that took the failures of another one over, of which its mute counts `counted`, in these DAGs.
+def merged(into: Problem, move: Move) -> Problem:
+    """Return the problem that took the failures of another one over by this merge.
 
-    It stays what it is, and a mute until a number of failures grows by theirs, one until it spreads by their DAGs. `had` of
-    its own are counted by the other's mute. A resolved one would hide failures that are
-    none of its own, or come back as a regression that is none, so it becomes what the other is; of two resolved ones the
-    resolution that came last counts.
+    It stays what it is, and a mute until a number of failures grows by theirs, one until it spreads by their DAGs. A
+    resolved one would hide failures that are none of its own, or come back as a regression that is none, so it becomes
+    what the other is, and such a mute grows by its own. Of two resolved ones the resolution that came last counts, for
+    what is known of both: older code that one of them let fail since is no regression of the other.
     """
+    other = move.other
     owned = replace(into, owner=into.owner or other.owner)
     if into.state is not TriageState.RESOLVED:
-        return _wider(_louder(owned, counted), dags)
+        return _wider(_louder(owned, move.counted), move.dags)
     if other.state is not TriageState.RESOLVED:
-        return _louder(_taken(owned, other), had)
+        return _wider(_louder(_taken(owned, other), move.had), move.had_dags)
     is_later = (other.resolved_at or other.state_at) > (into.resolved_at or into.state_at)
-    return _taken(owned, other) if is_later else owned
+    first, last = (into, _taken(owned, other)) if is_later else (other, owned)
+    deploy = deploys.joined(last.deploy, first.deploy) if last.deploy and first.deploy else last.deploy
+    times = [at for at in (last.resolved_at, move.last_started) if at]
+    return replace(last, deploy=deploy, resolved_at=max(times, default=None))
 
 
 def parted(into: Problem, move: Move) -> Problem:
     """Return the problem without the failures that a merge brought: what it was, as far as nobody decided since."""
     assert move.was is not None
-    then = merged(move.was, move.other, move.had, move.counted, move.dags)
+    then = merged(move.was, move)
     is_last = into.moves[-1:] == (move.id,)
     owner = move.was.owner if into.owner == then.owner else into.owner
     left = replace(into, owner=owner, moves=tuple(id for id in into.moves if id != move.id))

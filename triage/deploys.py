@@ -124,6 +124,16 @@ def widened(deploy: Deploy, moved: Tally) -> Deploy:
     return replace(deploy, dags=dags, bundles=tuple(sorted(bundles)))
 
 
+def joined(deploy: Deploy, other: Deploy) -> Deploy:
+    """Return a deploy that also knows what another one did, but for what is the fix itself, or is still to be `judged`."""
+    numbers = {(one.deployment, one.dag_id): one.number for one in deploy.dags}
+    for one in other.dags:
+        _newer(numbers, one.deployment, one.dag_id, one.number)
+    known = () if deploy.fix else (b for b in other.bundles if not (deploy.commit and _same(b, deploy.commit)))
+    dags = tuple(DagVersion(*key, number) for key, number in sorted(numbers.items()))
+    return replace(deploy, dags=dags, bundles=tuple(sorted({*deploy.bundles, *known})))
+
+
 def regression(deploy: Deploy | None, resolved_at: datetime, tally: Tally) -> str:
     """Say why what failed since makes a regression, the newest such try; "" where nothing does."""
     if deploy is None:

@@ -163,17 +163,15 @@ def _merges(
     for other in others:
         tally = service.store.tally(service.members(other), was.muted_from)
         tries, counted = (tally.occurrences, _counts(tally, was)) if tally else (0, 0)
-        had = sum(_tries(service, one, other) for one in holders)
-        dags = tuple(sorted(tally.dags)) if tally else ()
-        move = _move(service, MoveKind.MERGE, other, keeper.id, person, at)
-        yield replace(move, was=was, had=had, tries=tries, counted=counted, dags=dags)
-        was, holders = belonging.merged(was, other, had, counted, dags), [*holders, other]
-
-
-def _tries(service: Service, problem: Problem, muted: Problem) -> int:
-    """Count the failures of a problem that a mute of `muted` until a number of them counts."""
-    tally = service.store.tally(service.members(problem), muted.muted_from)
-    return _counts(tally, muted) if tally else 0
+        held = service.store.tally({pair for one in holders for pair in service.members(one)}, other.muted_from)
+        move = replace(
+            _move(service, MoveKind.MERGE, other, keeper.id, person, at), was=was, tries=tries, counted=counted,
+            had=_counts(held, other) if held else 0, dags=tuple(sorted(tally.dags)) if tally else (),
+            had_dags=tuple(sorted(held.dags)) if held else (),
+            last_started=max((one.last_started for one in (tally, held) if one), default=None),
+        )  # fmt: skip
+        yield move
+        was, holders = belonging.merged(was, move), [*holders, other]
 
 
 def _counts(tally: Tally, muted: Problem) -> int:

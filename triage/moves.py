@@ -99,8 +99,7 @@ class Mover:
         def took(problem: Problem | None) -> Problem | None:
             if problem is None or move.id in problem.moves:
                 return None
-            taken = belonging.merged(problem, move.other, move.had, move.counted, move.dags)
-            return replace(taken, moves=(*problem.moves, move.id))
+            return replace(belonging.merged(problem, move), moves=(*problem.moves, move.id))
 
         self._step(move, Problem, move.problem, gone)  # first: a heir bound to it from now on is taken along
         self._step(

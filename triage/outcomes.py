@@ -106,12 +106,16 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class Healing:
-    """Task instances that a problem hit: succeeded on a later try (most on try `on`), failed in the end, still to come."""
+    """Task instances that a problem hit: succeeded on a later try, failed in the end, still to come.
+
+    Most of those that succeeded did on try `on`; some on others where they are `apart`.
+    """
 
     healed: int = 0
     broken: int = 0
     waiting: int = 0
     on: int = 0
+    apart: bool = False
 
 
 def due_at(known: Outcomes | None, since: datetime) -> datetime:
@@ -152,7 +156,7 @@ def healing(tries: Iterable[Occurrence], retried: Retried, now: datetime) -> Hea
         else:
             waiting += 1
     on = max(healed, key=lambda number: (healed[number], -number), default=0)
-    return Healing(healed.total(), broken, waiting, on)
+    return Healing(healed.total(), broken, waiting, on, len(healed) > 1)
 
 
 def _instances(tries: Iterable[Occurrence]) -> list[tuple[Occurrence, bool]]:
@@ -171,10 +175,13 @@ def judge(answers: Iterable[Outcomes], latest: Mapping[tuple[str, str, str], dat
     `latest` has the end of the newest failed try by (deployment, dag_id, task_id): an answer from before it counts as
     what was between failures.
     """
-    every = [_aged(answer, latest) for answer in answers]
-    if not every:
+    given = list(answers)
+    if not given:
         return None
-    kind, said, brief = _words(every)
+    every = [_aged(answer, latest) for answer in given]
+    # A task that failed for good and came to nothing since. What became of a newer failure is not known until it is asked.
+    is_over = any(one.broken and not one.succeeded and not one.waiting for one in given)
+    kind, said, brief = _words(every, is_over)
     successes = [answer.last_success_at for answer in every if answer.last_success_at]
     waits = [answer.next_run_at for answer in every if answer.next_run_at]
     return Outcome(
@@ -193,14 +200,13 @@ def _aged(answer: Outcomes, latest: Mapping[tuple[str, str, str], datetime]) -> 
     return replace(answer, since=newest, between=answer.between + answer.succeeded, succeeded=0, failed=0)
 
 
-def _words(every: Sequence[Outcomes]) -> tuple[OutcomeKind, str, str]:
+def _words(every: Sequence[Outcomes], is_over: bool) -> tuple[OutcomeKind, str, str]:
     well, ill = sum(one.succeeded for one in every), sum(one.failed for one in every)
     healed, broken = sum(one.healed for one in every), sum(one.broken for one in every)
     waiting = sum(one.waiting for one in every)
-    if healed and healed / (healed + broken) >= HEALS_FROM and (well or waiting or not broken):
-        on = max(every, key=lambda one: one.healed).healed_on
+    if healed and healed / (healed + broken) >= HEALS_FROM and not is_over:
         brief = f"heals by retry {healed} of {healed + broken}"
-        return OutcomeKind.HEALS, f"Heals by itself {_of(healed, healed + broken)}, on the {_nth(on)} try.", brief
+        return OutcomeKind.HEALS, f"Heals by itself {_of(healed, healed + broken)}, {_on(every)} try.", brief
     rest = _idle(every)
     if well and not ill:
         each = "and succeeded" if well == 1 else "all succeeded"
@@ -227,7 +233,7 @@ def _still(every: Sequence[Outcomes], broken: int) -> tuple[OutcomeKind, str, st
         return OutcomeKind.GONE, f"Has not run since: {its} gone.", "not run since: DAG gone"
     if all(one.is_paused or one.is_gone for one in every):
         return OutcomeKind.PAUSED, f"Has not run since: {its} paused.", "not run since: paused"
-    between = sum(one.between for one in every)
+    between = sum(max(one.between, one.healed) for one in every)
     if between:
         said = f"Fails now and then: {_successes(between)} between its failures; not run since the last one."
         return OutcomeKind.SOMETIMES, said, "fails now and then"
@@ -261,6 +267,13 @@ def _times(count: int) -> str:
 
 def _successes(count: int) -> str:
     return "one success" if count == 1 else f"{count} successes"
+
+
+def _on(every: Sequence[Outcomes]) -> str:
+    """Name the try on which task instances healed, or most of them did."""
+    most = max(every, key=lambda one: one.healed)
+    is_one = all(one.healed_on == most.healed_on and not one.is_apart for one in every if one.healed)
+    return f"{'' if is_one else 'mostly '}on the {_nth(most.healed_on)}"
 
 
 def _nth(number: int) -> str:

@@ -231,7 +231,8 @@ class Move:
     A merge moves all of them; a split those with `fingerprint`, or those of the DAG `dag` (and `task`, where it is named).
     `was` and `other` are the problems `into` and `problem` as they were, `tries` the number of failures that moved. `counted`
     are those of them that the mute of `was` counts, `had` those of `was` that a mute of `other` does; `dags` the DAGs of what
-    moved. Times on the Airflow server's clock.
+    moved, `had_dags` those of `was`; `last_started` the newest start of a failed try of either. Times on the Airflow server's
+    clock.
     """
 
     id: str
@@ -252,6 +253,8 @@ class Move:
     counted: int = 0
     had: int = 0
     dags: tuple[str, ...] = ()
+    had_dags: tuple[str, ...] = ()
+    last_started: datetime | None = None
     undone_at: datetime | None = None
     undone_by: str = ""
     undone_why: str = ""
@@ -319,7 +322,7 @@ class Outcomes:
     `succeeded` and `failed` count what started after `since`: task instances that succeeded, tries that failed of
     something else; `between` the successes from `began` to `since`; `dag_version` and `bundle_version` are those of the
     newest success, where they are known. `healed`, `broken` and `waiting` judge the newest
-    task instances that the problem hit: succeeded on a later try (mostly on try `healed_on`), failed in the end, retry
+    task instances that the problem hit: succeeded on a later try (mostly on try `healed_on`, some on others where `is_apart`), failed in the end, retry
     still to come. `as_of` is when it was asked, `next_ask_at` when it is due again.
     """
 
@@ -339,6 +342,7 @@ class Outcomes:
     broken: int = 0
     waiting: int = 0
     healed_on: int = 0
+    is_apart: bool = False
     is_paused: bool = False
     is_gone: bool = False
     next_run_at: datetime | None = None

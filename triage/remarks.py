@@ -36,7 +36,13 @@ class Remark:
 
 
 def wanted(problem: Problem, mirror: Mirror) -> bool:
-    """Say whether a problem's issue is to be open; one that is muted or merged away leaves it as it is."""
+    """Say whether a problem's issue is to be open; one that is muted or merged away leaves it as it is.
+
+    A mute until the issue closes needs an open one: by a closed one (closed by us for a merge that was undone, or before
+    the muting was decided) it would never end.
+    """
+    if problem.state is TriageState.MUTED and problem.muted_until_closed and not problem.merged_into:
+        return True
     if problem.state is TriageState.MUTED or problem.merged_into:
         return mirror.is_open
     return problem.state is not TriageState.RESOLVED
