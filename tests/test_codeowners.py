@@ -116,6 +116,31 @@ def test_an_entry_without_any_owner_that_can_be_read_owns_nothing() -> None:
     assert claims(parse("folder with spaces/*.md @group\n"), "folder")[0].owners == ("@group",)
 
 
+def test_a_mark_of_the_encoding_and_line_ends_of_windows_belong_to_no_pattern() -> None:
+    assert claims(parse("\ufeff[Dags] @data\r\n/dags/\r\n"), "dags/a.py") == (Claim(("@data",), "/dags/", "Dags"),)
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 20 + "b", "**/a/" * 20 + "b", "**/*a*a*/" * 15 + "b"])
+def test_many_stars_are_judged_at_once(pattern: str) -> None:
+    """Judged by trying every place of every star, these would take years."""
+    path = "/".join(["a" * 60] + ["aa"] * 60)
+    assert claims(parse(f"/{pattern} @x\n"), path) == ()
+    assert claims(parse(f"/{pattern} @x\n"), path + "/aaaaaaaa/b") == (
+        (Claim(("@x",), f"/{pattern}"),) if pattern.startswith("**/*a") else ()
+    )
+
+
+def test_control_characters_make_no_owner() -> None:
+    assert claims(parse("* a\x1b[31m@b.example a\u202eb@c.example ann@b.example\n"), "x")[0].owners == (
+        "ann@b.example",
+    )
+
+
+def test_a_pattern_that_is_longer_than_any_path_owns_nothing() -> None:
+    assert claims(parse(f"/{'a' * 1_000_000} @x\n* @y\n"), "a") == (Claim(("@y",), "*"),)
+    assert claims(parse(f"/{'*' * 4096} @x\n"), "a") == ()
+
+
 @given(st.text("*/[]!^\\-@ab #\n.", max_size=60), st.text("/ab.", max_size=12))
 def test_no_text_is_too_odd(text: str, path: str) -> None:
     for claim in claims(parse(text), path):

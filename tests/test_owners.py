@@ -223,6 +223,15 @@ def test_codeowners_is_asked_for_once_an_hour_where_gitlab_looks_for_it(service:
     assert service.queue(NOW)[0].owned.why == "as Airflow says of sums.load"
 
 
+def test_of_a_file_that_is_too_long_whole_lines_are_kept(service: Service) -> None:
+    service.record([occurrence(dag="sums", file="/opt/airflow/dags/repo/dags/etl/sums.py")])
+    line = b"/dags/ @team-data\n"
+    refresh(service.store, service.owning, OneFile("CODEOWNERS", line * 60_000), PLAIN, NOW)
+    found = service.store.get(Codeowners, REPOSITORY)
+    assert found is not None
+    assert found[0].text == line.decode() * (1_000_000 // len(line))
+
+
 def settings(text: str, tmp_path: Path) -> Settings:
     (tmp_path / "airtriage.toml").write_text(text)
     return load(str(tmp_path / "airtriage.toml"), {})

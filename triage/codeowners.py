@@ -16,6 +16,9 @@ from functools import lru_cache
 PLACES = ("CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
 _HEADING = re.compile(r"(\^)?\[([^\]]+)\](?:\[\d*\])?(?:\s+(.*))?$")
 _BLANK = re.compile(r"(?<!\\)\s+")
+# No path that Git can check out is longer (Linux's PATH_MAX); a longer pattern matches nothing, and is not translated.
+_LONGEST = 4096
+_NOTHING = re.compile(r"(?!)")
 _OWNER = re.compile(r"@{1,2}\w[\w.-]*(?:/\w[\w.-]*)*|[^\s@#]+@[^\s@]+")
 
 
@@ -54,7 +57,7 @@ def parse(text: str) -> tuple[Part, ...]:
     optional: dict[str, bool] = {"": False}
     entries: dict[str, list[Entry]] = {"": []}
     here, defaults = "", tuple[str, ...]()
-    for line in map(str.strip, text.splitlines()):
+    for line in map(str.strip, text.removeprefix("\ufeff").splitlines()):
         if not line or line.startswith("#"):
             continue
         if heading := _HEADING.match(line):
@@ -95,11 +98,13 @@ def _entry(line: str, defaults: tuple[str, ...]) -> Entry:
 
 
 def _owners(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word for word in text.split() if _OWNER.fullmatch(word)))
+    return tuple(dict.fromkeys(word for word in text.split() if word.isprintable() and _OWNER.fullmatch(word)))
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Return what a pattern matches of paths that begin with a slash."""
+    if len(pattern) > _LONGEST:
+        return _NOTHING
     if pattern == "*":
         pattern = "/**/*"
     if not pattern.startswith("/"):
@@ -110,23 +115,44 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _regex(pattern: str) -> str:
-    """Translate a pattern of Ruby's `File.fnmatch` with FNM_PATHNAME and FNM_DOTMATCH, which GitLab uses."""
-    made, at = "", 0
+    """Translate a pattern of Ruby's `File.fnmatch` with FNM_PATHNAME and FNM_DOTMATCH, which GitLab uses.
+
+    Of several stars in a name, or `**/` in a pattern, only the last may give back what it took: where the others match first
+    is as good as anywhere later, and trying all would take forever (as `fnmatch.translate` does it).
+    """
+    levels: list[list[list[str]]] = [[[""]]]  # by `**/`, by name, by star
+    at = 0
     while at < len(pattern):
         sign = pattern[at]
         if pattern.startswith("**/", at) and (at == 0 or pattern[at - 1] == "/"):
-            made, at = made + "(?:[^/]+/)*", at + 3
+            levels.append([[""]])
+            at += 3
         elif sign == "*":
-            made, at = made + "[^/]*", at + len(pattern[at:]) - len(pattern[at:].lstrip("*"))
-        elif sign == "?":
-            made, at = made + "[^/]", at + 1
-        elif sign == "[":
-            set_, at = _set(pattern, at)
-            made += set_
+            levels[-1][-1].append("")
+            at += len(pattern[at:]) - len(pattern[at:].lstrip("*"))
         else:
-            at += sign == "\\" and at + 1 < len(pattern)
-            made, at = made + re.escape(pattern[at]), at + 1
-    return made
+            made, at = _one(pattern, at)
+            levels[-1][-1][-1] += made
+            if made == "/":
+                levels[-1].append([""])
+    return _joined(["".join(_joined(name, "[^/]*") for name in names) for names in levels], "(?:[^/]+/)*")
+
+
+def _joined(parts: list[str], between: str) -> str:
+    first, *rest = parts
+    return (
+        first + "".join(f"(?>{between}?{part})" for part in rest[:-1]) + "".join(between + part for part in rest[-1:])
+    )
+
+
+def _one(pattern: str, at: int) -> tuple[str, int]:
+    """Translate what stands for one character, and return where it ends."""
+    if pattern[at] == "?":
+        return "[^/]", at + 1
+    if pattern[at] == "[":
+        return _set(pattern, at)
+    at += pattern[at] == "\\" and at + 1 < len(pattern)
+    return re.escape(pattern[at]), at + 1
 
 
 def _set(pattern: str, at: int) -> tuple[str, int]:

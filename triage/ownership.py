@@ -58,6 +58,12 @@ def known(store: Store, settings: Ownership) -> Ownership:
     return Ownership(settings.rules, settings.repositories, dags, files)
 
 
+def _text(body: bytes) -> str:
+    """Return what is kept of a file: whole lines, as half a name may be another's."""
+    text = body.decode("utf-8", "replace")
+    return text if len(text) <= _LONGEST else text[: text.rfind("\n", 0, _LONGEST) + 1]
+
+
 def refresh(store: Store, settings: Ownership, files: Files, redactor: Redactor, now: datetime) -> list[Trouble]:
     """Ask for the CODEOWNERS of every repository that DAGs are in, where what is kept is an hour old; return the troubles.
 
@@ -72,7 +78,7 @@ def refresh(store: Store, settings: Ownership, files: Files, redactor: Redactor,
         old = found[0] if found else Codeowners(url, "", "", now)
         try:
             path, body = next(((at, body) for at in PLACES if (body := files.file(url, at)) is not None), ("", b""))
-            kept = Codeowners(url, path, body.decode("utf-8", "replace")[:_LONGEST], now)
+            kept = Codeowners(url, path, _text(body), now)
         except GitLabError as exc:
             troubles.append(Trouble(exc.what, exc.fix))
             kept = replace(old, read_at=now)
