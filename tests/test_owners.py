@@ -223,6 +223,13 @@ def test_codeowners_is_asked_for_once_an_hour_where_gitlab_looks_for_it(service:
     assert service.queue(NOW)[0].owned.why == "as Airflow says of sums.load"
 
 
+@pytest.mark.parametrize("name", ["maintainer", "@maintainer", "@@maintainer"])
+def test_a_role_of_codeowners_is_found_by_its_name(name: str) -> None:
+    owner = Owner(("@@maintainer",), Source.CODEOWNERS)
+    assert owner.is_called(name)
+    assert owner.is_team(name[:-3], prefix=True)
+
+
 def test_of_a_file_that_is_too_long_whole_lines_are_kept(service: Service) -> None:
     service.record([occurrence(dag="sums", file="/opt/airflow/dags/repo/dags/etl/sums.py")])
     line = b"/dags/ @team-data\n"

@@ -252,6 +252,41 @@ def test_two_people_at_once_both_get_their_way_or_a_sentence(store: Store) -> No
     assert service.find(id).state in (TriageState.NEW, TriageState.MUTED)
 
 
+def test_of_two_processes_that_decide_at_once_one_gets_a_sentence_and_the_history_holds_all(tmp_path: Path) -> None:
+    import threading
+
+    url = f"sqlite:///{tmp_path / 'airtriage.db'}"
+    service = Service(open_store(url))
+    service.record([occurrence(n, fingerprint=f"1:{n:02x}") for n in range(5)])
+    service.settle(NOW)
+    ids = [row.problem.id for row in service.queue(NOW)]
+    refused, at_once = list[str](), threading.Barrier(2, timeout=30)
+
+    def decide(who: str) -> None:
+        mine = Service(open_store(url))
+        for id in ids:
+            at_once.wait()
+            try:
+                mine.resolve(id, who, NOW)
+            except InputError as exc:
+                refused.append(str(exc))
+            at_once.wait()
+            mine.assign(id, who, who, NOW)
+            mine.note(id, who, NOW, f"seen by {who}")
+
+    people = ("ann", "bob")
+    threads = [threading.Thread(target=decide, args=(who,)) for who in people]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == [f"Problem {id} is resolved already." for id in ids]
+    for id in ids:
+        told = [change.what for change in service.problem(id, NOW).history if change.who in people]
+        assert sorted(told) == ["assigned it to ann", "assigned it to bob", "noted", "noted", "resolved"]
+        assert service.find(id).owner in people
+
+
 def test_an_open_problem_that_grows_needs_triage_until_it_is_back_for_a_day(service: Service) -> None:
     daily = [occurrence(n, at=NOW - timedelta(days=n, minutes=30)) for n in range(1, 30)]
     service.record([*daily, occurrence(90, fingerprint="1:bb", at=NOW - timedelta(days=20))])

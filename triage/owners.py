@@ -100,7 +100,7 @@ class Owner:
 
 
 def _is_among(names: Iterable[str], name: str, prefix: bool) -> bool:
-    folded, wanted = (fold(one).removeprefix("@") for one in names), name.removeprefix("@")
+    folded, wanted = (fold(one).lstrip("@") for one in names), name.lstrip("@")  # a role has two: @@maintainer
     return any(one.startswith(wanted) if prefix else one == wanted for one in folded)
 
 
