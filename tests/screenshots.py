@@ -35,7 +35,9 @@ def mirrored(service: Service, folder: Path, now: datetime) -> Iterator[dict[str
         its = {"url": fake.url, "token": fake.token("project_7_bot"), "project": PROJECT, "open_after": "5"}
         deployments = {"prod": {"url": "https://prod.airflow.example"}}
         settings = Settings.model_validate({"data_dir": folder, "gitlab": its, "deployments": deployments})
-        steady = Tracker(fake.url, PROJECT, heard_at=now - timedelta(minutes=1), steady_at=now - timedelta(hours=1))
+        steady = Tracker(
+            fake.url, PROJECT, project.id, heard_at=now - timedelta(minutes=1), steady_at=now - timedelta(hours=1)
+        )
         service.store.save(steady, None)
         rounds = syncer(settings, service, lambda: now - timedelta(seconds=40))
         rounds.run()

@@ -57,7 +57,7 @@ STEPS: tuple[tuple[str, Mirrored, str], ...] = (
         "unsure", _its(mirror=INTENDED, sent_at=NOW, next_at=SOON),
         "It was sent, and GitLab's answer is not known: it is looked for before another is opened, in 3 min.",
     ),
-    ("lost", _its(status=MirrorStatus.LOST), "No other issue is opened by itself: link one, or part them."),
+    ("lost", _its(status=MirrorStatus.LOST), "No other issue is opened by itself: link one, or unlink this one."),
     ("parted", _its(status=MirrorStatus.UNLINKED), "No other issue is opened by itself, as somebody parted them."),
     ("off", Mirrored(PROBLEM), ""),
     (

@@ -227,3 +227,21 @@ def test_resolve_says_beside_it_what_it_does_in_gitlab(bench: Bench) -> None:
     bench.service.store.save(linked, None)
     app = _shown(bench.service, bench.settings, id, [])
     assert "Resolve closes #41 in GitLab." in _text(app)
+
+
+def test_an_unlinked_issue_is_linked_again_by_undo(bench: Bench) -> None:
+    id, nudges = bench.id(KEYERROR), list[str]()
+    url = f"{bench.fake.url}/data/dags/-/issues/7"
+    its = Mirror(
+        id, bench.fake.url, "data/dags", MirrorStatus.LINKED, made_up.NOW, iid=7, issue_id=70, web_url=url,
+        linked_at=made_up.NOW,
+    )  # fmt: skip
+    bench.service.store.save(its, None)
+    app = _shown(bench.service, bench.settings, id, nudges)
+    app.button(key="gitlab-unlink").click().run()
+    app.button(key="gitlab-undo").click().run()
+    assert f"Link {url}: done at the next round." in _text(app)
+    assert "gitlab-undo" not in _keys(app)
+    wish = bench.service.store.get(LinkWish, id)
+    assert wish is not None
+    assert wish[0].issue == url

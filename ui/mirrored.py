@@ -83,7 +83,7 @@ def next_step(its: Mirrored, now: datetime) -> str:
         case MirrorStatus.LINKED:
             return _linked(its.problem.state, its.mirror, now)
         case MirrorStatus.LOST:
-            return "No other issue is opened by itself: link one, or part them."
+            return "No other issue is opened by itself: link one, or unlink this one."
     return "No other issue is opened by itself, as somebody parted them."
 
 

@@ -6,6 +6,7 @@ Each saves what is wanted and asks for a round; none talks to GitLab, so the pag
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -42,12 +43,19 @@ def buttons(row: QueueRow, its: Mirrored) -> None:
             st.text_input("Its address, or group/project#12", key=_ISSUE)
             st.button("Link", key="gitlab-link-it", on_click=_do, args=(row, _link, "It is linked at the next round."))
         if status not in (None, MirrorStatus.UNLINKED):
+            part = partial(_unlink, was_linked=status is MirrorStatus.LINKED)
             st.button(
-                "Unlink", key="gitlab-unlink", on_click=_do, args=(row, _unlink, "Parted; the issue stays as it is.")
+                "Unlink", key="gitlab-unlink", on_click=_do, args=(row, part, "Parted; the issue stays as it is.")
             )
     answer = st.session_state.get(_ANSWER)
     if answer and answer["id"] == row.problem.id:
-        show("gitlab-said", [sheet.p(answer["said"], tone=answer["tone"])])
+        with st.container(horizontal=True, vertical_alignment="center", key="gitlab-answer"):
+            show("gitlab-said", [sheet.p(answer["said"], tone=answer["tone"])])
+            if answer["back"] and status is MirrorStatus.UNLINKED:
+                again = partial(_link, issue=answer["back"])
+                st.button(
+                    "Undo", key="gitlab-undo", on_click=_do, args=(row, again, "It is linked again at the next round.")
+                )
 
 
 def at_once(ids: list[str]) -> dict[str, Any]:
@@ -71,29 +79,33 @@ def at_once(ids: list[str]) -> dict[str, Any]:
     return {"said": " ".join(words), "undo": None, "done": bool(asked)}
 
 
-def _do(row: QueueRow, act: Callable[[QueueRow], object], done: str) -> None:
-    said, tone = done, "good"
+def _do(row: QueueRow, act: Callable[[QueueRow], str], done: str) -> None:
+    """Do what a button says; `act` returns the address of the issue that an undo links again, empty where none does."""
+    said, tone, back = done, "good", ""
     try:
-        act(row)
+        back = act(row)
     except StaleProblem:
         said, tone = "It changed just now; look again.", "warn"
     except TriageError as exc:
         said, tone = str(exc), "bad"
     else:
         desk().nudge()
-    st.session_state[_ANSWER] = {"id": row.problem.id, "said": said, "tone": tone}
+    st.session_state[_ANSWER] = {"id": row.problem.id, "said": said, "tone": tone, "back": back}
 
 
-def _open(row: QueueRow) -> None:
+def _open(row: QueueRow) -> str:
     at = desk()
     linking.ask(at.service, judging(at.service, at.settings), row, who(), at.now())
+    return ""
 
 
-def _link(row: QueueRow) -> None:
+def _link(row: QueueRow, issue: str = "") -> str:
+    at, named = desk(), issue or st.session_state.get(_ISSUE, "").strip()
+    linking.wish(at.service, at.settings, row.problem, named, who(), at.now())
+    return ""
+
+
+def _unlink(row: QueueRow, was_linked: bool) -> str:
     at = desk()
-    linking.wish(at.service, at.settings, row.problem, st.session_state.get(_ISSUE, "").strip(), who(), at.now())
-
-
-def _unlink(row: QueueRow) -> None:
-    at = desk()
-    linking.unlink(at.service, row.problem, who(), at.now(), "page")
+    parted = linking.unlink(at.service, row.problem, who(), at.now(), "page")
+    return parted.web_url if was_linked else ""

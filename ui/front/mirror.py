@@ -25,7 +25,7 @@ def card(its: Mirrored, now: datetime) -> list[Block]:
     step = mirrored.next_step(its, now)
     mirror, tracker = its.mirror, its.tracker
     if mirror is None:
-        return [sheet.label("GitLab"), sheet.p(step or mirrored.OFF, tone="quiet"), *_wished(its)]
+        return [sheet.label("GitLab"), sheet.p(step or mirrored.OFF, tone="quiet"), *(_wished(its) if step else [])]
     blocks: list[Block] = [sheet.label("GitLab"), sheet.p(*_headline(mirror))]
     if mirror.said:
         blocks.append(sheet.p(mirror.said, tone="bad" if mirror.status is MirrorStatus.LOST else "warn"))
