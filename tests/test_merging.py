@@ -496,6 +496,95 @@ def test_killed_anywhere_it_is_finished_by_the_next_tick(tmp_path: Path, doing: 
         service.store.close()
 
 
+class Crash(Exception):
+    """Stands for a kill."""
+
+
+class Done:
+    """A store that crashes as soon as an intent is noted as carried out, before anything is decided about its problems."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def save(self, record: Any, revision: int | None) -> int:
+        saved = self._store.save(record, revision)
+        if isinstance(record, Moving) and not record.moves:
+            raise Crash
+        return saved
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_a_kill_before_a_split_is_decided_about_hides_no_regression(service: Service) -> None:
+    """Nothing is signed or read anew where a whole fingerprint goes, so only an alarm brings its problem up again."""
+    service.resolve(A, "bob", NOW)
+    merging.merge(service, [A], ANN, LATER, B)
+    kept(service, [occurrence(60, fingerprint="1:aa", at=LATER)])
+    dying = Service(Done(service.store))  # type: ignore[arg-type]
+    with pytest.raises(Crash):
+        merging.split(dying, B, ANN, LATER, fingerprint="1:aa")
+    assert service.find(A).state is TriageState.RESOLVED
+    service.settle(LATER)
+    assert service.find(A).state is TriageState.REGRESSED
+    service.resolve(B, "bob", NOW)
+    with pytest.raises(Crash):
+        merging.undo(dying, MoveKind.SPLIT, A, ANN, LATER)
+    assert service.find(B).state is TriageState.RESOLVED
+    service.settle(LATER)
+    assert service.find(B).state is TriageState.REGRESSED
+
+
+def test_a_kill_before_an_undone_merge_is_decided_about_hides_no_regression(service: Service) -> None:
+    for id in (A, B):
+        service.resolve(id, "bob", NOW)
+    merging.merge(service, [A], ANN, LATER, B)
+    merging.merge(service, [C], ANN, LATER, B)  # which makes it open, so that what fails now is no regression yet
+    kept(service, [occurrence(n, fingerprint=print_, at=LATER) for n, print_ in ((60, "1:aa"), (61, "1:bb"))])
+    for id in (C, A):
+        with pytest.raises(Crash):
+            merging.undo(Service(Done(service.store)), MoveKind.MERGE, id, ANN, LATER)  # type: ignore[arg-type]
+        assert service.find(id).state is not TriageState.REGRESSED
+        service.settle(LATER)
+        assert service.find(B).state is TriageState.REGRESSED
+    assert service.find(A).state is TriageState.REGRESSED
+
+
+def test_an_alarm_that_rang_since_is_no_decision_that_outlives_an_undo(service: Service) -> None:
+    service.resolve(A, "ann", NOW, quiet_for=timedelta(days=1))
+    service.resolve(B, "bob", NOW)
+    merging.merge(service, [A], ANN, LATER, B)
+    before = service.find(B)
+    service.settle(NOW + timedelta(days=2))
+    assert service.find(B).state is not TriageState.RESOLVED
+    assert service.find(B).wake_at != before.wake_at
+    merging.undo(service, MoveKind.MERGE, A, ANN, NOW + timedelta(days=2))
+    assert (service.find(B).state, service.find(B).quiet_for) == (TriageState.RESOLVED, None)
+
+
+def test_the_histories_of_both_tell_of_a_split_and_of_each_undo(service: Service) -> None:
+    merging.merge(service, [A], ANN, LATER, B)
+    merging.split(service, B, ANN, LATER, fingerprint="1:aa")
+    merging.undo(service, MoveKind.SPLIT, A, replace(ANN, who="cyd"), LATER)
+    merging.undo(service, MoveKind.MERGE, A, replace(ANN, who="dan"), LATER)
+    told = {(one.problem, one.who, one.what) for one, _ in service.store.records(Change) if one.what != "opened"}
+    assert told == {
+        (A, "ann", f"merged into {B}"), (B, "ann", f"took over {A}"),
+        (A, "ann", f"split off from {B}"), (B, "ann", f"split off {A}"),
+        (A, "cyd", f"split from {B} undone"), (B, "cyd", f"took back {A}"),
+        (A, "dan", f"merge into {B} undone"), (B, "dan", f"gave back {A}"),
+    }  # fmt: skip
+
+
+def test_an_undo_hides_nothing_that_a_later_merge_brought(service: Service) -> None:
+    service.resolve(B, "bob", NOW)
+    merging.merge(service, [A], ANN, LATER, B)
+    merging.merge(service, [C], ANN, LATER, B)
+    merging.undo(service, MoveKind.MERGE, A, ANN, LATER)
+    assert totals(service) == {A: 4, B: 8}
+    assert service.find(B).state is TriageState.NEW
+
+
 def test_of_two_at_once_the_second_is_decided_on_what_the_first_made(service: Service) -> None:
     """One person's intent is noted while the other's is decided: it is finished first, and the other sees what it made."""
     second = Meanwhile(service.store, lambda: merging.merge(Service(service.store), [A], ANN, LATER, B))

@@ -129,7 +129,7 @@ class Mover:
                 return belonging.born(move, *self._newest(move), move.at)
             if move.id in problem.moves:
                 return None
-            return replace(problem, merged_into="", merged_by="", moves=(*problem.moves, move.id))
+            return replace(problem, merged_into="", merged_by="", moves=(*problem.moves, move.id), wake_at=move.at)
 
         def rest(problem: Problem | None) -> Problem | None:
             return belonging.lessened(problem, move) if problem and move.id not in problem.moves else None
@@ -162,7 +162,9 @@ class Mover:
 
     def _join(self, move: Move, at: datetime) -> None:
         def whole(problem: Problem | None) -> Problem | None:
-            return belonging.restored(problem, move) if problem and move.id in problem.moves else None
+            return (
+                replace(belonging.restored(problem, move), wake_at=at) if problem and move.id in problem.moves else None
+            )
 
         def empty(problem: Problem | None) -> Problem | None:
             if problem is None or problem.merged_into or self._members(move.into):
