@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,11 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.store_contract import NOW, occurrence
 from triage import merging
 from triage.errors import InputError
+from triage.growth import LEAST
 from triage.lifecycle import OPEN, SETTLES_AFTER
 from triage.merging import Person
 from triage.model import Occurrence
 from triage.query import EVERYTHING
-from triage.records import Change, MoveKind, Outcomes, Problem, TriageState
+from triage.records import Change, Escalation, MoveKind, Outcomes, Problem, TriageState
 from triage.service import Service
 from triage.store import open_store
 
@@ -35,9 +37,16 @@ RESOLUTIONS: tuple[dict[str, Any], ...] = (
     {}, {"next_deploy": True}, {"deploy": "bbbbbbb"}, {"deploy": "orders@15"}, {"quiet_for": timedelta(hours=6)},
 )  # fmt: skip
 ORIGINS = ("page", "command", "GitLab", "policy")
-PICK, HOURS = st.integers(0, 5), st.sampled_from((0, 0.01, 1, 5, 30, 24 * 8))
+# One of six problems, or in half of the cases the one of last time again: what bites is done to one problem in a row.
+PROBLEMS = 6
+PICK, HOURS = st.integers(0, 2 * PROBLEMS - 1), st.sampled_from((0, 0.01, 1, 5, 30, 24 * 8))
+OWNERS = ("carl", "@data", "nobody")
 reached: Counter[tuple[str, str]] = Counter()  # the states between which steps took a problem, and how often
-steps = [0]
+steps, grown = [0], [0]  # grown: how often a pass ended with a problem that grows
+STANCE = (
+    "state", "state_by", "reason", "before", "resolved_at", "deploy", "quiet_for", "muted_until",
+    "muted_until_count", "muted_from", "muted_dags", "muted_until_closed", "owner",
+)  # fmt: skip
 
 
 class Life(RuleBasedStateMachine):
@@ -51,6 +60,8 @@ class Life(RuleBasedStateMachine):
         self.links: dict[str, str] = {}
         self.entries: set[Change] = set()
         self.states: dict[str, TriageState] = {}
+        self.last = ""
+        self.decided: dict[tuple[str, datetime], Problem] = {}  # by problem and moment: what stood before a decision
         self.is_settled = True
 
     def teardown(self) -> None:
@@ -82,6 +93,13 @@ class Life(RuleBasedStateMachine):
         self.facts[fact.key.id] = fact
         self.service.record([fact])
         self.is_settled = False
+
+    @precondition(lambda self: len(self.facts) < 10 * LEAST)
+    @rule(cause=st.sampled_from(CAUSES))
+    def burst(self, cause: str) -> None:
+        """As many tries fail at once as growth asks for."""
+        for _ in range(LEAST):
+            self.fail(cause, "orders", 15, 0, True)
 
     @rule()
     def settle(self) -> None:
@@ -128,7 +146,12 @@ class Life(RuleBasedStateMachine):
 
     def pick(self, pick: int) -> Problem | None:
         found = [problem for problem, _ in self.store.records(Problem)]
-        return found[pick % len(found)] if found else None
+        if not found:
+            return None
+        again = next((one for one in found if one.id == self.last), None) if pick >= PROBLEMS else None
+        chosen = again or found[pick % len(found)]
+        self.last = chosen.id
+        return chosen
 
     def act(self, pick: int, origin: str, verb: Callable[..., object], **how: Any) -> None:
         """Do what a person asks for, or be told in a sentence why not; what was done has to stand in the history."""
@@ -137,17 +160,37 @@ class Life(RuleBasedStateMachine):
         id = self.service.find(problem.id).id
         before = self.state_of(id)
         try:
-            verb(problem.id, "ann", self.now, origin=origin, **how)
+            verb(problem.id, who="ann", now=self.now, origin=origin, **how)
         except InputError as exc:
             assert str(exc)
             assert self.state_of(id) == before, "what was refused changed nothing"
             return
-        told = self.state_of(id).told
-        if self.state_of(id) != before:
-            assert told is not None
-            assert (told.who, told.origin, told.problem) == ("ann", origin, id)
+        after = self.state_of(id)
+        if after != before:
+            told = next(one for one in self.service.history(after) if one.who == "ann")  # behind it what that led to
+            assert (told.origin, told.problem) == (origin, id)
+            assert told not in self.entries
             self.entries.add(told)
             self.is_settled = False  # e.g. what was put back may be over since
+            if verb == self.service.undo:
+                self.put_back(before, after)
+            else:
+                assert after.undo is not None
+                assert (after.undo.decided_by, after.undo.decided_at, after.undo.left_by) == ("ann", told.at, told.what)
+                self.decided[id, told.at] = before
+
+    def put_back(self, before: Problem, after: Problem) -> None:
+        """What stood before the very decision stands again, unless what failed meanwhile ended it at once."""
+        assert before.undo is not None
+        assert before.undo.decided_at is not None
+        stood = self.decided[before.id, before.undo.decided_at]
+        assert after.owner == stood.owner
+        assert after.undo is None
+        if after.told is not None and after.told.who == "ann":
+            put = {name: getattr(stood, name) for name in STANCE}
+            assert {name: getattr(after, name) for name in STANCE} == put
+            # Of several entries of one moment each has a tick of its own, and what began in that moment goes with it.
+            assert abs(after.state_at - stood.state_at) < timedelta(seconds=1)
 
     def state_of(self, id: str) -> Problem:
         found = self.store.get(Problem, id)
@@ -165,6 +208,28 @@ class Life(RuleBasedStateMachine):
     @rule(pick=PICK, verb=st.sampled_from(("unmute", "reopen", "undo", "disarm")), origin=st.sampled_from(ORIGINS))
     def take_back(self, pick: int, verb: str, origin: str) -> None:
         self.act(pick, origin, getattr(self.service, verb))
+
+    @rule(pick=PICK, owner=st.sampled_from(OWNERS), origin=st.sampled_from(ORIGINS))
+    def assign(self, pick: int, owner: str, origin: str) -> None:
+        self.act(pick, origin, partial(self.service.assign, to=owner))
+
+    @precondition(lambda self: self.decided)
+    @rule(which=st.integers(0, 5))
+    def undo_one(self, which: int) -> None:
+        """Undo one of the latest decisions, as the button beside it does: that one goes, or nothing does."""
+        id, moment = list(self.decided)[-1 - which % len(self.decided)]
+        before = self.state_of(self.service.find(id).id)
+        self.last = id
+        try:
+            after = self.service.undo(id, "ann", self.now, of=moment)
+        except InputError as exc:
+            assert "cannot be undone" in str(exc)
+            assert self.state_of(before.id) == before
+            return
+        assert before.undo is not None
+        assert (before.id, before.undo.decided_at) == (id, moment)
+        self.put_back(before, after)
+        self.is_settled = False
 
     @rule(pick=PICK)
     def close_in_gitlab(self, pick: int) -> None:
@@ -192,17 +257,17 @@ class Life(RuleBasedStateMachine):
     def merge(self, pick: int, other: int) -> None:
         one, two = self.pick(pick), self.pick(other)
         if one is not None and two is not None:
-            self.moved(lambda: merging.merge(self.service, [one.id, two.id], Person("ann"), self.now))
+            self.moved(lambda: merging.merge(self.service, [one.id, two.id], Person("eve"), self.now))
 
     @rule(pick=PICK, dag=st.sampled_from(DAGS))
     def split(self, pick: int, dag: str) -> None:
         if (problem := self.pick(pick)) is not None:
-            self.moved(lambda: merging.split(self.service, problem.id, Person("ann"), self.now, dag=dag))
+            self.moved(lambda: merging.split(self.service, problem.id, Person("eve"), self.now, dag=dag))
 
     @rule(pick=PICK, kind=st.sampled_from(list(MoveKind)))
     def part(self, pick: int, kind: MoveKind) -> None:
         if (problem := self.pick(pick)) is not None:
-            self.moved(lambda: merging.undo(self.service, kind, problem.id, Person("ann"), self.now))
+            self.moved(lambda: merging.undo(self.service, kind, problem.id, Person("eve"), self.now))
 
     def moved(self, doing: Callable[[], object]) -> None:
         try:
@@ -241,6 +306,9 @@ class Life(RuleBasedStateMachine):
     def what_is_due_is_done_and_the_counts_are_right(self) -> None:
         if not self.is_settled:
             return
+        growing = [one for one, _ in self.store.records(Escalation)]
+        grown[0] += len(growing)
+        assert all(one.look_at > self.now and self.state_of(one.problem) for one in growing), growing
         owned: dict[str, list[Occurrence]] = {}
         for fact in self.store.search(EVERYTHING, 10_000):
             owned.setdefault(self.service.problem_of(fact), []).append(fact)

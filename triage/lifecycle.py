@@ -106,7 +106,7 @@ def _observe_resolved(
     if why := deploys.regression(seen or problem.deploy, problem.resolved_at, tally):
         return _move(problem, Event.REGRESSED, "regressed", _self(now, why))
     if seen is not None:
-        changed = replace(problem, deploy=seen)
+        changed = replace(problem, deploy=seen, wake_at=_alarm(problem, now))
         return _stay(problem, changed, Event.DEPLOYED, "saw the deploy", _self(now, f"{seen.seen} succeeded"))
     return _alarm_anew(problem, tally, now)
 
