@@ -177,10 +177,12 @@ def test_tls_that_breaks_off_after_the_request_does_not_say_that_nothing_was_mad
 
 @pytest.mark.parametrize(
     ("said", "told"),
-    [("7", 7.0), (format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), 86_400.0), ("soon", None), ("²", None),
+    [("7", 7.0), ("tomorrow", 86_400.0), ("soon", None), ("²", None),
      ("Thu, 01 Jan 2026 00:00:00 GMT", 0.0), ("", None)],
 )  # fmt: skip
 def test_how_long_to_wait_is_said_in_seconds_or_as_a_date(gitlab: FakeGitLab, said: str, told: float | None) -> None:  # noqa: F811
+    if said == "tomorrow":
+        said = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
     gitlab.faults.add(refusal(429, headers={"Retry-After": said}))
     with pytest.raises(GitLabRefused) as found:
         way(gitlab).issue(PROJECT, 1)

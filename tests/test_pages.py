@@ -362,8 +362,8 @@ def test_many_are_merged_in_the_queue_with_undo(tab: Watched, base: str, folder:
     before = rows.count()
     chosen = [_id(folder, 3), _id(folder, 4)]
     for id in chosen:
-        page.locator(f"[data-id='{id}'] input").click()
-    page.locator("[data-act=merge]").click()
+        tab.click(f"[data-id='{id}'] input")
+    tab.click("[data-act=merge]")
     page.locator(f"[data-into='{chosen[1]}']").click()
     expect(page.get_by_test_id("said")).to_contain_text("of 1 problem went to")
     expect(rows).to_have_count(before - 1)

@@ -94,7 +94,7 @@ class Trial:
     def recover(self, service: Service, patience: float) -> float:
         """Let a task fail and wait until its log is read; return after how many seconds it was."""
         self.fail()
-        started, query = time.monotonic(), parse(f"task:t{self.failed} log:whole", datetime.now(UTC))
+        started, query = time.monotonic(), parse(f"deployment:prod task:t{self.failed} log:whole", datetime.now(UTC))
         wait_for(lambda: service.store.count(query) == 1, patience)
         return time.monotonic() - started
 
