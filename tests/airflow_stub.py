@@ -102,13 +102,26 @@ class Stub:
         self.fault: Callable[[Handler, str], bool] = lambda handler, path: False
         self.asked: Counter[str] = Counter()
         self.queries: list[tuple[str, dict[str, list[str]]]] = []
-        self.issued = 0
+        self.issued = self._last = 0
+        self._given: set[str] = set()
         self.url = ""
 
     def token(self) -> str:
-        """Return the only token that is taken."""
+        """Return the newest token; others that were given are taken too, until `issued` is raised from outside."""
         claims = {"sub": "triage", "iat": 1000, "exp": 1000 + self.token_life, "n": self.issued}
         return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.sig"
+
+    def give(self) -> str:
+        """Give one more token, as each of several who log in gets one."""
+        if self.issued != self._last:
+            self._given.clear()
+        self.issued = self._last = self.issued + 1
+        self._given.add(self.token())
+        return self.token()
+
+    def takes(self, token: str) -> bool:
+        """Say whether a token is taken."""
+        return token == self.token() or (self.issued == self._last and token in self._given)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -170,8 +183,7 @@ class Handler(BaseHTTPRequestHandler):
         elif sent != {"username": "triage", "password": stub.password}:
             self.send(401, {"detail": "Invalid credentials"})
         else:
-            stub.issued += 1
-            self.send(201, {"access_token": stub.token()})
+            self.send(201, {"access_token": stub.give()})
 
     def do_GET(self) -> None:
         """Answer a question."""
@@ -195,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
             beat = "2026-11-22T08:26:58.346251+00:00"
             parts_ = {"scheduler": {"status": "healthy", "latest_scheduler_heartbeat": beat}}
             self.send(200, {"metadatabase": {"status": "healthy"}, **parts_, "triggerer": {"status": None}})
-        elif stub.api == "/api/v2" and self.headers.get("Authorization") != f"Bearer {stub.token()}":
+        elif stub.api == "/api/v2" and not stub.takes(self.headers.get("Authorization", "").removeprefix("Bearer ")):
             self.send(
                 401, {"detail": "Not authenticated" if not self.headers.get("Authorization") else "Token Expired"}
             )
