@@ -61,9 +61,14 @@ def known(
     return _given(deploy, given, deployed_at, ran) if given else deploy
 
 
+def awaits_fix(deploy: Deploy) -> bool:
+    """Say whether a deploy that holds a fix is waited for, and was not seen yet."""
+    return bool(deploy.fix) and deploy.seen_at is None
+
+
 def unjudged(deploy: Deploy, tally: Tally | None, answers: Iterable[Outcomes]) -> list[str]:
     """Return the bundles of which it is not known whether they hold the fix that is waited for; none once it was seen."""
-    if not deploy.fix or deploy.seen_at is not None:
+    if not awaits_fix(deploy):
         return []
     ran = [part.bundle_version for part in tally.ran] if tally else []
     well = [answer.bundle_version for answer in answers if answer.last_success_at]

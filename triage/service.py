@@ -230,12 +230,10 @@ class Service:
 
     def unjudged(self, problem: Problem) -> list[str]:
         """Return the bundles of which it is to be asked whether they hold the fix that a resolution waits for."""
-        deploy = problem.deploy
-        return (
-            deploys.unjudged(deploy, self.store.tally(self.members(problem)), self.answers(problem.id))
-            if deploy
-            else []
-        )
+        if problem.deploy is None or not deploys.awaits_fix(problem.deploy):
+            return []
+        tally = self.store.tally(self.members(problem))
+        return deploys.unjudged(problem.deploy, tally, self.answers(problem.id))
 
     def judge_bundles(self, id: str, now: datetime, holds: Mapping[str, bool | None]) -> None:
         """Keep which bundles hold that fix, None for what cannot be told, and decide what follows."""

@@ -370,16 +370,16 @@ class _Round:
         service, left = self.sync.service, _BUNDLES
         for planned in self.planned:
             problem, mirror = planned.row.problem, planned.mirror
-            if mirror is None or problem.deploy is None or not problem.deploy.fix or self._is_over():
+            found = service.unjudged(problem)[:left] if mirror else []
+            if mirror is None or problem.deploy is None or not found or self._is_over():
                 continue
-            its, found = problem.deploy, service.unjudged(problem)[:left]
+            its = problem.deploy
             with self._one_by_one(mirror):
                 holds = {
                     one: self.issues.holds(its.fix_project, one, its.fix) if deploys.is_commit(one) else None
                     for one in found
                 }
-                if holds:
-                    service.judge_bundles(problem.id, self.sync.clock(), holds)
+                service.judge_bundles(problem.id, self.sync.clock(), holds)
             left -= len(found)
 
     def _tell(self) -> None:
