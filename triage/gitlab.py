@@ -30,8 +30,6 @@ _PAGE = 100  # GitLab's most
 _CONNECT = 10.0
 # What a proxy answers that waited for GitLab, or whose client went: nobody knows whether it was done.
 _TIMED_OUT = (408, 499)
-# GitLab's roles from which on labels and assignee are taken; Planner is 15, Reporter 20 (facts of its REST API).
-PLANNER = 15
 # What every GitLab answers: where it is not there, the address is another's.
 _ITSELF = ("who the token belongs to", "its version")
 _ON_THE_WAY = (requests.exceptions.ProxyError, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL)

@@ -13,15 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from triage.errors import GitLabGone
-from triage.issues import Desk, Issues
+from triage.issues import PLANNER, Desk, Issues
 from triage.lease import lease
 from triage.ledger import Ledger
 from triage.mirrors import MirrorStatus, Tracker
 from triage.places import Place
 from triage.watched import Trouble
 
-# GitLab's roles: from Planner on it takes labels and an assignee (facts of its REST API).
-_PLANNER = 15
 _GREET = timedelta(hours=1)  # how often is asked anew who we are in a project
 FORMER = 5  # users of former tokens, and labels, that issues are looked for by
 
@@ -51,7 +49,7 @@ class Greeting:
         if tracker.bot_id not in (0, desk.bot_id):
             former = [tracker.bot_id, *(one for one in tracker.bots if one != desk.bot_id)]
             tracker = replace(tracker, bots=tuple(former[:FORMER]))
-        if desk.role is not None and desk.role < _PLANNER:
+        if desk.role is not None and desk.role < PLANNER:
             what = f"{desk.bot} is a Guest in {tracker.project}: GitLab leaves labels and assignee out without a word."
             troubles += (Trouble(what, "Give the token's user the role Reporter."),)
         return replace(

@@ -116,8 +116,8 @@ class Hearing:
 
         What a person decided here since stands.
         """
-        is_ours = problem.state_by == lifecycle.AIRTRIAGE
-        if not is_ours and self.ledger.service.server_now(problem.scope, turn.at) < problem.state_at:
+        by_person = problem.state_by != lifecycle.AIRTRIAGE
+        if by_person and self.ledger.service.server_now(problem.scope, turn.at) < problem.state_at:
             return
         done = "reopened" if turn.is_open else "closed"
         why = f"{done} #{issue.iid} in GitLab on {turn.at:%Y-%m-%d %H:%M:%S} UTC"

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
+# GitLab's role from which on labels and an assignee are taken, and others' issues may be closed (facts of its REST API);
+# Reporter is 20, a Guest 10.
+PLANNER = 15
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:

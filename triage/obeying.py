@@ -13,13 +13,12 @@ from datetime import datetime
 
 from triage import orders, templates
 from triage.errors import GitLabRefused, InputError
-from triage.issues import Issue, Issues, Note
+from triage.issues import PLANNER, Issue, Issues, Note
 from triage.orders import Misread, Order, Verb
 from triage.owners import NOBODY
 from triage.records import Change, Problem
 from triage.service import Service
 
-LEAST = 15  # GitLab's Planner: from this role on one may close and label any issue of a project
 DONE = "white_check_mark"
 ORIGIN = "GitLab comment"  # and its number: where a change comes from that a comment ordered
 _INTRO = (
@@ -41,7 +40,7 @@ class Obeying:
     def listen(self, problem: Problem, issue: Issue, note: Note) -> None:
         """Follow what a comment orders, if its author may; may be repeated. Strangers get no answer, so they cannot make it talk."""
         found = orders.parse(note.body, self.bot)
-        if not found or note.author_id == self.bot_id or self.issues.role(self.project, note.author_id) < LEAST:
+        if not found or note.author_id == self.bot_id or self.issues.role(self.project, note.author_id) < PLANNER:
             return
         if self._is_answered(issue, note):
             return

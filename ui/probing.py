@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from collector.mirroring import access
 from triage.errors import GitLabError, GitLabGone, GitLabRefused, TriageError
 from triage.gitlab import Access, GitLab
-from triage.issues import Desk, Token, Webhook
+from triage.issues import PLANNER, Desk, Token, Webhook
 from triage.settings import Settings
 from triage.settings.gitlab import GitLab as Section
 from ui.finding import Finding
 
-PLANNER, MAINTAINER = 15, 40
+MAINTAINER = 40
 _ROLES = {
     5: "Minimal Access",
     10: "Guest",
